@@ -1,0 +1,72 @@
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::{Relation, Row};
+
+/// One thing that a transaction did, in the order in which it did it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// A row was inserted, updated or deleted.
+    Row(RowChange),
+    /// All rows of a table were removed at once.
+    Truncate(Arc<Relation>),
+    /// An event on a channel, emitted in the transaction by `pg_logical_emit_message`.
+    Event(ChannelEvent),
+    /// Definitions of tables may have changed: told by the event trigger.
+    Schema,
+}
+
+/// What happened to one row.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RowChange {
+    /// The table, as described at that point of the log.
+    pub relation: Arc<Relation>,
+    /// What the stream tells of the row before; `None` for an insert, and for an update that left the
+    /// identity's columns as they were.
+    pub old: Option<Image>,
+    /// The row after; `None` for a delete.
+    pub new: Option<Row>,
+}
+
+/// An old image: how much of the row it carries.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Image {
+    /// The replica identity's columns; all others read as NULL and mean nothing.
+    Key(Row),
+    /// The whole row.
+    Full(Row),
+}
+
+impl Image {
+    /// The columns, whichever they are.
+    pub fn row(&self) -> &Row {
+        match self {
+            Self::Key(row) | Self::Full(row) => row,
+        }
+    }
+}
+
+/// An event on a channel.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ChannelEvent {
+    /// The channel, as in `deploys.eu`.
+    pub channel: Arc<str>,
+    /// One JSON value, checked.
+    pub data: Bytes,
+}
+
+impl Change {
+    /// Roughly what it holds in memory, in bytes.
+    pub fn size_bytes(&self) -> usize {
+        size_of::<Self>()
+            + match self {
+                Self::Row(change) => {
+                    change.old.as_ref().map_or(0, |old| old.row().len())
+                        + change.new.as_ref().map_or(0, Row::len)
+                }
+                Self::Event(event) => event.channel.len() + event.data.len(),
+                Self::Truncate(_) | Self::Schema => 0,
+            }
+    }
+}

@@ -1,0 +1,33 @@
+//! Tidegate makes a PostgreSQL database live.
+//!
+//! ```text
+//!  PostgreSQL ──WAL──▶ source ──▶ relay ──▶ journal ──▶ hub ──▶ session ──▶ browser
+//! ```
+//!
+//! A subscriber sees a consistent snapshot of the rows it may see, then every later change to them, exactly
+//! once, in commit order, or is told plainly to start over.
+//!
+//! The modules are declared bottom-up, and a module may use only modules declared above it: the reading order,
+//! the order of dependence and the order of ideas are one. `tests/layers.rs` holds the tree to it.
+
+// Pure: no I/O, no clock, no tokio.
+pub mod event;
+pub mod filter;
+pub mod pgoutput;
+pub mod protocol;
+// The ground every process stands on.
+pub mod shutdown;
+pub mod telemetry;
+// Adapters: each wraps one server.
+pub mod journal;
+pub mod postgres;
+pub mod source;
+// Engines.
+pub mod hub;
+pub mod session;
+// Roles and wiring.
+pub mod app;
+pub mod cli;
+pub mod config;
+pub mod http;
+pub mod relay;
