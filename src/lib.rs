@@ -12,22 +12,22 @@
 
 // Pure: no I/O, no clock, no tokio.
 pub mod event;
-pub mod filter;
 pub mod pgoutput;
+pub mod filter;
 pub mod protocol;
 // The ground every process stands on.
-pub mod shutdown;
 pub mod telemetry;
+pub mod shutdown;
 // Adapters: each wraps one server.
-pub mod journal;
 pub mod postgres;
 pub mod source;
+pub mod journal;
 // Engines.
 pub mod hub;
 pub mod session;
 // Roles and wiring.
+pub mod relay;
+pub mod http;
+pub mod config;
 pub mod app;
 pub mod cli;
-pub mod config;
-pub mod http;
-pub mod relay;
