@@ -7,6 +7,7 @@ use std::task::{Context, Poll};
 use pin_project_lite::pin_project;
 
 use super::Scope;
+use crate::telemetry::panic_text;
 
 /// What a task's panic does to its scope.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -53,7 +54,7 @@ impl<F: Future<Output = ()>> Future for Task<F> {
 
 impl Membership {
     fn report(&self, panic: &(dyn Any + Send)) {
-        let message = panic_message(panic);
+        let message = panic_text(panic);
         match self.weight {
             Weight::Ordinary => tracing::error!(task = self.name, message, "a task panicked"),
             Weight::Essential => {
@@ -70,14 +71,6 @@ impl Drop for Membership {
     }
 }
 
-fn panic_message(panic: &(dyn Any + Send)) -> &str {
-    panic
-        .downcast_ref::<&'static str>()
-        .copied()
-        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
-        .unwrap_or("a value that is no text")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -88,12 +81,5 @@ mod tests {
         let overhead = |bytes| size_of::<Task<[u8; 4096]>>() - bytes;
         assert!(overhead(4096) <= 40, "{} bytes", overhead(4096));
         drop(scope);
-    }
-
-    #[test]
-    fn panics_of_both_kinds_give_their_text() {
-        assert_eq!(panic_message(&"plain"), "plain");
-        assert_eq!(panic_message(&format!("built {}", 1)), "built 1");
-        assert_eq!(panic_message(&1_u8), "a value that is no text");
     }
 }
