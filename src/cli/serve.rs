@@ -72,7 +72,8 @@ pub async fn run(arguments: Arguments, layers: Layers) -> Result<(), Error> {
     until_told(config, Scope::new(), signals).await
 }
 
-/// Runs the server in `scope`, with as many open files as it may have, until it ends: on the first signal in good order, on the second at once.
+/// Runs the server in `scope`, with as many open files as it may have, until it ends: on the first signal in good
+/// order, on the second at once.
 ///
 /// # Errors
 /// [`Error::App`] and [`Error::Forced`].
@@ -80,7 +81,7 @@ pub async fn until_told(config: Config, scope: Scope, mut signals: Signals) -> R
     match telemetry::raise_open_file_limit() {
         Ok(limit) => tracing::info!(limit, "open files are limited to"),
         Err(error) => {
-            tracing::warn!(error = %telemetry::Chain(&error), "the limit of open files stays as it is")
+            tracing::warn!(error = %telemetry::Chain(&error), "the limit of open files stays as it is");
         }
     }
     let mut app = std::pin::pin!(app::run(config, scope.clone()));
