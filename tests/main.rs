@@ -3,4 +3,5 @@
 mod fixture;
 
 mod clusters;
+mod config;
 mod layers;

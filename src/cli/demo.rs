@@ -1,3 +1,5 @@
 //! `tidegate demo`: a database of its own, a workload on it, and the server in front.
 
 pub mod cluster;
+mod schema;
+mod simulator;

@@ -1,3 +1,4 @@
+use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Error, Transaction};
 
 use super::{kpi, texts};
@@ -54,7 +55,7 @@ async fn plant_board(transaction: &Transaction<'_>, board: &texts::Board) -> Res
         for position in (0_u32..).take(count).map(f64::from) {
             let Some(card) = cards.next() else { return Ok(()) };
             age += fastrand::f64() * 4.0;
-            let parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 8] =
+            let parameters: [&(dyn ToSql + Sync); 8] =
                 [&id, &card.title, &card.body, &status, &position, &card.priority, &card.labels, &age];
             transaction.execute(ENTRY, &parameters).await?;
         }

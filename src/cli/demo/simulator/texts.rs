@@ -158,12 +158,22 @@ const COMMENTS: [&str; 24] = [
     "All green. Ready from my side.",
 ];
 
-const LABELS: [&str; 9] =
-    ["bug", "design", "accessibility", "performance", "customer", "documentation", "hardware", "text", "security"];
+const LABELS: [&str; 9] = [
+    "bug",
+    "design",
+    "accessibility",
+    "performance",
+    "customer",
+    "documentation",
+    "hardware",
+    "text",
+    "security",
+];
 
 /// A new card for the board of that name; boards that somebody else made get cards of all kinds.
 pub(super) fn card(board: &str) -> Card {
-    let titles = BOARDS.iter().find(|known| known.name == board).unwrap_or(&BOARDS[fastrand::usize(..BOARDS.len())]);
+    let titles =
+        BOARDS.iter().find(|known| known.name == board).unwrap_or(&BOARDS[fastrand::usize(..BOARDS.len())]);
     Card {
         title: choose(titles.titles),
         body: choose(&BODIES),

@@ -1,5 +1,5 @@
 use serde_json::{Value, json};
-use tokio_postgres::types::Json;
+use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Error, Transaction};
 
 use super::texts;
@@ -93,7 +93,7 @@ async fn create(transaction: &Transaction<'_>, board: &Board) -> Result<(), Erro
           and status = 'backlog'
         returning id, title";
     let card = texts::card(&board.name);
-    let parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 5] =
+    let parameters: [&(dyn ToSql + Sync); 5] =
         [&board.id, &card.title, &card.body, &card.priority, &card.labels];
     let row = transaction.query_one(CREATE, &parameters).await?;
     record(transaction, board, "created", row.get(0), json!({ "title": row.get::<_, String>(1) })).await
@@ -325,7 +325,7 @@ async fn record_by(
 ) -> Result<(), Error> {
     const RECORD: &str = "
         insert into public.activities (board_id, actor_id, action, entry_id, detail)
-        values ($1, $2, $3, $4, $5)";
-    transaction.execute(RECORD, &[&board.id, &actor, &action, &entry, &Json(detail)]).await?;
+        values ($1, $2, $3, $4, $5::text::jsonb)";
+    transaction.execute(RECORD, &[&board.id, &actor, &action, &entry, &detail.to_string()]).await?;
     Ok(())
 }
