@@ -108,6 +108,8 @@ async fn at(moment: Option<Instant>) {
 
 #[cfg(test)]
 mod tests {
+    use super::super::cluster::{Cluster, Options};
+    use super::super::schema;
     use super::*;
 
     #[test]
@@ -119,6 +121,52 @@ mod tests {
             assert_eq!(text.parse::<Rate>(), Err(InvalidRate), "{text}");
         }
     }
+
+    #[tokio::test]
+    async fn a_team_does_everything_and_leaves_no_more_than_it_should() {
+        let cluster =
+            Cluster::start(&Options::default().with("fsync", "off")).expect("PostgreSQL is installed");
+        let (mut client, connection) =
+            tokio_postgres::connect(&cluster.url("postgres"), NoTls).await.expect("it runs");
+        let work = async {
+            schema::apply(&mut client).await?;
+            plant(&mut client).await?;
+            for _ in 0..2_000 {
+                work::something(&mut client).await?;
+            }
+            for _ in 0..70 {
+                kpi::measure(&client).await?;
+            }
+            let row = client.query_one(SUMMARY, &[]).await?;
+            assert_eq!(row.get::<_, i64>("actions"), 8, "every action happened");
+            assert!((1..=400).contains(&row.get::<_, i64>("activities")), "{row:?}");
+            assert!((10..=22).contains(&row.get::<_, i64>("fewest_open")), "{row:?}");
+            assert!((10..=22).contains(&row.get::<_, i64>("most_open")), "{row:?}");
+            assert!(row.get::<_, i64>("most_done") <= 8, "{row:?}");
+            assert_eq!(row.get::<_, i32>("recent"), 60);
+            Ok::<_, tokio_postgres::Error>(())
+        };
+        tokio::select! {
+            done = work => done.expect("valid SQL"),
+            lost = connection => panic!("the server hung up: {lost:?}"),
+        }
+    }
+
+    const SUMMARY: &str = "
+        with cards as (
+          select
+            count(*) filter (where status <> 'done') as open,
+            count(*) filter (where status = 'done') as done
+          from public.entries
+          group by board_id
+        )
+        select
+          (select count(distinct action) from public.activities) as actions,
+          (select max(count) from (select count(*) from public.activities group by board_id) as each) as activities,
+          (select min(open) from cards) as fewest_open,
+          (select max(open) from cards) as most_open,
+          (select max(done) from cards) as most_done,
+          (select max(cardinality(recent)) from public.kpi_values) as recent";
 
     #[test]
     fn the_pauses_average_to_the_rate() {
