@@ -15,10 +15,16 @@
 //!
 //! Never here: a row's values in a log line, a statement without a bound on its time, DDL on a user's table.
 
-mod nearest;
-mod quote;
 pub mod settings;
 pub mod tls;
+mod error;
+mod connection;
+mod pool;
+mod nearest;
+mod quote;
 
+pub use connection::Connection;
+pub use error::{Error, Recovery};
+pub use pool::{Pool, Pooled};
 pub use quote::{quote, quote_literal};
 pub use settings::Settings;

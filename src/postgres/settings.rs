@@ -39,6 +39,8 @@ pub const PINNED: [(&str, &str); 11] = [
 
 /// Ten seconds reach around the world and are short enough to notice.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// A server that is gone without a word is noticed within a minute, not after the two hours that Linux waits by itself.
+const KEEPALIVES: &str = "keepalives_idle=30 keepalives_interval=10 keepalives_retries=3 ";
 const DEFAULT_PORT: u16 = 5432;
 /// Where Debian's and Red Hat's servers put their socket.
 const SOCKET_FOLDER: &str = "/var/run/postgresql";
@@ -191,10 +193,19 @@ impl Settings {
                 Some(_) => return Err(Error::Unsupported { key: key.into(), reason: "leave it out" }),
             }
         }
+        let user_timeout = parameters.take("tcp_user_timeout");
         let fallback_name = parameters.take("fallback_application_name");
         let mut config = rest(&parameters)?;
         if let (None, Some(name)) = (config.get_application_name(), fallback_name) {
             config.application_name(name);
+        }
+        if let Some(text) = user_timeout {
+            // Milliseconds, as in libpq; tokio-postgres would read seconds.
+            let millis = text.parse().map_err(|_| Error::Value {
+                key: "tcp_user_timeout".into(),
+                expected: "a whole number of milliseconds",
+            })?;
+            config.tcp_user_timeout(Duration::from_millis(millis));
         }
         if endpoints.len() > 1 && config.get_target_session_attrs() == TargetSessionAttrs::Any {
             // Only a primary has the slot; a standby among the hosts is one to pass over.
@@ -424,7 +435,7 @@ fn tls(parameters: &mut Parameters) -> Result<Tls, Error> {
 
 /// What is neither place nor TLS: tokio-postgres reads it, one by one first, so that an error names its parameter.
 fn rest(parameters: &Parameters) -> Result<tokio_postgres::Config, Error> {
-    let mut text = String::new();
+    let mut text = KEEPALIVES.to_owned();
     for (key, value) in parameters.rest() {
         if let Some((_, reason)) = UNSUPPORTED.iter().find(|(name, _)| *name == key) {
             return Err(Error::Unsupported { key: key.into(), reason });
