@@ -1,1 +1,6 @@
 //! The integration tests, in one binary.
+
+mod fixture;
+
+mod clusters;
+mod layers;
