@@ -20,11 +20,20 @@ pub mod tls;
 mod error;
 mod connection;
 mod pool;
+pub mod catalog;
+pub mod publication;
+pub mod event_trigger;
+
+pub mod snapshot;
+pub mod marker;
+pub mod visibility;
+pub mod literals;
+mod text;
 mod nearest;
 mod quote;
 
 pub use connection::Connection;
 pub use error::{Error, Recovery};
 pub use pool::{Pool, Pooled};
-pub use quote::{quote, quote_literal};
+pub use quote::{quote, quote_literal, quote_table};
 pub use settings::Settings;

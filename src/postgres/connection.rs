@@ -1,7 +1,6 @@
 use std::future::poll_fn;
 use std::ops::Deref;
 use std::sync::Arc;
-use std::time::Duration;
 
 use rustls::ClientConfig;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -16,8 +15,6 @@ use super::{Error, tls};
 
 /// What a session is called in `pg_stat_activity` unless the settings name it.
 const APPLICATION_NAME: &str = "tidegate";
-/// A request to cancel is one packet; a server that does not take it in this time is gone.
-const CANCEL_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// One session, pinned ([`PINNED`](super::settings::PINNED)) and driven by a task of its own.
 ///
@@ -57,21 +54,16 @@ impl Connection {
         &mut self.client
     }
 
-    /// Cuts the line, and has the server give up what it is doing for it.
+    /// Has the server give up what it is doing for this session, which then reads an error for it.
     ///
-    /// For a session in the middle of a statement whose rows nobody wants any more: taking leave in good order would
-    /// mean to read them all.
-    pub(super) fn abandon(self) {
-        spawn(async move {
-            let token = self.client.cancel_token();
-            let cancelled = timeout(CANCEL_TIMEOUT, token.cancel_query(self.tls.clone())).await;
-            if !matches!(cancelled, Ok(Ok(()))) {
-                tracing::debug!(
-                    "could not cancel an abandoned statement; its server will notice the cut line"
-                );
-            }
-            self.driver.abort();
-        });
+    /// When this returns, the server has been told; a session that does nothing by then ignores it.
+    pub(super) async fn cancel(&self) -> Result<(), tokio_postgres::Error> {
+        self.client.cancel_token().cancel_query(self.tls.clone()).await
+    }
+
+    /// Cuts the line: for a session that does not come clean, where taking leave in good order could wait for ever.
+    pub(super) fn cut(self) {
+        self.driver.abort();
     }
 }
 
@@ -159,6 +151,6 @@ where
 
 /// Sessions outlive the scope of whoever asked for them: a pool hands them round, and they end with their client.
 #[expect(clippy::disallowed_methods, reason = "a session's task ends with its client, and only then")]
-fn spawn(task: impl Future<Output = ()> + Send + 'static) -> JoinHandle<()> {
+pub(super) fn spawn(task: impl Future<Output = ()> + Send + 'static) -> JoinHandle<()> {
     tokio::spawn(task)
 }
