@@ -2,5 +2,6 @@
 
 mod fixture;
 
+mod catalog;
 mod clusters;
 mod layers;
