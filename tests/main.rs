@@ -5,3 +5,4 @@ mod fixture;
 mod catalog;
 mod clusters;
 mod layers;
+mod snapshot;

@@ -57,14 +57,16 @@ impl Lease {
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        let (Some(session), rows) = (self.session.take(), self.rows.take()) else { return };
+        let Some(session) = self.session.take() else { return };
+        // The session's own task reads on and throws away what nobody takes.
+        self.rows = None;
         // Without a runtime there is nobody left to clean up for.
         if tokio::runtime::Handle::try_current().is_err() {
             session.take().cut();
             return;
         }
         spawn(async move {
-            if !matches!(timeout(CLEAN_UP_TIMEOUT, clean_up(&session, rows)).await, Ok(Ok(()))) {
+            if !matches!(timeout(CLEAN_UP_TIMEOUT, clean_up(&session)).await, Ok(Ok(()))) {
                 tracing::debug!("cut a session that did not come clean");
                 session.take().cut();
             }
@@ -72,15 +74,8 @@ impl Drop for Lease {
     }
 }
 
-async fn clean_up(
-    session: &Pooled,
-    rows: Option<Pin<Box<SimpleQueryStream>>>,
-) -> Result<(), tokio_postgres::Error> {
+async fn clean_up(session: &Pooled) -> Result<(), tokio_postgres::Error> {
     // Also where no rows were asked for yet: the statement before may still be waiting for a lock.
     session.cancel().await?;
-    if let Some(mut rows) = rows {
-        // What was on its way, up to the error that says that it was cancelled.
-        while rows.next().await.is_some_and(|row| row.is_ok()) {}
-    }
     session.batch_execute("rollback").await
 }
