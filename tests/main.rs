@@ -2,6 +2,8 @@
 
 mod fixture;
 
+mod catalog;
 mod clusters;
 mod config;
 mod layers;
+mod snapshot;
