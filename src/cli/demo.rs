@@ -31,7 +31,7 @@ const DATABASE: &str = "demo";
 
 /// What `tidegate demo` takes.
 #[derive(Clone, Debug, clap::Args)]
-pub struct Args {
+pub struct Arguments {
     /// Port of the page and the socket on 127.0.0.1; 0 takes a free one [default: that of `http.listen`]
     #[arg(long)]
     port: Option<u16>,
@@ -73,19 +73,19 @@ pub enum Error {
 ///
 /// # Errors
 /// [`Error`]; whatever was started until then has been stopped.
-pub async fn run(args: Args, layers: config::Layers) -> Result<(), Error> {
+pub async fn run(arguments: Arguments, layers: config::Layers) -> Result<(), Error> {
     let scope = Scope::new();
     stop_on_request(&scope)?;
     let options = Options {
-        binaries: args.postgres_bin.clone(),
-        place: Place::Folder(args.folder.clone()),
+        binaries: arguments.postgres_bin.clone(),
+        place: Place::Folder(arguments.folder.clone()),
         access: Access::Password,
         settings: Vec::new(),
     }
     .with("max_connections", "50");
     say("Starting a private PostgreSQL cluster …");
     let cluster = blocking(move || Cluster::start(&options)).await.map_err(Error::Cluster)?;
-    let served = serve(&args, layers, &cluster, &scope).await;
+    let served = serve(&arguments, layers, &cluster, &scope).await;
     scope.close();
     say("Stopping PostgreSQL …");
     let stopped = blocking(move || {
@@ -95,17 +95,22 @@ pub async fn run(args: Args, layers: config::Layers) -> Result<(), Error> {
     served.and(stopped.await.map_err(Error::Cluster))
 }
 
-async fn serve(args: &Args, layers: config::Layers, cluster: &Cluster, scope: &Scope) -> Result<(), Error> {
+async fn serve(
+    arguments: &Arguments,
+    layers: config::Layers,
+    cluster: &Cluster,
+    scope: &Scope,
+) -> Result<(), Error> {
     prepare(cluster).await.map_err(Error::Database)?;
     let mut layers = layers.flag("demo", "postgres.url", cluster.url(DATABASE));
-    if let Some(port) = args.port {
+    if let Some(port) = arguments.port {
         let port = if port == 0 { free_port().map_err(Error::Port)? } else { port };
         layers = layers.flag("--port", "http.listen", format!("127.0.0.1:{port}"));
     }
     let config = layers.load().map_err(Error::Config)?;
     let grace = config.shutdown.grace;
     let team = scope.child();
-    team.spawn("simulator", simulator::run(cluster.url(DATABASE), args.rate, team.clone()));
+    team.spawn("simulator", simulator::run(cluster.url(DATABASE), arguments.rate, team.clone()));
     team.spawn("greeting", greet(config.http.listen, cluster.url(DATABASE), team.clone()));
     let served = app::run(config, scope.clone()).await.map_err(Error::Server);
     if let Drained::Abandoned(tasks) = team.drain(grace).await {
