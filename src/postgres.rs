@@ -1,1 +1,24 @@
-//! Not built yet.
+//! Every conversation with PostgreSQL that is not replication.
+//!
+//! ```text
+//!  Settings ─▶ Pool ─▶ Connection ─┬─ catalog      which tables there are, and which of them can be followed
+//!                                  ├─ publication  what the stream carries, kept to what cannot break writes
+//!                                  ├─ snapshot     a table's rows as of one moment, in bounded chunks
+//!                                  ├─ marker       a place in the log that the stream will pass
+//!                                  ├─ visibility   which transactions a reader sees now
+//!                                  └─ check        what stands in the way, and the SQL that mends it
+//! ```
+//!
+//! The only room that names `tokio_postgres`. A value is bound, never formatted in; a name goes through
+//! [`quote`]. Every session is pinned to the same settings ([`settings::PINNED`]), so that the text of a value is
+//! the same in a snapshot and in the stream, whatever the server's configuration says.
+//!
+//! Never here: a row's values in a log line, a statement without a bound on its time, DDL on a user's table.
+
+mod nearest;
+mod quote;
+pub mod settings;
+pub mod tls;
+
+pub use quote::{quote, quote_literal};
+pub use settings::Settings;

@@ -1,0 +1,11 @@
+/// Writes `name` as an SQL identifier, quoted whatever it is.
+pub fn quote(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+/// Writes `text` as an SQL string literal, for statements that take no parameters (`comment on`, `set`).
+///
+/// Holds under `standard_conforming_strings = on`, which every session is pinned to.
+pub fn quote_literal(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "''"))
+}
