@@ -57,7 +57,9 @@ pub fn encode(message: &Message, out: &mut BytesMut) {
             out.put_u8(b'T');
             out.put_u32(u32::try_from(relations.len()).expect("a server has fewer tables"));
             out.put_u8(u8::from(*cascade) | u8::from(*restart_identity) << 1);
-            relations.iter().for_each(|oid| out.put_u32(*oid));
+            for oid in relations {
+                out.put_u32(*oid);
+            }
         }
         Message::Message(message) => put_logical_message(message, out),
     }
