@@ -1,1 +1,3 @@
-//! Not built yet.
+//! The command line: one file per subcommand.
+
+pub mod demo;

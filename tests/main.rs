@@ -1,1 +1,7 @@
 //! The integration tests, in one binary.
+
+mod fixture;
+
+mod clusters;
+mod config;
+mod layers;
