@@ -63,6 +63,11 @@ pub(super) enum Command {
         outbox: Arc<Outbox>,
         key: ReaderKey,
     },
+    Release {
+        ticket: Ticket,
+        outbox: Arc<Outbox>,
+        key: ReaderKey,
+    },
     Report {
         readers: Vec<(ReaderKey, Ticket)>,
         outbox: Arc<Outbox>,

@@ -57,6 +57,8 @@ struct TableShapes {
     table: Arc<Table>,
     index: Index<ShapeId>,
     unfiltered: Vec<ShapeId>,
+    /// All of them: a filter that nothing can match is in neither.
+    count: usize,
 }
 
 /// All shapes of this process.
@@ -209,7 +211,9 @@ impl Shapes {
                 table: rows.table.clone(),
                 index: Index::new(),
                 unfiltered: Vec::new(),
+                count: 0,
             });
+            shapes.count += 1;
             match &rows.filter {
                 Some(filter) => shapes.index.insert(filter, id),
                 None => shapes.unfiltered.push(id),
@@ -231,7 +235,8 @@ impl Shapes {
             Some(filter) => shapes.index.remove(filter, &id),
             None => shapes.unfiltered.retain(|other| *other != id),
         }
-        if shapes.index.is_empty() && shapes.unfiltered.is_empty() {
+        shapes.count -= 1;
+        if shapes.count == 0 {
             self.tables.remove(&rows.table.oid);
         }
     }

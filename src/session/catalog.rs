@@ -5,7 +5,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::timeout;
 
 use crate::event::{Table, TableName};
-use crate::postgres::catalog::{Catalog, Found};
+use crate::postgres::catalog::{Catalog, Found, Refusal};
 use crate::protocol::{ErrorCode, ErrorFrame};
 
 /// The tables there are, as sessions look them up. Cloning shares it.
@@ -67,12 +67,20 @@ impl Catalogs {
             Found::Table(table) => Ok(table.clone()),
             Found::Refused(refusal) => {
                 let hint = if hints { refusal.sql() } else { None };
-                Err(refuse(refusal.code(), refusal.to_string(), hint))
+                Err(refuse(code_of(&refusal), refusal.to_string(), hint))
             }
             Found::Unknown { nearest } => {
                 let meant = nearest.map(|nearest| format!("; did you mean `{nearest}`?")).unwrap_or_default();
                 Err(refuse(ErrorCode::UnknownTable, format!("there is no table {name}{meant}"), None))
             }
         }
+    }
+}
+
+const fn code_of(refusal: &Refusal) -> ErrorCode {
+    match refusal {
+        Refusal::Kind { .. } => ErrorCode::RelationUnsupported,
+        Refusal::NoKey { .. } => ErrorCode::NoKey,
+        Refusal::NotPublished { .. } => ErrorCode::UnknownTable,
     }
 }

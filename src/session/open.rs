@@ -237,7 +237,7 @@ impl Opener {
                 return Failed::Redefined;
             }
             snapshot::Error::Timeout { .. } => return Failed::TooSlow,
-            snapshot::Error::Condition { .. } => {
+            snapshot::Error::Filter { .. } => {
                 ErrorFrame { field: Some("where"), ..ErrorFrame::new(ErrorCode::FilterError, told) }
             }
             snapshot::Error::Forbidden { .. } => ErrorFrame::new(ErrorCode::Forbidden, told),

@@ -65,7 +65,7 @@ async fn read_all(
 fn explain(error: &snapshot::Error) -> ErrorFrame {
     let told = Chain(error).to_string();
     match error {
-        snapshot::Error::Condition { .. } => {
+        snapshot::Error::Filter { .. } => {
             ErrorFrame { field: Some("after"), ..ErrorFrame::new(ErrorCode::BadRequest, told) }
         }
         snapshot::Error::Forbidden { .. } => ErrorFrame::new(ErrorCode::Forbidden, told),

@@ -80,9 +80,9 @@ async fn bind(services: &Services, text: &str, params: &[Param], table: &Table) 
     let bound = filter::parse(text, &params).and_then(|parsed| parsed.bind(table)).map_err(where_)?;
     let unresolved = bound.unresolved();
     if unresolved.is_empty() {
-        return bound.resolve(Vec::new()).map_err(where_);
+        return bound.resolve(&[]).map_err(where_);
     }
-    let literals: Vec<_> = unresolved.iter().map(|literal| (literal.text(), literal.kind().oid)).collect();
+    let literals: Vec<_> = unresolved.iter().map(|literal| (literal.text.as_str(), literal.kind.oid)).collect();
     let away = |error: crate::postgres::Error| {
         unavailable(format!("the filter's literals could not be read: {}", crate::telemetry::Chain(&error)))
     };
@@ -92,11 +92,11 @@ async fn bind(services: &Services, text: &str, params: &[Param], table: &Table) 
     for (answer, literal) in answers.into_iter().zip(unresolved) {
         canonical.push(answer.map_err(|message| ErrorFrame {
             field: Some("where"),
-            position: literal.position(),
+            position: Some(literal.position),
             ..ErrorFrame::new(ErrorCode::FilterType, message)
         })?);
     }
-    bound.resolve(canonical).map_err(where_)
+    bound.resolve(&canonical).map_err(where_)
 }
 
 fn param(param: &Param) -> filter::Param {

@@ -16,7 +16,7 @@ use tokio_tungstenite::tungstenite::{Error, Message};
 
 use super::conversation::{Action, Conversation};
 use super::driver::Driver;
-use super::{Config, Services};
+use super::Services;
 use crate::hub::{Batch, Outbox};
 use crate::protocol::{CloseCode, Frame};
 use crate::telemetry::metric;
