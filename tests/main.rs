@@ -5,3 +5,4 @@ mod fixture;
 mod clusters;
 mod config;
 mod layers;
+mod source;
