@@ -136,6 +136,12 @@ struct Reader {
     confirmed: watch::Receiver<Lsn>,
 }
 
+impl Reader {
+    fn confirmed(&self) -> Lsn {
+        *self.confirmed.borrow()
+    }
+}
+
 /// What stays the same from one connection to the next, unless there is a reset.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Life {
@@ -145,6 +151,8 @@ struct Life {
     told: Lsn,
     /// The end of the furthest delivery.
     delivered: Lsn,
+    /// Whether `confirmed` is about this life. Until the reader sets it back it may be about the one before.
+    settled: bool,
 }
 
 #[derive(Debug)]
@@ -206,7 +214,7 @@ impl Source {
     async fn open(&mut self, reader: &Reader) -> Result<(Stream, Delivery), Error> {
         let Config { slot, publication, .. } = &self.config;
         let mut connection = Connection::open(&self.config).await?;
-        let safe = self.life.map_or(Lsn::ZERO, |life| life.confirmable(*reader.confirmed.borrow()));
+        let safe = self.life.map_or(Lsn::ZERO, |life| life.confirmable(reader.confirmed()));
         let opening =
             slot::acquire(&mut connection, &self.config, self.life.as_ref(), safe, self.recreate).await?;
         self.recreate = false;
@@ -216,7 +224,8 @@ impl Source {
             opening;
         let endpoint = connection.endpoint();
         tracing::info!(%endpoint, slot, publication, %starts_at, ?continuity, "the stream from PostgreSQL is open");
-        let fresh = Life { system_id, timeline, told: slot_lsn, delivered: starts_at };
+        let settled = continuity == Continuity::Continued;
+        let fresh = Life { system_id, timeline, told: slot_lsn, delivered: starts_at, settled };
         let life = match (continuity, self.life) {
             (Continuity::Continued, Some(life)) => life,
             (Continuity::Reset(reason), Some(_)) => {
@@ -245,9 +254,10 @@ impl Source {
         let Reader { deliveries, mut confirmed } = reader;
         drop(deliveries);
         let Some(stream) = self.stream else { return };
-        let delivered = stream.life().delivered;
-        // Without the last confirmation the end of the stream comes again at the next start: no loss.
-        let _ = timeout(CLOSING_GRACE, confirmed.wait_for(|confirmed| *confirmed >= delivered)).await;
+        if let Some(Life { delivered, settled: true, .. }) = stream.introduced_life() {
+            // Without the last confirmation the end of the stream comes again at the next start: no loss.
+            let _ = timeout(CLOSING_GRACE, confirmed.wait_for(|confirmed| *confirmed >= delivered)).await;
+        }
         let last = *confirmed.borrow();
         stream.close(last).await;
         metrics::gauge!(metric::SOURCE_STREAMING).set(0.0);
@@ -257,6 +267,6 @@ impl Source {
 impl Life {
     /// What the slot may be told, where the reader has confirmed `confirmed`.
     fn confirmable(&self, confirmed: Lsn) -> Lsn {
-        confirmed.min(self.delivered).max(self.told)
+        if self.settled { confirmed.min(self.delivered).max(self.told) } else { self.told }
     }
 }

@@ -7,3 +7,4 @@ mod clusters;
 mod config;
 mod layers;
 mod snapshot;
+mod source;

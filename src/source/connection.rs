@@ -118,14 +118,19 @@ impl Connection {
                 if self.frames.takes_copy_both()? {
                     return Ok(());
                 }
-                match self.message().await? {
-                    Message::ErrorResponse(body) => refusal = Some(Box::new(server_error(body.fields()))),
-                    Message::NoticeResponse(_) | Message::ParameterStatus(_) => {}
-                    Message::ReadyForQuery(_) => {
+                match self.frames.message()? {
+                    None => {
+                        self.fill().await?;
+                    }
+                    Some(Message::ErrorResponse(body)) => {
+                        refusal = Some(Box::new(server_error(body.fields())));
+                    }
+                    Some(Message::NoticeResponse(_) | Message::ParameterStatus(_)) => {}
+                    Some(Message::ReadyForQuery(_)) => {
                         let source = refusal.ok_or(Error::Unexpected("to START_REPLICATION"))?;
                         return Err(Error::Server { action: "start replication", source });
                     }
-                    _ => return Err(Error::Unexpected("to START_REPLICATION")),
+                    Some(_) => return Err(Error::Unexpected("to START_REPLICATION")),
                 }
             }
         };

@@ -330,7 +330,8 @@ mod tests {
     #[test]
     fn a_life_goes_on_only_in_the_same_history_and_where_nobody_else_has_read() {
         let system = System { id: 1, timeline: 2, version: 150_000 };
-        let life = Life { system_id: 1, timeline: 2, told: Lsn::new(100), delivered: Lsn::new(200) };
+        let life =
+            Life { system_id: 1, timeline: 2, told: Lsn::new(100), delivered: Lsn::new(200), settled: true };
         let reset = Continuity::Reset;
         for (life, made, confirmed, expected) in [
             (None, Made::Before, 500, Continuity::Continued),

@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep_until};
 use super::assembler::Assembler;
 use super::connection::{Connection, Word};
 use super::feedback::{Answer, Feedback, status_update};
-use super::{Config, Continuity, Delivery, Error, Life, Reader};
+use super::{Config, Delivery, Error, Life, Reader};
 use crate::event::Lsn;
 use crate::pgoutput;
 use crate::telemetry::metric;
@@ -100,10 +100,6 @@ impl Stream {
         }
     }
 
-    pub(super) const fn life(&self) -> Life {
-        self.life
-    }
-
     /// What goes on without the connection, unless the reader was never told of it.
     pub(super) fn introduced_life(&self) -> Option<Life> {
         self.introduced.then_some(self.life)
@@ -111,11 +107,13 @@ impl Stream {
 
     /// Tells that the stream is open. After a reset, waits until the reader has let go of the former life's positions.
     pub(super) async fn introduce(&mut self, opened: Delivery, reader: &mut Reader) -> Result<(), Stop> {
-        let reset = matches!(&opened, Delivery::Opened { continuity: Continuity::Reset(_), .. });
         self.wait_for_room(opened, reader).await?;
         self.introduced = true;
-        // Whatever stands in `confirmed` until then is about another log.
-        while reset && *reader.confirmed.borrow_and_update() != Lsn::ZERO {
+        while !self.life.settled {
+            if reader.confirmed() == Lsn::ZERO {
+                self.life.settled = true;
+                break;
+            }
             tokio::select! {
                 biased;
                 changed = reader.confirmed.changed() => changed.map_err(|_| Stop::ReaderGone)?,
@@ -152,7 +150,7 @@ impl Stream {
         tokio::select! {
             biased;
             // 1. A status update, or a position to tell.
-            () = sleep_until(deadline) => self.tick(*reader.confirmed.borrow()).await?,
+            () = sleep_until(deadline) => self.tick(reader.confirmed()).await?,
             // 2. What the server says.
             received = self.connection.fill() => {
                 self.counters.bytes.increment(received? as u64);
@@ -245,9 +243,7 @@ impl Stream {
                 }
                 () = sleep_until(self.feedback.due()) => {}
             }
-            // Until the reader knows of this stream, what it confirms may be about another log.
-            let confirmed = if self.introduced { *reader.confirmed.borrow() } else { Lsn::ZERO };
-            self.send_status(self.life.confirmable(confirmed)).await?;
+            self.send_status(self.life.confirmable(reader.confirmed())).await?;
         }
     }
 
