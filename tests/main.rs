@@ -3,6 +3,9 @@
 mod fixture;
 
 mod catalog;
+mod check;
 mod clusters;
+mod conversation;
 mod layers;
+mod publication;
 mod snapshot;
