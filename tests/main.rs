@@ -5,6 +5,7 @@ mod fixture;
 mod catalog;
 mod check;
 mod clusters;
+mod config;
 mod conversation;
 mod layers;
 mod publication;
