@@ -1,8 +1,11 @@
 //! The command line: one file per subcommand.
 
+pub mod check;
 pub mod demo;
 pub mod serve;
 pub mod tail;
+pub mod teardown;
+pub mod types;
 
 use std::io::{self, Write as _};
 use std::path::PathBuf;

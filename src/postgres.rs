@@ -28,6 +28,8 @@ pub mod snapshot;
 pub mod marker;
 pub mod visibility;
 pub mod literals;
+pub mod check;
+pub mod teardown;
 mod text;
 mod nearest;
 mod quote;

@@ -265,7 +265,7 @@ fn types_are_resolved_down_to_what_their_text_is() {
         let database = test.database().await;
         database
             .execute(
-                r#"create type mood as enum ('sad', 'ok', 'happy');
+                "create type mood as enum ('sad', 'ok', 'happy');
                    alter type mood add value 'so-so' before 'ok';
                    create domain small as int check (value < 10);
                    create domain smaller as small not null;
@@ -274,7 +274,7 @@ fn types_are_resolved_down_to_what_their_text_is() {
                    create type pair as (a int, b text);
                    create table kinds (
                      id smaller primary key, feeling feeling, moods moods, smalls small[], pair pair, pairs pair[],
-                     boxes box[], span int4range, words oidvector, tag char(3), tags varchar(5)[], grid numeric[][]);"#,
+                     boxes box[], span int4range, words oidvector, tag char(3), tags varchar(5)[], grid numeric[][]);",
             )
             .await;
         let catalog = load_all(&database).await;

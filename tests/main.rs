@@ -3,8 +3,11 @@
 mod fixture;
 
 mod catalog;
+mod check;
 mod clusters;
 mod config;
+mod conversation;
 mod layers;
+mod publication;
 mod snapshot;
 mod source;

@@ -326,7 +326,7 @@ fn a_snapshot_that_takes_too_long_is_over() {
         database
             .execute(
                 "create table big (id int primary key, body text);
-                 insert into big select i, repeat(md5(i::text), 300) from generate_series(1, 3000) i",
+                 insert into big select i, repeat(md5(i::text), 300) from generate_series(1, 1000) i",
             )
             .await;
         let pool = pool(&database, 1);

@@ -21,7 +21,7 @@ pub const PREFIX: &str = "tidegate.schema";
 const LOCK_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// `search_path` is fixed, since it runs in the session of whoever changes a table.
-const CREATE: &str = "
+pub(super) const CREATE: &str = "
 create schema if not exists tidegate;
 create or replace function tidegate.tell_schema_change()
 returns event_trigger
@@ -81,6 +81,35 @@ drop event trigger if exists tidegate_schema;
 drop event trigger if exists tidegate_schema_drop;
 drop function if exists tidegate.tell_schema_change();";
 
+/// Whether this role could make one: a superuser, or a member of what hosting services put in its place.
+const MAY: &str = "
+select exists (select from pg_roles r
+                where r.rolname = current_user
+                  and (r.rolsuper
+                       or exists (select from pg_roles h
+                                   where h.rolname in ('rds_superuser', 'cloudsqlsuperuser', 'azure_pg_admin')
+                                     and pg_has_role(r.oid, h.oid, 'member'))))";
+
+/// How it stands with it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Standing {
+    Present,
+    Possible,
+    NotAllowed,
+}
+
+/// Whether it is there, and if not, whether this role could make it.
+pub(super) async fn standing(client: &Client) -> Result<Standing, tokio_postgres::Error> {
+    let present = client
+        .query_typed_one(STATE, &[(&body(), Type::TEXT), (&"", Type::TEXT), (&MARK, Type::TEXT)])
+        .await?;
+    if present.try_get("present")? {
+        return Ok(Standing::Present);
+    }
+    let may: bool = client.query_typed_one(MAY, &[]).await?.try_get(0)?;
+    Ok(if may { Standing::Possible } else { Standing::NotAllowed })
+}
+
 /// What came of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use]
@@ -110,12 +139,8 @@ pub enum Removed {
 /// # Errors
 /// Those of the conversation with PostgreSQL.
 pub async fn is_present(client: &Client) -> Result<bool, Error> {
-    let failed = Error::query("look for the event trigger");
-    let row = client
-        .query_typed_one(STATE, &[(&body(), Type::TEXT), (&"", Type::TEXT), (&MARK, Type::TEXT)])
-        .await
-        .map_err(failed)?;
-    row.try_get("present").map_err(failed)
+    let standing = standing(client).await.map_err(Error::query("look for the event trigger"))?;
+    Ok(standing == Standing::Present)
 }
 
 /// Sees that it is there, if this role may make one.

@@ -20,8 +20,7 @@ use super::catalog::{Candidate, Refusal, Standing, candidates};
 use super::{Error as PostgresError, quote, quote_literal, quote_table};
 
 pub use error::{Error, Fault};
-use found::Found;
-pub(super) use found::Owner;
+pub(super) use found::{Found, Owner};
 pub use patterns::{InvalidPattern, Patterns};
 
 /// The comment that makes a publication ours. Text behind it is the user's own.
