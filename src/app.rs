@@ -61,7 +61,9 @@ pub async fn run(config: Config, scope: Scope) -> Result<(), Error> {
     let server = Server { config: &config, settings, pool, core: core.clone(), edge: edge.clone() };
     let outcome = server.serve(listener, publication, metrics, &scope).await;
     stop(&config, &edge, &core).await;
-    outcome.and_then(|()| core.casualty().or(edge.casualty()).map_or(Ok(()), |task| Err(Error::Panicked { task })))
+    outcome.and_then(|()| {
+        core.casualty().or(edge.casualty()).map_or(Ok(()), |task| Err(Error::Panicked { task }))
+    })
 }
 
 struct Server<'a> {
@@ -92,7 +94,8 @@ impl Server<'_> {
         let hub = hub::start(limits, follower, journal.clone(), core);
         let (status, streaming) = watch::channel(Status::Connecting);
         let (refreshes, wishes) = mpsc::channel(REFRESHES);
-        let (keeper, current) = Keeper::new(self.pool.clone(), hub.clone(), publication, config.catalog.event_trigger);
+        let (keeper, current) =
+            Keeper::new(self.pool.clone(), hub.clone(), publication, config.catalog.event_trigger);
         let services = self.services(hub, Catalogs::new(current.clone(), refreshes));
         let context = http::Context {
             services,

@@ -113,7 +113,8 @@ impl Relay {
                     Ok(xid) => {
                         let previous = self.writer.tail().position;
                         let changes = changes.into();
-                        let chunk = Chunk { previous, commit_lsn, xid, committed_at, first_index, changes, last };
+                        let chunk =
+                            Chunk { previous, commit_lsn, xid, committed_at, first_index, changes, last };
                         self.append(Record::Chunk(chunk), last.then_some(end_lsn)).await;
                     }
                     Err(Lost) => self.discard(),
@@ -155,6 +156,8 @@ impl Relay {
 
     fn discard(&mut self) {
         self.discarding = true;
-        tracing::warn!("PostgreSQL is on another timeline than the stream: waiting for the stream to be opened anew");
+        tracing::warn!(
+            "PostgreSQL is on another timeline than the stream: waiting for the stream to be opened anew"
+        );
     }
 }

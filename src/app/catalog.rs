@@ -98,7 +98,8 @@ impl Keeper {
         let mut client = self.pool.get().await?;
         let client = client.client_mut();
         let Some(mut catalog) = self.watch.poll(client).await? else { return Ok(()) };
-        let report = publication::ensure(client, &self.publication).await.inspect_err(|_| self.watch.expire())?;
+        let report =
+            publication::ensure(client, &self.publication).await.inspect_err(|_| self.watch.expire())?;
         if self.event_trigger
             && let event_trigger::Outcome::Refused(message) = event_trigger::ensure(client).await?
         {

@@ -59,7 +59,8 @@ pub(super) async fn accept(listener: TcpListener, context: Context, scope: Scope
             Ok((stream, _)) => match places.clone().try_acquire_owned() {
                 Ok(place) => scope.spawn("connection", serve(stream, context.clone(), scope.clone(), place)),
                 Err(_) => {
-                    metrics::counter!(metric::SESSION_REFUSED, metric::REASON => "max_connections").increment(1);
+                    metrics::counter!(metric::SESSION_REFUSED, metric::REASON => "max_connections")
+                        .increment(1);
                 }
             },
             Err(error) => {

@@ -26,7 +26,9 @@ impl Origins {
         let (origin, host) = (text(ORIGIN), text(HOST).unwrap_or_default());
         match self {
             Self::Any => true,
-            Self::Listed(listed) => origin.is_none_or(|origin| listed.iter().any(|it| it.eq_ignore_ascii_case(origin))),
+            Self::Listed(listed) => {
+                origin.is_none_or(|origin| listed.iter().any(|it| it.eq_ignore_ascii_case(origin)))
+            }
             Self::Own => origin.is_none_or(|origin| {
                 let of = authority(origin);
                 of.is_some_and(|of| of.eq_ignore_ascii_case(host) || is_loopback(of))
@@ -49,7 +51,8 @@ fn is_loopback(authority: &str) -> bool {
         Some(rest) => rest.split(']').next().unwrap_or_default(),
         None => authority.rsplit_once(':').map_or(authority, |(host, _)| host),
     };
-    host.eq_ignore_ascii_case("localhost") || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+    host.eq_ignore_ascii_case("localhost")
+        || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
 #[cfg(test)]

@@ -33,7 +33,11 @@ pub(super) fn full(bytes: impl Into<Bytes>) -> Body {
 }
 
 /// An answer of a status, a type and a body.
-pub(super) fn respond(status: StatusCode, content_type: &'static str, body: impl Into<Bytes>) -> Response<Body> {
+pub(super) fn respond(
+    status: StatusCode,
+    content_type: &'static str,
+    body: impl Into<Bytes>,
+) -> Response<Body> {
     let mut response = Response::new(full(body));
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, content_type.parse().expect("a constant of visible ASCII"));
@@ -67,12 +71,15 @@ pub(super) fn bad_request(message: impl Into<String>) -> Response<Body> {
 
 const fn status(code: ErrorCode) -> StatusCode {
     match code {
-        ErrorCode::UnknownTable | ErrorCode::UnknownChannel | ErrorCode::UnknownSubscription => StatusCode::NOT_FOUND,
+        ErrorCode::UnknownTable | ErrorCode::UnknownChannel | ErrorCode::UnknownSubscription => {
+            StatusCode::NOT_FOUND
+        }
         ErrorCode::Unauthenticated => StatusCode::UNAUTHORIZED,
         ErrorCode::Forbidden => StatusCode::FORBIDDEN,
-        ErrorCode::NoKey | ErrorCode::ReplicaIdentity | ErrorCode::RelationUnsupported | ErrorCode::DuplicateId => {
-            StatusCode::CONFLICT
-        }
+        ErrorCode::NoKey
+        | ErrorCode::ReplicaIdentity
+        | ErrorCode::RelationUnsupported
+        | ErrorCode::DuplicateId => StatusCode::CONFLICT,
         ErrorCode::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
         ErrorCode::RateLimited | ErrorCode::TooManySubscriptions => StatusCode::TOO_MANY_REQUESTS,
         ErrorCode::Unavailable => StatusCode::SERVICE_UNAVAILABLE,

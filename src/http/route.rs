@@ -32,7 +32,9 @@ async fn dispatch(context: &Context, request: Request<Incoming>, slot: &Slot) ->
             let origin = request.headers().get(ORIGIN).cloned();
             shared_with(origin, stream::answer(context, request).await)
         }
-        (&Method::OPTIONS, "/v1/stream") if context.config.origins.admit(request.headers()) => preflight(&request),
+        (&Method::OPTIONS, "/v1/stream") if context.config.origins.admit(request.headers()) => {
+            preflight(&request)
+        }
         (&Method::GET, "/healthz") => respond(StatusCode::OK, TEXT, "alive\n"),
         (&Method::GET, "/readyz") => match (context.ready)() {
             Ok(()) => respond(StatusCode::OK, TEXT, "ready\n"),
@@ -60,7 +62,8 @@ fn name(path: &str) -> &'static str {
 
 fn not_found(path: &str) -> Response<Body> {
     let path: String = path.chars().take(200).collect();
-    let mut response = problem(&ErrorFrame::new(ErrorCode::BadRequest, format!("there is nothing at {path}")));
+    let mut response =
+        problem(&ErrorFrame::new(ErrorCode::BadRequest, format!("there is nothing at {path}")));
     *response.status_mut() = StatusCode::NOT_FOUND;
     response
 }

@@ -1,7 +1,7 @@
 use hyper::body::Incoming;
 use hyper::header::{
-    CONNECTION, HeaderMap, HeaderName, HeaderValue, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL,
-    SEC_WEBSOCKET_VERSION, UPGRADE,
+    CONNECTION, HeaderMap, HeaderName, HeaderValue, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY,
+    SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, UPGRADE,
 };
 use hyper::{Request, Response, StatusCode};
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
@@ -28,7 +28,9 @@ pub(super) fn upgrade(context: &Context, mut request: Request<Incoming>, slot: &
     };
     let offered = list(headers, &SEC_WEBSOCKET_PROTOCOL);
     if !offered.is_empty() && !offered.contains(&SUBPROTOCOL) {
-        return bad_request(format!("this server speaks the subprotocol `{SUBPROTOCOL}`, which was not offered"));
+        return bad_request(format!(
+            "this server speaks the subprotocol `{SUBPROTOCOL}`, which was not offered"
+        ));
     }
     let accept = derive_accept_key(key.as_bytes());
     let speaks = !offered.is_empty();
@@ -49,9 +51,12 @@ pub(super) fn upgrade(context: &Context, mut request: Request<Incoming>, slot: &
 
 /// The key of a request that is a WebSocket's opening handshake.
 fn check(headers: &HeaderMap) -> Result<String, &'static str> {
-    let names = |name: &HeaderName, word: &str| list(headers, name).iter().any(|it| it.eq_ignore_ascii_case(word));
+    let names =
+        |name: &HeaderName, word: &str| list(headers, name).iter().any(|it| it.eq_ignore_ascii_case(word));
     if !names(&UPGRADE, "websocket") || !names(&CONNECTION, "upgrade") {
-        return Err("this is a WebSocket's endpoint: connect with `new WebSocket(…)`; `/v1/stream` answers plain GETs");
+        return Err(
+            "this is a WebSocket's endpoint: connect with `new WebSocket(…)`; `/v1/stream` answers plain GETs",
+        );
     }
     if !names(&SEC_WEBSOCKET_VERSION, "13") {
         return Err("the version of the WebSocket protocol is 13");

@@ -27,7 +27,8 @@ pub(super) async fn answer(context: &Context, request: Request<Incoming>) -> Res
         let message = "this page's origin is not allowed: name it in `http.allowed_origins`";
         return problem(&ErrorFrame::new(ErrorCode::Forbidden, message));
     }
-    let last_event_id = request.headers().get("last-event-id").and_then(|id| id.to_str().ok()).map(str::to_owned);
+    let last_event_id =
+        request.headers().get("last-event-id").and_then(|id| id.to_str().ok()).map(str::to_owned);
     let subscribes = if request.method() == Method::POST {
         of_body(request, context.services.config.max_frame_bytes).await
     } else {
@@ -74,7 +75,9 @@ fn of_query(query: &str) -> Result<Subscribe, ErrorFrame> {
         let (text, field) = (json!(value), name.to_string());
         let number = || {
             let number = value.parse::<u32>();
-            number.map(|number| json!(number)).map_err(|_| bad(format!("`{name}` is a number, not `{value}`")))
+            number
+                .map(|number| json!(number))
+                .map_err(|_| bad(format!("`{name}` is a number, not `{value}`")))
         };
         let twice = match &*name {
             "param" => {
@@ -143,7 +146,8 @@ mod tests {
 
     #[test]
     fn a_query_is_a_subscription() {
-        let read = of_query("table=public.entries&where=board_id%20%3D%20%241&param=7&columns=id,title&limit=5");
+        let read =
+            of_query("table=public.entries&where=board_id%20%3D%20%241&param=7&columns=id,title&limit=5");
         let subscribe = read.expect("valid");
         assert_eq!(subscribe.start, Start::Snapshot);
         let Target::Table(select) = subscribe.target else { panic!("a table") };

@@ -261,16 +261,17 @@ impl Ring {
     }
 
     fn read(&self, from: impl FnOnce(&Self) -> Option<usize>, limit: usize) -> Read {
-        let records = |index| self.records.iter().skip(index).take(limit).map(|kept| kept.record.clone()).collect();
+        let records =
+            |index| self.records.iter().skip(index).take(limit).map(|kept| kept.record.clone()).collect();
         from(self).map_or(Read::Gap, |index| Read::Records(records(index)))
     }
 
     /// The index of the first record after `position`, the end of a transaction.
     fn index_after(&self, incarnation: Incarnation, position: Position) -> Option<usize> {
         let index = self.index_behind(incarnation, position)?;
-        let ends = index.checked_sub(1).map_or(self.start_ends_transaction, |before| {
-            self.records[before].record.ends_transaction()
-        });
+        let ends = index
+            .checked_sub(1)
+            .map_or(self.start_ends_transaction, |before| self.records[before].record.ends_transaction());
         ends.then_some(index)
     }
 

@@ -21,7 +21,8 @@ impl Trim {
         first_index: u32,
         mut changes: Vec<Change>,
     ) -> Option<(u32, Vec<Change>)> {
-        let count = u32::try_from(changes.len()).expect("a chunk is bounded in bytes, far below 2^32 changes");
+        let count =
+            u32::try_from(changes.len()).expect("a chunk is bounded in bytes, far below 2^32 changes");
         self.delivered = Position { commit_lsn, index: first_index + count };
         if self.delivered <= tail {
             return None;

@@ -33,7 +33,8 @@ impl Catalogs {
     /// Why it cannot be subscribed to.
     pub(super) async fn table(&self, text: &str, hints: bool) -> Result<Arc<Table>, ErrorFrame> {
         let name = TableName::parse(text).ok_or_else(|| {
-            let message = format!("`{text}` is no table's name: write `schema.table`, quoted as in SQL where needed");
+            let message =
+                format!("`{text}` is no table's name: write `schema.table`, quoted as in SQL where needed");
             ErrorFrame { field: Some("table"), ..ErrorFrame::new(ErrorCode::BadRequest, message) }
         })?;
         match self.look_up(&name, hints) {

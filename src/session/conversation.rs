@@ -9,7 +9,8 @@ use super::rate::Rate;
 use crate::event::Lsn;
 use crate::hub::{Delivery, Entry, Fall, Fingerprint, Note, Outbox, ReaderKey, Selection, Ticket};
 use crate::protocol::{
-    ClientFrame, CloseCode, ErrorCode, ErrorFrame, Frame, FrameError, Page, SnapshotOptions, Start, Subscribe, Target,
+    ClientFrame, CloseCode, ErrorCode, ErrorFrame, Frame, FrameError, Page, SnapshotOptions, Start,
+    Subscribe, Target,
 };
 use crate::telemetry::metric;
 
@@ -122,8 +123,12 @@ impl Conversation {
     pub(super) fn subscribe(&mut self, subscribe: Subscribe) -> Option<Action> {
         let Subscribe { id, target, start } = subscribe;
         if self.subscriptions.iter().any(|other| *other.id == *id) {
-            let message = format!("the subscription `{id}` is open already: end it first, or take another `id`");
-            self.refuse(Some(&id), &ErrorFrame { field: Some("id"), ..ErrorFrame::new(ErrorCode::DuplicateId, message) });
+            let message =
+                format!("the subscription `{id}` is open already: end it first, or take another `id`");
+            self.refuse(
+                Some(&id),
+                &ErrorFrame { field: Some("id"), ..ErrorFrame::new(ErrorCode::DuplicateId, message) },
+            );
             return None;
         }
         if self.subscriptions.len() >= self.max_subscriptions {
@@ -137,7 +142,14 @@ impl Conversation {
         let (target, opener) = (Arc::new(target), CancellationToken::new());
         let state = State::Opening(opener.clone());
         let target_ = target.clone();
-        self.subscriptions.push(Subscription { id: id.into(), key, target: target_, again, state, page: None });
+        self.subscriptions.push(Subscription {
+            id: id.into(),
+            key,
+            target: target_,
+            again,
+            state,
+            page: None,
+        });
         metrics::gauge!(metric::SESSION_SUBSCRIPTIONS).increment(1.0);
         Some(Action::Open { key, target, opener, from: From::Start(start) })
     }

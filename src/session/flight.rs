@@ -12,8 +12,8 @@ use super::order::Order;
 use super::{Marker, SnapshotConfig};
 use crate::event::{Datum, Lsn, Row};
 use crate::hub::{self, Delivery, Place, Rows, Seen, Selection};
-use crate::postgres::snapshot::{self, Condition, Query};
 use crate::postgres::Pool;
+use crate::postgres::snapshot::{self, Condition, Query};
 use crate::protocol::Frame;
 use crate::shutdown::Scope;
 use crate::telemetry::metric;
@@ -117,18 +117,20 @@ impl Snapshots {
     /// Boards the snapshot that is in flight for this, or starts one.
     pub(super) fn board(&self, wanted: &Wanted) -> Passenger {
         let flight = match self.0.flights.entry(wanted.clone()) {
-            Entry::Occupied(mut entry) => match entry.get().upgrade().filter(|flight| flight.takes_passengers()) {
-                Some(flight) => {
-                    metrics::counter!(metric::SNAPSHOT_SHARED).increment(1);
-                    flight
+            Entry::Occupied(mut entry) => {
+                match entry.get().upgrade().filter(|flight| flight.takes_passengers()) {
+                    Some(flight) => {
+                        metrics::counter!(metric::SNAPSHOT_SHARED).increment(1);
+                        flight
+                    }
+                    None => {
+                        let flight = Arc::new(Flight::new());
+                        entry.insert(Arc::downgrade(&flight));
+                        self.start(wanted, &flight);
+                        flight
+                    }
                 }
-                None => {
-                    let flight = Arc::new(Flight::new());
-                    entry.insert(Arc::downgrade(&flight));
-                    self.start(wanted, &flight);
-                    flight
-                }
-            },
+            }
             Entry::Vacant(entry) => {
                 let flight = Arc::new(Flight::new());
                 entry.insert(Arc::downgrade(&flight));

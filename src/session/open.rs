@@ -112,7 +112,9 @@ impl Opener {
                 Failed::TooSlow => {
                     slow += 1;
                     if slow == ATTEMPTS {
-                        return self.outbox.note(self.key, Note::Fell(Fall::Resync(ResyncReason::SlowReader)));
+                        return self
+                            .outbox
+                            .note(self.key, Note::Fell(Fall::Resync(ResyncReason::SlowReader)));
                     }
                     self.begun.then_some(ResyncReason::SlowReader)
                 }
@@ -173,7 +175,9 @@ impl Opener {
     /// What is selected, and the frame that says so.
     async fn select(&self) -> Result<(Selection, Frame), Failed> {
         match &*self.target {
-            Target::Channel(name) => Ok((Selection::Channel(name.as_str().into()), Frame::subscribed_channel())),
+            Target::Channel(name) => {
+                Ok((Selection::Channel(name.as_str().into()), Frame::subscribed_channel()))
+            }
             Target::Table(select) => {
                 let Resolved { rows, .. } = self.resolve(select).await?;
                 let shape = rows.fingerprint.to_string();
@@ -188,7 +192,12 @@ impl Opener {
     }
 
     /// The place that a cursor names, if the reader can go on from there.
-    fn check_cursor(&self, selection: &Selection, text: &str, shape: Option<&str>) -> Result<Place, ResyncReason> {
+    fn check_cursor(
+        &self,
+        selection: &Selection,
+        text: &str,
+        shape: Option<&str>,
+    ) -> Result<Place, ResyncReason> {
         let cursor = Cursor::decode(text).map_err(|_| ResyncReason::CursorInvalid)?;
         if let Some(reason) = self.services.hub.journal().refuse(cursor.incarnation, cursor.position) {
             return Err(reason);
@@ -260,7 +269,8 @@ impl Opener {
     }
 
     async fn go_live(&self, selection: &Selection, place: Place) -> Result<(), Failed> {
-        let ticket = catch_up(&self.services, selection, place, &self.outbox, self.key).await.map_err(Failed::from)?;
+        let ticket =
+            catch_up(&self.services, selection, place, &self.outbox, self.key).await.map_err(Failed::from)?;
         self.outbox.note(self.key, Note::Live(ticket, selection.clone()));
         Ok(())
     }

@@ -47,9 +47,17 @@ impl Order {
     ///
     /// # Errors
     /// What is wrong with `after`.
-    pub(super) fn after(&self, table: &Table, after: &Map<String, Value>, first: usize) -> Result<After, String> {
+    pub(super) fn after(
+        &self,
+        table: &Table,
+        after: &Map<String, Value>,
+        first: usize,
+    ) -> Result<After, String> {
         if let Some(name) = after.keys().find(|name| self.0.iter().all(|term| *term.name != ***name)) {
-            return Err(format!("`after` has `{name}`, which the order does not name; it has {}", self.names()));
+            return Err(format!(
+                "`after` has `{name}`, which the order does not name; it has {}",
+                self.names()
+            ));
         }
         let mut values = Vec::new();
         let mut alternatives = Vec::new();
@@ -59,7 +67,9 @@ impl Order {
                 .get(&*term.name)
                 .ok_or_else(|| format!("`after` lacks `{}`; it has {}", term.name, self.names()))?;
             let (name, kind) = (quote(&term.name), &table.columns[term.column].kind);
-            let text = text_of(value, kind).ok_or_else(|| format!("the value of `{}` in `after` is not one of its type, {}", term.name, kind.name))?;
+            let text = text_of(value, kind).ok_or_else(|| {
+                format!("the value of `{}` in `after` is not one of its type, {}", term.name, kind.name)
+            })?;
             let (beyond, same) = match text {
                 None => (beyond_null(term, &name), format!("{name} is null")),
                 Some(text) => {
@@ -123,7 +133,10 @@ fn text_of(value: &Value, kind: &Kind) -> Option<Option<String>> {
     match (value, &kind.class) {
         (Value::Null, _) => Some(None),
         (Value::Bool(value), Class::Bool) => Some(Some(value.to_string())),
-        (Value::Number(number), Class::Int2 | Class::Int4 | Class::Int8 | Class::Float4 | Class::Float8 | Class::Numeric) => Some(Some(number.to_string())),
+        (
+            Value::Number(number),
+            Class::Int2 | Class::Int4 | Class::Int8 | Class::Float4 | Class::Float8 | Class::Numeric,
+        ) => Some(Some(number.to_string())),
         (Value::String(text), class) if *class != Class::Bool => Some(Some(text.clone())),
         _ => None,
     }
@@ -173,7 +186,8 @@ mod tests {
 
     #[test]
     fn what_lies_behind_a_row_is_what_a_page_reads() {
-        let found = after("at desc nulls last", json!({"at": "2026-01-01T00:00:00Z", "id": "7"})).expect("complete");
+        let found =
+            after("at desc nulls last", json!({"at": "2026-01-01T00:00:00Z", "id": "7"})).expect("complete");
         let expected = "(((at < ($2::text)::timestamptz or at is null)) or \
                         (at = ($2::text)::timestamptz and (id > ($3::text)::int8 or id is null)))";
         assert_eq!(found.sql, expected);

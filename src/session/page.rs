@@ -17,7 +17,10 @@ pub(super) async fn read(
     select: &Select,
     page: &Page,
 ) -> Result<Frame, ErrorFrame> {
-    let bad = |message: String| ErrorFrame { field: Some("after"), ..ErrorFrame::new(ErrorCode::BadRequest, message) };
+    let bad = |message: String| ErrorFrame {
+        field: Some("after"),
+        ..ErrorFrame::new(ErrorCode::BadRequest, message)
+    };
     let order = match &select.snapshot.order_by {
         None => Order::by_key(&rows.table),
         Some(text) => Order::parse(text, &rows.table).map_err(|error| bad(error.to_string()))?,

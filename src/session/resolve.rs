@@ -67,14 +67,21 @@ fn column(table: &Table, name: &str) -> Result<usize, ErrorFrame> {
             let distance = strsim::damerau_levenshtein(&column.name, name);
             (distance <= 1 + name.chars().count() / 3).then_some(distance)
         };
-        let nearest = table.columns.iter().filter_map(|column| Some((near(&column)?, column))).min_by_key(|it| it.0);
-        let meant = nearest.map(|(_, column)| format!("; did you mean `{}`?", column.name)).unwrap_or_default();
+        let nearest =
+            table.columns.iter().filter_map(|column| Some((near(&column)?, column))).min_by_key(|it| it.0);
+        let meant =
+            nearest.map(|(_, column)| format!("; did you mean `{}`?", column.name)).unwrap_or_default();
         let message = format!("table {} has no column `{name}`{meant}", table.name);
         ErrorFrame { field: Some("columns"), ..ErrorFrame::new(ErrorCode::UnknownColumn, message) }
     })
 }
 
-async fn bind(services: &Services, text: &str, params: &[Param], table: &Table) -> Result<Filter, ErrorFrame> {
+async fn bind(
+    services: &Services,
+    text: &str,
+    params: &[Param],
+    table: &Table,
+) -> Result<Filter, ErrorFrame> {
     let params: Vec<_> = params.iter().map(param).collect();
     let where_ = |error| refuse(error, "where");
     let bound = filter::parse(text, &params).and_then(|parsed| parsed.bind(table)).map_err(where_)?;
@@ -82,7 +89,8 @@ async fn bind(services: &Services, text: &str, params: &[Param], table: &Table) 
     if unresolved.is_empty() {
         return bound.resolve(&[]).map_err(where_);
     }
-    let literals: Vec<_> = unresolved.iter().map(|literal| (literal.text.as_str(), literal.kind.oid)).collect();
+    let literals: Vec<_> =
+        unresolved.iter().map(|literal| (literal.text.as_str(), literal.kind.oid)).collect();
     let away = |error: crate::postgres::Error| {
         unavailable(format!("the filter's literals could not be read: {}", crate::telemetry::Chain(&error)))
     };
@@ -122,7 +130,9 @@ fn refuse(error: filter::Error, field: &'static str) -> ErrorFrame {
 
 /// A filter is judged on old images too: they must carry what it reads.
 fn check_identity(table: &Table, filter: &Filter, hints: bool) -> Result<(), ErrorFrame> {
-    let Some(column) = filter.columns().iter().find(|column| !table.old_image_has(**column)) else { return Ok(()) };
+    let Some(column) = filter.columns().iter().find(|column| !table.old_image_has(**column)) else {
+        return Ok(());
+    };
     let (name, column) = (&table.name, &table.columns[*column].name);
     let message = format!(
         "the filter reads column `{column}`, which the old images of {name}'s rows do not carry: \

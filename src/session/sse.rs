@@ -5,9 +5,9 @@ use bytes::Bytes;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until, timeout};
 
+use super::Services;
 use super::conversation::{Action, Conversation};
 use super::driver::Driver;
-use super::Services;
 use crate::hub::{Batch, Entry, Note, Outbox};
 use crate::protocol::{CloseCode, ErrorFrame, Frame, Start, Subscribe};
 use crate::telemetry::metric;
@@ -30,7 +30,11 @@ const PIECES: usize = 1;
 const FIRST_FRAME: Duration = Duration::from_secs(2);
 
 /// Starts a stream of `subscribes`. `last_event_id` resumes: the cursor, then the shape of each, between dots.
-pub async fn stream(services: Services, mut subscribes: Vec<Subscribe>, last_event_id: Option<&str>) -> Stream {
+pub async fn stream(
+    services: Services,
+    mut subscribes: Vec<Subscribe>,
+    last_event_id: Option<&str>,
+) -> Stream {
     if let Some(id) = last_event_id {
         resume(&mut subscribes, id);
     }
@@ -87,7 +91,13 @@ impl Session {
         metrics::gauge!(metric::SESSION_CONNECTIONS, metric::TRANSPORT => "sse").increment(1.0);
         let name = format!("{:016x}", fastrand::u64(..));
         let mut ready = Vec::new();
-        self.write_frame(&Frame::ready(&name, self.driver.services.config.heartbeat), None, None, None, &mut ready);
+        self.write_frame(
+            &Frame::ready(&name, self.driver.services.config.heartbeat),
+            None,
+            None,
+            None,
+            &mut ready,
+        );
         if self.sender.send(ready.into()).await.is_ok() {
             // Ended by the client, by the server, or by its last subscription: in each case nothing more is sent.
             let Ended = self.converse().await;

@@ -14,9 +14,9 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode as WireCo
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Error, Message};
 
+use super::Services;
 use super::conversation::{Action, Conversation};
 use super::driver::Driver;
-use super::Services;
 use crate::hub::{Batch, Outbox};
 use crate::protocol::{CloseCode, Frame};
 use crate::telemetry::metric;
@@ -65,7 +65,11 @@ where
     socket.close(code, retry_after).await;
 }
 
-async fn open<S: AsyncRead + AsyncWrite + Unpin>(stream: S, read: Bytes, max_frame: usize) -> WebSocketStream<S> {
+async fn open<S: AsyncRead + AsyncWrite + Unpin>(
+    stream: S,
+    read: Bytes,
+    max_frame: usize,
+) -> WebSocketStream<S> {
     let config = WebSocketConfig::default()
         .read_buffer_size(READ_BUFFER_BYTES)
         .write_buffer_size(0)
@@ -154,7 +158,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
             Ok(Ok(())) => {}
             Ok(Err(_)) => return Err(End::Gone),
             Err(_) => {
-                metrics::counter!(metric::SESSION_REFUSED, metric::REASON => reason(CloseCode::TooSlow)).increment(1);
+                metrics::counter!(metric::SESSION_REFUSED, metric::REASON => reason(CloseCode::TooSlow))
+                    .increment(1);
                 return Err(End::Gone);
             }
         }
@@ -176,7 +181,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
                 metrics::counter!(metric::SESSION_FRAMES_IN).increment(1);
                 self.driver.conversation.receive(text.as_bytes(), self.heard_at.into_std())
             }
-            Some(Ok(Message::Binary(_)) | Err(Error::Utf8(_))) => Some(Action::Close(CloseCode::NotAnObject, None)),
+            Some(Ok(Message::Binary(_)) | Err(Error::Utf8(_))) => {
+                Some(Action::Close(CloseCode::NotAnObject, None))
+            }
             Some(Err(Error::Capacity(_))) => Some(Action::Close(CloseCode::FrameTooLarge, None)),
             // A ping is answered by tungstenite, at the next flush.
             Some(Ok(Message::Ping(_))) => return self.socket.ws.flush().await.map_err(|_| End::Gone),
@@ -315,7 +322,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Socket<S> {
 
     /// Says goodbye and waits for the answer, a moment.
     async fn close(&mut self, code: CloseCode, retry_after: Option<Duration>) {
-        let reason = retry_after.map(|wait| format!("retry_after_ms={}", wait.as_millis())).unwrap_or_default();
+        let reason =
+            retry_after.map(|wait| format!("retry_after_ms={}", wait.as_millis())).unwrap_or_default();
         let frame = CloseFrame { code: WireCode::from(code.number()), reason: reason.into() };
         let goodbye = async {
             // A client that is gone already hears no goodbye.

@@ -160,7 +160,10 @@ fn an_update_without_an_old_image_keeps_its_unchanged_values() {
     bench.push(update(None, &[Datum::Text(b"1"), Datum::Unchanged]));
     bench.push(commit(100));
     let change = only_row(&mut bench);
-    assert_eq!(change.operation.new().and_then(|new| new.get(1).map(|datum| datum == Datum::Unchanged)), Some(true));
+    assert_eq!(
+        change.operation.new().and_then(|new| new.get(1).map(|datum| datum == Datum::Unchanged)),
+        Some(true)
+    );
     assert_eq!(change.operation.old(), None);
 }
 
