@@ -125,7 +125,7 @@ impl Opener {
                     pause = (pause * 2).min(PAUSES.1);
                     self.begun.then_some(ResyncReason::SourceReset)
                 }
-                Failed::Error(error) => return self.outbox.note(self.key, Note::Fell(Fall::Failed(error))),
+                Failed::Error(error) => return self.give_up(Fall::Failed(error)),
             };
             if let Some(reason) = reason {
                 metrics::counter!(metric::HUB_RESYNCS, metric::REASON => reason.as_str()).increment(1);
@@ -269,10 +269,12 @@ impl Opener {
     }
 
     async fn go_live(&self, selection: &Selection, place: Place) -> Result<(), Failed> {
-        let ticket =
-            catch_up(&self.services, selection, place, &self.outbox, self.key).await.map_err(Failed::from)?;
-        self.outbox.note(self.key, Note::Live(ticket, selection.clone()));
-        Ok(())
+        catch_up(&self.services, selection, place, &self.outbox, self.key).await.map_err(Failed::from)
+    }
+
+    fn give_up(&self, fall: Fall) {
+        // A session that has ended needs no telling.
+        _ = self.outbox.note(self.key, Note::Fell(fall));
     }
 
     /// Sends `subscribed`: from here on, starting over has to be told.
