@@ -112,9 +112,7 @@ impl Opener {
                 Failed::TooSlow => {
                     slow += 1;
                     if slow == ATTEMPTS {
-                        return self
-                            .outbox
-                            .note(self.key, Note::Fell(Fall::Resync(ResyncReason::SlowReader)));
+                        return self.give_up(Fall::Resync(ResyncReason::SlowReader));
                     }
                     self.begun.then_some(ResyncReason::SlowReader)
                 }

@@ -174,17 +174,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
     async fn deliver(&mut self) -> Result<(), End> {
         let mut batch = Batch::default();
         self.driver.outbox.take(&mut batch);
-        let conversation = &self.driver.conversation;
-        let written = self.socket.write(|out| compose(conversation, &batch, out));
-        match timeout(self.driver.services.config.write_timeout, written).await {
-            Ok(Ok(())) => {}
-            Ok(Err(_)) => return Err(End::Gone),
-            Err(_) => {
-                metrics::counter!(metric::SESSION_REFUSED, metric::REASON => reason(CloseCode::TooSlow))
-                    .increment(1);
-                return Err(End::Gone);
-            }
-        }
+        let (conversation, patience) = (&self.driver.conversation, self.driver.services.config.write_timeout);
+        self.socket.write(patience, |out| compose(conversation, &batch, out)).await?;
         self.driver.outbox.written(&batch.entries);
         for (key, note) in batch.notes {
             if let Some(action) = self.driver.conversation.note(key, note) {
