@@ -8,7 +8,8 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
-use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
+use tokio_tungstenite::tungstenite::protocol::{CloseFrame, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Error, Message};
 
 use crate::fixture::DEADLINE;
@@ -118,7 +119,9 @@ impl Client {
 
     /// Says goodbye and waits for the answer.
     pub(crate) async fn close(mut self) -> Closed {
-        let _ = self.ws.close(None).await;
+        let goodbye = CloseFrame { code: CloseCode::Normal, reason: "".into() };
+        // A server that has gone already is told by what is read.
+        let _ = self.ws.close(Some(goodbye)).await;
         self.closed().await
     }
 
