@@ -12,5 +12,6 @@ mod conversation;
 mod invariants;
 mod layers;
 mod publication;
+mod seam;
 mod snapshot;
 mod source;
