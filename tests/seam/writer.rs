@@ -92,7 +92,7 @@ fn table() -> &'static str {
 /// One thing that happens to one row, or to several.
 fn statement(out: &mut String) {
     let (table, id, other) = (table(), fastrand::i64(1..=KEYS), fastrand::i64(1..=KEYS));
-    let (board, place) = (fastrand::i32(..5), fastrand::i32(..100));
+    let (board, place) = (fastrand::i32(0..5), fastrand::i32(0..100));
     // Beyond 2 kB a value is stored apart, and left out of updates that do not touch it.
     let body = match fastrand::u32(..4) {
         0 => format!("repeat(md5('{other}'), {})", fastrand::u32(100..400)),
