@@ -243,7 +243,7 @@ fn a_cursor_is_opaque_and_verifiable() {
         let mut server = Server::start(&database).await;
         let mut reader = Reader::live(&server, cards()).await;
         let request = reader.mirror.request();
-        let mut expect = async |server: &Server, changed: Value, reason: &str| {
+        let expect = async |server: &Server, changed: Value, reason: &str| {
             let mut frame = request.clone();
             let fields = changed.as_object().expect("an object");
             frame.as_object_mut().expect("an object").extend(fields.clone());
@@ -267,6 +267,9 @@ fn a_cursor_is_opaque_and_verifiable() {
     });
 }
 
+/// Outboxes that are soon full.
+const SMALL: [(&str, &str); 2] = [("session.outbox_bytes", "65536"), ("session.frame_bytes", "65536")];
+
 /// Commits some megabytes for readers whose outboxes hold 64 KiB.
 async fn flood(database: &Database) {
     for round in 0..40 {
@@ -282,7 +285,7 @@ fn nothing_is_unbounded_and_who_falls_behind_comes_up_again() {
     scenario(async |test| {
         let database = test.database().await;
         database.execute(CARDS).await;
-        let server = Server::start_with(&database, &[("session.outbox_bytes", "65536")]).await;
+        let server = Server::start_with(&database, &SMALL).await;
         let mut slow = Reader::live(&server, cards()).await;
         // It reads nothing while this is written.
         flood(&database).await;
@@ -328,7 +331,7 @@ fn the_hub_never_awaits_a_reader_that_has_stopped_reading() {
     scenario(async |test| {
         let database = test.database().await;
         database.execute(CARDS).await;
-        let server = Server::start_with(&database, &[("session.outbox_bytes", "65536")]).await;
+        let server = Server::start_with(&database, &SMALL).await;
         let mut stalled = Vec::new();
         for _ in 0..10 {
             stalled.push(Reader::live(&server, cards()).await);
