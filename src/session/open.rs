@@ -261,7 +261,8 @@ impl Opener {
         if let (Selection::Rows(rows), Target::Table(select)) = (selection, &*self.target) {
             let frame = page::read(&self.services, rows, select, page).await;
             // A page that is refused leaves the subscription as it is.
-            self.push(frame.unwrap_or_else(|error| Frame::error(&error)), None);
+            let refused = |error| Frame::error(&ErrorFrame { request: Some("page"), ..error });
+            self.push(frame.unwrap_or_else(refused), None);
         }
         self.go_live(selection, place).await
     }
