@@ -64,7 +64,9 @@ pub fn parse(text: &str, params: &[Param]) -> Result<Parsed, Error> {
 pub fn fuzz(bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);
     let behind = text.chars().count() + 1;
-    for error in [parse(&text, &[]).err(), parse(&text, &[Param::Text("7".into())]).err()].into_iter().flatten() {
+    for error in
+        [parse(&text, &[]).err(), parse(&text, &[Param::Text("7".into())]).err()].into_iter().flatten()
+    {
         assert!(error.position().is_none_or(|position| (1..=behind).contains(&position)), "{error:?}");
     }
 }

@@ -192,7 +192,9 @@ pub(super) fn parse(text: &str) -> Result<Vec<Part>, Malformed> {
                     return Err(Malformed);
                 }
                 match token {
-                    Token::Element(text) => Part::Element(std::str::from_utf8(text).map_err(|_| Malformed)?.to_owned()),
+                    Token::Element(text) => {
+                        Part::Element(std::str::from_utf8(text).map_err(|_| Malformed)?.to_owned())
+                    }
                     _ => Part::Null,
                 }
             }
@@ -264,9 +266,22 @@ mod tests {
         ] {
             assert_eq!(show(text).as_deref(), Some(shown), "{text}");
         }
-        for broken in
-            ["", "{", "{1", "{1,", "}", "{1}}", "{\"a", "{1}x", "1", "{,}", "{1,}", "{1 \"a\"}", "{\"a\"b}", "{{1}{2}}"]
-        {
+        for broken in [
+            "",
+            "{",
+            "{1",
+            "{1,",
+            "}",
+            "{1}}",
+            "{\"a",
+            "{1}x",
+            "1",
+            "{,}",
+            "{1,}",
+            "{1 \"a\"}",
+            "{\"a\"b}",
+            "{{1}{2}}",
+        ] {
             assert_eq!(show(broken), None, "{broken}");
         }
     }

@@ -67,7 +67,8 @@ impl Binder<'_> {
             Node::Column(_) | Node::Field { .. } => {
                 let typed = self.operand(expr)?;
                 if typed.kind.class != Class::Bool {
-                    let message = format!("a condition is wanted here, not a value of type {}", typed.kind.name);
+                    let message =
+                        format!("a condition is wanted here, not a value of type {}", typed.kind.name);
                     return Err(Error::mistyped(position, message));
                 }
                 self.equals(&typed, &Literal::Bool(true), position)
@@ -178,7 +179,10 @@ impl Binder<'_> {
     fn count(&mut self, items: usize, position: usize) -> Result<(), Error> {
         self.items += items;
         if self.items > ITEMS {
-            return Err(Error::unsupported(position, format!("more than {ITEMS} values in the lists of one filter")));
+            return Err(Error::unsupported(
+                position,
+                format!("more than {ITEMS} values in the lists of one filter"),
+            ));
         }
         Ok(())
     }
@@ -189,7 +193,8 @@ impl Binder<'_> {
             return Err(Error::unsupported(position, "`like` is supported on columns only"));
         };
         if !matches!(typed.kind.class, Class::Text | Class::Bpchar) {
-            let message = format!("`like` is for texts, and `{}` is of type {}", typed.operand.name, typed.kind.name);
+            let message =
+                format!("`like` is for texts, and `{}` is of type {}", typed.operand.name, typed.kind.name);
             return Err(Error::mistyped(position, message));
         }
         typed.check_equality(position)?;
@@ -215,8 +220,9 @@ impl Binder<'_> {
                 }
             }
         };
-        let pattern = Pattern::parse(pattern, escape, like.any_case)
-            .ok_or_else(|| Error::mistyped(like.pattern.position, "the pattern ends in its escape character"))?;
+        let pattern = Pattern::parse(pattern, escape, like.any_case).ok_or_else(|| {
+            Error::mistyped(like.pattern.position, "the pattern ends in its escape character")
+        })?;
         Ok(Predicate::Like(typed.operand, pattern))
     }
 }
@@ -231,11 +237,13 @@ fn text_literal(expr: &Expr) -> Result<Option<&str>, Error> {
             Err(Error::mistyped(expr.position, "a text cannot hold the character U+0000"))
         }
         Literal::Text(text) => Ok(Some(text)),
-        Literal::Cast(inner, name) if matches!(name.builtin(), Some(25 | 1043)) && !name.array => match &**inner {
-            Literal::Text(text) => Ok(Some(text)),
-            Literal::Null => Ok(None),
-            _ => Err(Error::mistyped(expr.position, "a text is wanted here")),
-        },
+        Literal::Cast(inner, name) if matches!(name.builtin(), Some(25 | 1043)) && !name.array => {
+            match &**inner {
+                Literal::Text(text) => Ok(Some(text)),
+                Literal::Null => Ok(None),
+                _ => Err(Error::mistyped(expr.position, "a text is wanted here")),
+            }
+        }
         Literal::Null => Ok(None),
         _ => Err(Error::mistyped(expr.position, "a text is wanted here")),
     }

@@ -180,15 +180,31 @@ mod tests {
     #[test]
     fn numbers_compare_by_value() {
         let ascending = [
-            "-Infinity", "-100", "-10.5", "-10.05", "-1", "-0.5", "0", "0.05", "0.5", "1", "1.5", "10", "99", "100",
-            "Infinity", "NaN",
+            "-Infinity",
+            "-100",
+            "-10.5",
+            "-10.05",
+            "-1",
+            "-0.5",
+            "0",
+            "0.05",
+            "0.5",
+            "1",
+            "1.5",
+            "10",
+            "99",
+            "100",
+            "Infinity",
+            "NaN",
         ];
         for (left, a) in ascending.iter().enumerate() {
             for (right, b) in ascending.iter().enumerate() {
                 assert_eq!(decimal(a).cmp(&decimal(b)), left.cmp(&right), "{a} {b}");
             }
         }
-        for (a, b) in [("1.0", "1"), ("-0", "0.00"), ("007.10", "7.1"), ("+5", "5"), (".5", "0.5"), ("5.", "5")] {
+        for (a, b) in
+            [("1.0", "1"), ("-0", "0.00"), ("007.10", "7.1"), ("+5", "5"), (".5", "0.5"), ("5.", "5")]
+        {
             assert_eq!(decimal(a), decimal(b));
         }
         for text in ["", "-", ".", "1e3", "1.2.3", "x", "--1", "nan"] {

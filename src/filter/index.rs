@@ -23,7 +23,6 @@ use access::Access;
 use column::ColumnIndex;
 use posting::Crowd;
 
-
 /// The filters of one table, each with whatever it stands for: a shape's number.
 #[derive(Debug)]
 pub struct Index<K> {
@@ -66,7 +65,9 @@ impl<K: Clone + Eq + Hash> Index<K> {
             Access::Nothing => {}
             Access::Everything => drop(self.rest.take(key)),
             Access::Column(column, scale, place) => {
-                let Some(at) = self.columns.iter().position(|index| index.is_for(column, scale)) else { return };
+                let Some(at) = self.columns.iter().position(|index| index.is_for(column, scale)) else {
+                    return;
+                };
                 self.columns[at].remove(&place, key);
                 if self.columns[at].is_empty() {
                     self.columns.swap_remove(at);

@@ -239,7 +239,11 @@ impl<'a> Items<'a> {
         if self.object {
             let length = string_length(self.rest)?;
             key = &self.rest[1..length - 1];
-            self.rest = self.rest[length..].trim_ascii_start().strip_prefix(b":").ok_or(Malformed)?.trim_ascii_start();
+            self.rest = self.rest[length..]
+                .trim_ascii_start()
+                .strip_prefix(b":")
+                .ok_or(Malformed)?
+                .trim_ascii_start();
         }
         let length = value_length(self.rest)?;
         let (value, rest) = self.rest.split_at(length);
@@ -293,7 +297,10 @@ impl<'a> Tokens<'a> {
             Some(b'{' | b'}' | b'[' | b']' | b',' | b':') => 1,
             Some(b'"') => string_length(self.rest)?,
             Some(_) => {
-                let ends = |byte: &u8| matches!(byte, b'{' | b'}' | b'[' | b']' | b',' | b':' | b'"') || byte.is_ascii_whitespace();
+                let ends = |byte: &u8| {
+                    matches!(byte, b'{' | b'}' | b'[' | b']' | b',' | b':' | b'"')
+                        || byte.is_ascii_whitespace()
+                };
                 self.rest.iter().position(ends).unwrap_or(self.rest.len())
             }
         };

@@ -36,10 +36,18 @@ pub(super) fn order_tokens(text: &str, positions: &Positions) -> Result<Vec<Toke
             Token::Word(word) => {
                 let name = word.value.to_ascii_lowercase();
                 if is_reserved(&name) && !matches!(name.as_str(), "asc" | "desc") {
-                    return Err(Error::syntax(position, format!("`{name}` is a reserved word: write `\"{name}\"` to name a column")));
+                    return Err(Error::syntax(
+                        position,
+                        format!("`{name}` is a reserved word: write `\"{name}\"` to name a column"),
+                    ));
                 }
             }
-            other => return Err(Error::unsupported(position, format!("`{other}`: an order is made of columns only"))),
+            other => {
+                return Err(Error::unsupported(
+                    position,
+                    format!("`{other}`: an order is made of columns only"),
+                ));
+            }
         }
     }
     Ok(tokens)
@@ -49,7 +57,10 @@ fn cut(text: &str, positions: &Positions) -> Result<Vec<TokenWithSpan>, Error> {
     if text.len() > TEXT_BYTES {
         return Err(Error::unsupported(
             None,
-            format!("the text has {} bytes, more than {TEXT_BYTES}: pass long lists as a parameter, as in `id = any($1)`", text.len()),
+            format!(
+                "the text has {} bytes, more than {TEXT_BYTES}: pass long lists as a parameter, as in `id = any($1)`",
+                text.len()
+            ),
         ));
     }
     if let Some(at) = text.chars().position(|character| character == '\0') {
@@ -89,7 +100,9 @@ fn check(tokens: &[TokenWithSpan], positions: &Positions) -> Result<(), Error> {
         if operators > OPERATORS {
             return Err(Error::unsupported(
                 position,
-                format!("more than {OPERATORS} names and operators: pass long lists as a parameter, as in `id = any($1)`"),
+                format!(
+                    "more than {OPERATORS} names and operators: pass long lists as a parameter, as in `id = any($1)`"
+                ),
             ));
         }
     }
@@ -98,13 +111,14 @@ fn check(tokens: &[TokenWithSpan], positions: &Positions) -> Result<(), Error> {
 
 /// Reserved words that filters are made of; all others stand for grammar that filters do not have.
 const WORDS: [&str; 20] = [
-    "all", "and", "any", "array", "as", "cast", "distinct", "false", "from", "ilike", "in", "is", "isnull", "like",
-    "not", "notnull", "null", "or", "some", "true",
+    "all", "and", "any", "array", "as", "cast", "distinct", "false", "from", "ilike", "in", "is", "isnull",
+    "like", "not", "notnull", "null", "or", "some", "true",
 ];
 
 /// Words that a parenthesis may follow; behind any other it would make a function call, or a type's modifier.
 const BEFORE_PARENTHESIS: [&str; 14] = [
-    "all", "and", "any", "between", "cast", "escape", "from", "ilike", "in", "is", "like", "not", "or", "some",
+    "all", "and", "any", "between", "cast", "escape", "from", "ilike", "in", "is", "like", "not", "or",
+    "some",
 ];
 
 fn check_word(tokens: &[TokenWithSpan], index: usize, position: Option<usize>) -> Result<(), Error> {
@@ -127,13 +141,16 @@ fn check_word(tokens: &[TokenWithSpan], index: usize, position: Option<usize>) -
         return Ok(());
     }
     Err(match name.as_str() {
-        "case" | "select" | "current_date" | "current_time" | "current_timestamp" | "localtime" | "localtimestamp"
-        | "current_user" | "session_user" | "current_role" | "user" | "collate" | "similar" | "symmetric"
-        | "overlaps" | "with" => {
+        "case" | "select" | "current_date" | "current_time" | "current_timestamp" | "localtime"
+        | "localtimestamp" | "current_user" | "session_user" | "current_role" | "user" | "collate"
+        | "similar" | "symmetric" | "overlaps" | "with" => {
             let hint = if name == "user" { "; write `\"user\"` to name a column" } else { "" };
             Error::unsupported(position, format!("`{name}` is not supported in a filter{hint}"))
         }
-        _ => Error::syntax(position, format!("`{name}` is a reserved word: write `\"{name}\"` to name a column")),
+        _ => Error::syntax(
+            position,
+            format!("`{name}` is a reserved word: write `\"{name}\"` to name a column"),
+        ),
     })
 }
 

@@ -43,7 +43,9 @@ pub(super) fn canonical(text: &str, kind: &Kind) -> Canonical {
         Class::Bytea => bytea(text),
         Class::Date if time::date(text.as_bytes()).is_some() && is_plain_date(text) => Known(text.into()),
         Class::Timestamp => timestamp(text, ""),
-        Class::Timestamptz => timestamp(text.strip_suffix('Z').or(text.strip_suffix("+00")).unwrap_or(text), "+00"),
+        Class::Timestamptz => {
+            timestamp(text.strip_suffix('Z').or(text.strip_suffix("+00")).unwrap_or(text), "+00")
+        }
         Class::Time if time::time(text.as_bytes()).is_some() => Known(without_trailing_zeros(text).into()),
         Class::Enum(labels) if labels.iter().any(|label| **label == *text) => Known(text.into()),
         _ => Ask,

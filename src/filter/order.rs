@@ -61,9 +61,8 @@ pub fn parse_order(text: &str, table: &Table) -> Result<Order, Error> {
     if tokens.is_empty() {
         return Err(Error::syntax(1, "the order is empty: name a column, as in `id desc`"));
     }
-    let terms = whole(tokens, &positions, |parser| {
-        parser.parse_comma_separated(Parser::parse_order_by_expr)
-    })?;
+    let terms =
+        whole(tokens, &positions, |parser| parser.parse_comma_separated(Parser::parse_order_by_expr))?;
     if terms.len() > TERMS {
         return Err(Error::unsupported(None, format!("an order by more than {TERMS} columns")));
     }
@@ -74,8 +73,15 @@ pub fn parse_order(text: &str, table: &Table) -> Result<Order, Error> {
 fn read(term: &OrderByExpr, table: &Table, positions: &Positions) -> Result<OrderTerm, Error> {
     let ident = match &term.expr {
         Expr::Identifier(ident) => ident,
-        Expr::CompoundIdentifier(parts) if parts.len() == 2 && fold(&parts[0]) == *table.name.name => &parts[1],
-        _ => return Err(Error::unsupported(None, format!("`{}`: an order names columns of {}", term.expr, table.name))),
+        Expr::CompoundIdentifier(parts) if parts.len() == 2 && fold(&parts[0]) == *table.name.name => {
+            &parts[1]
+        }
+        _ => {
+            return Err(Error::unsupported(
+                None,
+                format!("`{}`: an order names columns of {}", term.expr, table.name),
+            ));
+        }
     };
     let position = positions.at(ident.span.start).unwrap_or(1);
     let name = fold(ident);

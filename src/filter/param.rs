@@ -68,7 +68,11 @@ impl<'de> Visitor<'de> for ParamVisitor {
 
     fn visit_f64<E: serde::de::Error>(self, value: f64) -> Result<Param, E> {
         // Shortest digits that read back as the same number, which are those that JSON gave but for their spelling.
-        if value.is_finite() { Ok(Param::Number(format!("{value:e}"))) } else { Err(E::custom("a number that is not finite")) }
+        if value.is_finite() {
+            Ok(Param::Number(format!("{value:e}")))
+        } else {
+            Err(E::custom("a number that is not finite"))
+        }
     }
 
     fn visit_str<E>(self, value: &str) -> Result<Param, E> {

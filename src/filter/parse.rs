@@ -1,8 +1,8 @@
 //! From text to [`Expr`]: `sqlparser` reads it, and what it made of it is checked against PostgreSQL's grammar.
 
 use sqlparser::ast::{
-    self, Array, ArrayElemTypeDef, BinaryOperator, CastKind, DataType, Ident, ObjectNamePart, Spanned, UnaryOperator,
-    Value,
+    self, Array, ArrayElemTypeDef, BinaryOperator, CastKind, DataType, Ident, ObjectNamePart, Spanned,
+    UnaryOperator, Value,
 };
 use sqlparser::dialect::PostgreSqlDialect;
 use sqlparser::parser::{Parser, ParserError};
@@ -49,9 +49,8 @@ pub(super) fn whole<T>(
     positions: &Positions,
     read: impl FnOnce(&mut Parser<'_>) -> Result<T, ParserError>,
 ) -> Result<T, Error> {
-    let mut parser = Parser::new(&PostgreSqlDialect {})
-        .with_recursion_limit(RECURSION)
-        .with_tokens_with_locations(tokens);
+    let mut parser =
+        Parser::new(&PostgreSqlDialect {}).with_recursion_limit(RECURSION).with_tokens_with_locations(tokens);
     let value = read(&mut parser).map_err(|error| syntax_error(&error, positions))?;
     let next = parser.peek_token();
     if next.token == Token::EOF {
@@ -139,7 +138,9 @@ impl Reader<'_> {
             ast::Expr::Identifier(ident) => Node::Column(Name { qualifier: Vec::new(), column: fold(ident) }),
             ast::Expr::CompoundIdentifier(idents) => compound(idents, position)?,
             ast::Expr::IsNull(inner) => Node::Null(self.boxed(inner)?),
-            ast::Expr::IsNotNull(inner) => self.negated(true, position, |this| Ok(Node::Null(this.boxed(inner)?)))?,
+            ast::Expr::IsNotNull(inner) => {
+                self.negated(true, position, |this| Ok(Node::Null(this.boxed(inner)?)))?
+            }
             ast::Expr::IsTrue(inner) => Node::Truth(self.boxed(inner)?, Some(true)),
             ast::Expr::IsFalse(inner) => Node::Truth(self.boxed(inner)?, Some(false)),
             ast::Expr::IsUnknown(inner) => Node::Truth(self.boxed(inner)?, None),
@@ -147,9 +148,8 @@ impl Reader<'_> {
             ast::Expr::IsNotFalse(inner) => self.truth(inner, Some(false), position)?,
             ast::Expr::IsNotUnknown(inner) => self.truth(inner, None, position)?,
             ast::Expr::IsDistinctFrom(left, right) => Node::Distinct(self.boxed(left)?, self.boxed(right)?),
-            ast::Expr::IsNotDistinctFrom(left, right) => {
-                self.negated(true, position, |this| Ok(Node::Distinct(this.boxed(left)?, this.boxed(right)?)))?
-            }
+            ast::Expr::IsNotDistinctFrom(left, right) => self
+                .negated(true, position, |this| Ok(Node::Distinct(this.boxed(left)?, this.boxed(right)?)))?,
             ast::Expr::InList { expr, list, negated } => self.negated(*negated, position, |this| {
                 let items = list.iter().map(|item| this.expr(item)).collect::<Result<_, _>>()?;
                 Ok(Node::In(this.boxed(expr)?, items))
@@ -158,10 +158,14 @@ impl Reader<'_> {
                 self.negated(*negated, position, |this| this.between(expr, low, high))?
             }
             ast::Expr::Like { negated, any: false, expr, pattern, escape_char } => {
-                self.negated(*negated, position, |this| this.like(expr, pattern, escape_char.as_deref(), false))?
+                self.negated(*negated, position, |this| {
+                    this.like(expr, pattern, escape_char.as_deref(), false)
+                })?
             }
             ast::Expr::ILike { negated, any: false, expr, pattern, escape_char } => {
-                self.negated(*negated, position, |this| this.like(expr, pattern, escape_char.as_deref(), true))?
+                self.negated(*negated, position, |this| {
+                    this.like(expr, pattern, escape_char.as_deref(), true)
+                })?
             }
             ast::Expr::AnyOp { left, compare_op: BinaryOperator::Eq, right, .. } => {
                 Node::Any(self.boxed(left)?, self.boxed(right)?)
@@ -171,10 +175,16 @@ impl Reader<'_> {
                 self.negated(true, position, |this| Ok(Node::Any(this.boxed(left)?, this.boxed(right)?)))?
             }
             ast::Expr::AnyOp { .. } => {
-                return Err(Error::unsupported(position, "of comparisons with `any`, only `= any` is supported"));
+                return Err(Error::unsupported(
+                    position,
+                    "of comparisons with `any`, only `= any` is supported",
+                ));
             }
             ast::Expr::AllOp { .. } => {
-                return Err(Error::unsupported(position, "of comparisons with `all`, only `<> all` is supported"));
+                return Err(Error::unsupported(
+                    position,
+                    "of comparisons with `all`, only `<> all` is supported",
+                ));
             }
             ast::Expr::BinaryOp { left, op, right } => self.binary(left, op, right, position)?,
             ast::Expr::UnaryOp { op: UnaryOperator::Not, expr } => Node::Not(self.boxed(expr)?),
@@ -265,14 +275,22 @@ impl Reader<'_> {
                 text: *op == BinaryOperator::LongArrow,
             },
             other => {
-                return Err(Error::unsupported(position, format!("the operator `{other}` is not supported in a filter")));
+                return Err(Error::unsupported(
+                    position,
+                    format!("the operator `{other}` is not supported in a filter"),
+                ));
             }
         })
     }
 
     /// The operands of a chain of one connective. A chain leans to the left as far as it is long, and so is walked in
     /// a loop.
-    fn chain(&mut self, left: &ast::Expr, op: &BinaryOperator, right: &ast::Expr) -> Result<Vec<Expr>, Error> {
+    fn chain(
+        &mut self,
+        left: &ast::Expr,
+        op: &BinaryOperator,
+        right: &ast::Expr,
+    ) -> Result<Vec<Expr>, Error> {
         let mut operands = vec![right];
         let mut rest = left;
         while let ast::Expr::BinaryOp { left, op: inner, right } = rest
@@ -304,7 +322,10 @@ impl Reader<'_> {
             ast::Expr::TypedString(typed) => {
                 let position = self.positions.at(typed.value.span.start).unwrap_or(position);
                 if !is_string(&typed.value.value) {
-                    return Err(Error::syntax(position, "a type's name is followed by something else than a string"));
+                    return Err(Error::syntax(
+                        position,
+                        "a type's name is followed by something else than a string",
+                    ));
                 }
                 let text = self.value(&typed.value.value, position)?;
                 Ok(Literal::Cast(Box::new(text), type_name(&typed.data_type, position)?))
@@ -319,7 +340,13 @@ impl Reader<'_> {
                 let name = TypeName { name: "interval".into(), array: false };
                 Ok(Literal::Cast(Box::new(self.literal(&interval.value)?), name))
             }
-            ast::Expr::Cast { kind: CastKind::Cast | CastKind::DoubleColon, expr: inner, data_type, format: None, .. } => {
+            ast::Expr::Cast {
+                kind: CastKind::Cast | CastKind::DoubleColon,
+                expr: inner,
+                data_type,
+                format: None,
+                ..
+            } => {
                 let name = type_name(data_type, position)?;
                 let inner = self.expr(inner)?;
                 match inner.node {
@@ -356,7 +383,9 @@ impl Reader<'_> {
                 }
                 Ok(Literal::Number(text.clone()))
             }
-            Value::SingleQuotedString(text) | Value::EscapedStringLiteral(text) => Ok(Literal::Text(text.clone())),
+            Value::SingleQuotedString(text) | Value::EscapedStringLiteral(text) => {
+                Ok(Literal::Text(text.clone()))
+            }
             Value::DollarQuotedString(text) => Ok(Literal::Text(text.value.clone())),
             Value::Placeholder(name) => self.param(name, position),
             other => Err(unsupported(position, &format!("the literal `{other}`"))),
@@ -370,7 +399,10 @@ impl Reader<'_> {
         };
         let Some(param) = self.params.get(index) else {
             let given = self.params.len();
-            return Err(Error::syntax(position, format!("`{name}` has no value: {given} parameters are given")));
+            return Err(Error::syntax(
+                position,
+                format!("`{name}` has no value: {given} parameters are given"),
+            ));
         };
         self.used[index] = true;
         bound(param, position)
@@ -386,7 +418,10 @@ fn bound(param: &Param, position: usize) -> Result<Literal, Error> {
         Param::Text(text) => Literal::Text(text.clone()),
         Param::Array(items) => {
             if items.iter().any(|item| matches!(item, Param::Array(_))) {
-                return Err(unsupported(position, "an array of arrays as a parameter: pass it as text, `{{…}}`"));
+                return Err(unsupported(
+                    position,
+                    "an array of arrays as a parameter: pass it as text, `{{…}}`",
+                ));
             }
             Literal::List(items.iter().map(|item| bound(item, position)).collect::<Result<_, _>>()?)
         }
@@ -407,10 +442,9 @@ fn unsupported(position: usize, what: &str) -> Error {
 /// `table.column`, `schema.table.column`
 fn compound(idents: &[Ident], position: usize) -> Result<Node, Error> {
     match idents.split_last() {
-        Some((column, qualifier)) if qualifier.len() <= 2 => Ok(Node::Column(Name {
-            qualifier: qualifier.iter().map(fold).collect(),
-            column: fold(column),
-        })),
+        Some((column, qualifier)) if qualifier.len() <= 2 => {
+            Ok(Node::Column(Name { qualifier: qualifier.iter().map(fold).collect(), column: fold(column) }))
+        }
         _ => Err(unsupported(position, "a name of more than three parts")),
     }
 }

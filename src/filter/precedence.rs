@@ -47,7 +47,9 @@ fn level(expr: &Expr) -> Level {
         | Expr::IsNotUnknown(_)
         | Expr::IsDistinctFrom(..)
         | Expr::IsNotDistinctFrom(..) => Level::Is,
-        Expr::InList { .. } | Expr::Between { .. } | Expr::Like { .. } | Expr::ILike { .. } => Level::Membership,
+        Expr::InList { .. } | Expr::Between { .. } | Expr::Like { .. } | Expr::ILike { .. } => {
+            Level::Membership
+        }
         // `= any (…)` has the precedence of «any other operator», whatever its sign.
         Expr::AnyOp { .. } | Expr::AllOp { .. } => Level::Other,
         Expr::Cast { kind: sqlparser::ast::CastKind::DoubleColon, .. } => Level::Cast,

@@ -163,7 +163,9 @@ impl Predicate {
             Self::Like(operand, pattern) => {
                 operand.with(row, |text| pattern.matches(text, &operand.name).map(Some))
             }
-            Self::Json(operand, test) => operand.with(row, |text| test.holds(Json::new(text), operand).map(Some)),
+            Self::Json(operand, test) => {
+                operand.with(row, |text| test.holds(Json::new(text), operand).map(Some))
+            }
             Self::Array(test) => test.operand.with(row, |text| test.holds(text)),
         }
     }
@@ -287,10 +289,9 @@ impl ArrayTest {
             ArrayRelation::Holds(constant) => self.any_is(text, constant),
             ArrayRelation::Equals(parts, keys) => self.equals(text, parts, keys).map(Some),
             ArrayRelation::Contains(elements) => self.contains(text, elements).map(Some),
-            ArrayRelation::Within(elements) => {
-                self.walk(text, |value| value.is_none_or(|value| position(&elements.constants, value).is_none()))
-                    .map(|stray| Some(!stray))
-            }
+            ArrayRelation::Within(elements) => self
+                .walk(text, |value| value.is_none_or(|value| position(&elements.constants, value).is_none()))
+                .map(|stray| Some(!stray)),
             ArrayRelation::Overlaps(elements) => self
                 .walk(text, |value| value.is_some_and(|value| position(&elements.constants, value).is_some()))
                 .map(Some),
@@ -360,9 +361,9 @@ impl ArrayTest {
         for (part, key) in parts.iter().zip(keys) {
             let token = tokens.next(&mut scratch).map_err(|_| self.operand.unreadable())?;
             let same = match (part, token) {
-                (Part::Open, Some(Token::Open)) | (Part::Close, Some(Token::Close)) | (Part::Null, Some(Token::Null)) => {
-                    true
-                }
+                (Part::Open, Some(Token::Open))
+                | (Part::Close, Some(Token::Close))
+                | (Part::Null, Some(Token::Null)) => true,
                 (Part::Element(_), Some(Token::Element(text))) => {
                     let value = self.operand.read(&self.scale, text)?;
                     key.as_ref().is_some_and(|key| key.as_value() == value)

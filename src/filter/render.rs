@@ -5,7 +5,9 @@ use std::fmt::Write as _;
 use super::Sql;
 use super::array::{self, Part, Token};
 use super::json::Step;
-use super::predicate::{ArrayRelation, ArrayTest, Constant, Elements, In, JsonTest, Operand, Order, Predicate, SqlType};
+use super::predicate::{
+    ArrayRelation, ArrayTest, Constant, Elements, In, JsonTest, Operand, Order, Predicate, SqlType,
+};
 use super::value::Key;
 
 /// The condition with its values bound, numbered from `$1`.
@@ -101,7 +103,11 @@ impl Renderer {
                 params.push(value.to_owned());
                 let number = params.len();
                 // A parameter is sent as text, whatever it becomes: so the client needs no type but that.
-                if name == "text" { format!("${number}::text") } else { format!("(${number}::text)::\"pg_catalog\".{}{brackets}", quote(element)) }
+                if name == "text" {
+                    format!("${number}::text")
+                } else {
+                    format!("(${number}::text)::\"pg_catalog\".{}{brackets}", quote(element))
+                }
             }
             None => format!("'{}'::{element}{brackets}", value.replace('\'', "''")),
         };
@@ -131,11 +137,16 @@ impl Renderer {
         self.operand(&order.operand, "");
         let _ = write!(self.text, " {} ", order.comparison.sign());
         match &order.sql_type {
-            SqlType::Builtin(name) => self.value(&order.constant.text, constant_type(name, [&order.constant])),
+            SqlType::Builtin(name) => {
+                self.value(&order.constant.text, constant_type(name, [&order.constant]))
+            }
             // The label of that text among those of the column's own type, whatever schema it is in.
             SqlType::Label => {
                 let name = quote(&order.operand.name);
-                let _ = write!(self.text, "(select label from unnest(enum_range({name})) as label where label::text = ");
+                let _ = write!(
+                    self.text,
+                    "(select label from unnest(enum_range({name})) as label where label::text = "
+                );
                 self.value(&order.constant.text, "text");
                 self.push(")");
             }
@@ -168,7 +179,10 @@ impl Renderer {
     fn elements(&mut self, constants: &[Constant], null: bool, element: &str) {
         let tokens = constants.iter().map(|constant| Token::Element(constant.text.as_bytes()));
         let text = array::write(
-            std::iter::once(Token::Open).chain(tokens).chain(null.then_some(Token::Null)).chain([Token::Close]),
+            std::iter::once(Token::Open)
+                .chain(tokens)
+                .chain(null.then_some(Token::Null))
+                .chain([Token::Close]),
         );
         self.value(&text, &format!("{element}[]"));
     }
@@ -232,7 +246,7 @@ fn constant_type<'a>(name: &'a str, constants: impl IntoIterator<Item = &'a Cons
         "int4" => i64::from(i32::MAX),
         _ => return name,
     };
-    let fits = |constant: &Constant| matches!(constant.key, Key::Int(value) if (-most..=most).contains(&value));
+    let fits =
+        |constant: &Constant| matches!(constant.key, Key::Int(value) if (-most..=most).contains(&value));
     if constants.into_iter().all(fits) { name } else { "int8" }
 }
-

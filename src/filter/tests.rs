@@ -94,7 +94,14 @@ fn refusal(text: &str) -> (ErrorKind, Option<usize>, String) {
 
 #[test]
 fn conditions_are_decided_as_in_sql() {
-    let values = [("id", "7"), ("board_id", "-3"), ("title", "Über"), ("done", "t"), ("price", "1.50"), ("ratio", "0.1")];
+    let values = [
+        ("id", "7"),
+        ("board_id", "-3"),
+        ("title", "Über"),
+        ("done", "t"),
+        ("price", "1.50"),
+        ("ratio", "0.1"),
+    ];
     for (text, expected) in [
         ("id = 7", Some(true)),
         ("7 = id", Some(true)),
@@ -368,7 +375,9 @@ fn hostile_texts_are_refused_quickly() {
 #[test]
 fn long_filters_within_the_limits_are_read() {
     let list: Vec<String> = (0..1_900).map(|id| id.to_string()).collect();
-    assert!(filter(&format!("id in ({})", list.join(","))).matches(&row(&[("id", "1899")])).expect("decided"));
+    assert!(
+        filter(&format!("id in ({})", list.join(","))).matches(&row(&[("id", "1899")])).expect("decided")
+    );
     let chain: Vec<String> = (0..600).map(|id| format!("id = {id}")).collect();
     assert!(filter(&chain.join(" or ")).matches(&row(&[("id", "599")])).expect("decided"));
     let nested = format!("{}id = 7{}", "(".repeat(60), ")".repeat(60));
@@ -381,10 +390,54 @@ fn long_filters_within_the_limits_are_read() {
 #[test]
 fn arbitrary_bytes_never_panic() {
     const WORDS: [&str; 48] = [
-        "id", "title", "data", "tags", "(", ")", "=", "<>", "<", "and", "or", "not", "in", "between", "is", "null",
-        "true", "distinct", "from", "like", "escape", "any", "all", "array", "[", "]", ",", "'x'", "7", "-", "$1",
-        "::", "int", "text", "date", "interval", "->", "->>", "@>", "&&", "?", ".", "e'\\'", "cast", "as", "timestamp",
-        "with time zone", "\u{a0}",
+        "id",
+        "title",
+        "data",
+        "tags",
+        "(",
+        ")",
+        "=",
+        "<>",
+        "<",
+        "and",
+        "or",
+        "not",
+        "in",
+        "between",
+        "is",
+        "null",
+        "true",
+        "distinct",
+        "from",
+        "like",
+        "escape",
+        "any",
+        "all",
+        "array",
+        "[",
+        "]",
+        ",",
+        "'x'",
+        "7",
+        "-",
+        "$1",
+        "::",
+        "int",
+        "text",
+        "date",
+        "interval",
+        "->",
+        "->>",
+        "@>",
+        "&&",
+        "?",
+        ".",
+        "e'\\'",
+        "cast",
+        "as",
+        "timestamp",
+        "with time zone",
+        "\u{a0}",
     ];
     let mut random = fastrand::Rng::with_seed(7);
     for _ in 0..3_000 {
@@ -393,7 +446,8 @@ fn arbitrary_bytes_never_panic() {
         let bytes: Vec<u8> = (0..random.usize(..60)).map(|_| random.u8(..)).collect();
         fuzz(&bytes);
         if let Ok(bound) = parse(&words.join(" "), &[]).and_then(|parsed| parsed.bind(&table())) {
-            let answers: Vec<String> = bound.unresolved().iter().map(|literal| literal.text.clone()).collect();
+            let answers: Vec<String> =
+                bound.unresolved().iter().map(|literal| literal.text.clone()).collect();
             let _ = bound.resolve(&answers);
         }
     }
@@ -402,7 +456,8 @@ fn arbitrary_bytes_never_panic() {
 #[test]
 fn orders_are_read_and_written() {
     let table = table();
-    let order = parse_order("At desc, id, \"User\" asc nulls first, entries.day DESC NULLS LAST", &table).expect("valid");
+    let order = parse_order("At desc, id, \"User\" asc nulls first, entries.day DESC NULLS LAST", &table)
+        .expect("valid");
     assert_eq!(
         order.to_sql(),
         "\"at\" desc nulls first, \"id\" asc nulls last, \"User\" asc nulls first, \"day\" desc nulls last"

@@ -212,7 +212,9 @@ mod tests {
         ] {
             assert_eq!(timestamp(text.as_bytes()), Some(micros), "{text}");
         }
-        for text in ["1970-01-01", "1970-01-01 25:00:00", "1970-01-01 00:60:00", "1970-01-01 00:00:00.1234567"] {
+        for text in
+            ["1970-01-01", "1970-01-01 25:00:00", "1970-01-01 00:60:00", "1970-01-01 00:00:00.1234567"]
+        {
             assert_eq!(timestamp(text.as_bytes()), None, "{text}");
         }
         assert_eq!(time(b"24:00:00"), Some(DAY));

@@ -54,7 +54,10 @@ impl Value<'_> {
     pub(super) fn to_key(self) -> Key {
         match self {
             Value::Int(value) => Key::Int(value),
-            #[expect(clippy::cast_possible_truncation, reason = "split in halves that `Key::as_value` joins again")]
+            #[expect(
+                clippy::cast_possible_truncation,
+                reason = "split in halves that `Key::as_value` joins again"
+            )]
             #[expect(clippy::cast_sign_loss, reason = "the low half is read as bits")]
             Value::Wide(value) => Key::Wide { high: (value >> 64) as i64, low: value as u64 },
             Value::Bytes(bytes) => Key::Bytes(bytes.into()),
@@ -140,8 +143,18 @@ mod tests {
     #[test]
     fn floats_rank_in_order() {
         let ascending = [
-            f64::NEG_INFINITY, f64::MIN, -1.5, -1.0, -f64::MIN_POSITIVE, 0.0, 5e-324, 1.0, 1.5, f64::MAX,
-            f64::INFINITY, f64::NAN,
+            f64::NEG_INFINITY,
+            f64::MIN,
+            -1.5,
+            -1.0,
+            -f64::MIN_POSITIVE,
+            0.0,
+            5e-324,
+            1.0,
+            1.5,
+            f64::MAX,
+            f64::INFINITY,
+            f64::NAN,
         ];
         for pair in ascending.windows(2) {
             assert!(float_rank(pair[0]) < float_rank(pair[1]), "{pair:?}");

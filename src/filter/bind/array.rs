@@ -24,7 +24,10 @@ impl Binder<'_> {
             (Side::Operand(typed), Side::Literal(literal)) => self.any_of(&typed, literal, right.position),
             (Side::Literal(literal), Side::Operand(typed)) => {
                 let Class::Array { element, .. } = &typed.kind.class else {
-                    let message = format!("`any` wants an array, and `{}` is of type {}", typed.operand.name, typed.kind.name);
+                    let message = format!(
+                        "`any` wants an array, and `{}` is of type {}",
+                        typed.operand.name, typed.kind.name
+                    );
                     return Err(Error::mistyped(right.position, message));
                 };
                 let scale = typed.element_scale(element, right.position)?;
@@ -39,7 +42,10 @@ impl Binder<'_> {
                     }
                 })
             }
-            _ => Err(Error::unsupported(position, "`= any` between anything but a column and a literal or a parameter")),
+            _ => Err(Error::unsupported(
+                position,
+                "`= any` between anything but a column and a literal or a parameter",
+            )),
         }
     }
 
@@ -126,7 +132,12 @@ impl Binder<'_> {
     }
 
     /// `left && right`
-    pub(super) fn overlaps(&mut self, left: &Expr, right: &Expr, position: usize) -> Result<Predicate, Error> {
+    pub(super) fn overlaps(
+        &mut self,
+        left: &Expr,
+        right: &Expr,
+        position: usize,
+    ) -> Result<Predicate, Error> {
         let (typed, literal, at) = match (self.side(left)?, self.side(right)?) {
             (Side::Operand(typed), Side::Literal(literal)) => (typed, literal, right.position),
             (Side::Literal(literal), Side::Operand(typed)) => (typed, literal, left.position),
@@ -203,7 +214,10 @@ impl Binder<'_> {
                 }
             }
             Literal::Number(_) | Literal::Bool(_) => {
-                return Err(Error::mistyped(position, "an array is wanted here: '{…}', `array[…]`, or a parameter"));
+                return Err(Error::mistyped(
+                    position,
+                    "an array is wanted here: '{…}', `array[…]`, or a parameter",
+                ));
             }
         };
         self.count(literals.len(), position)?;
@@ -213,15 +227,19 @@ impl Binder<'_> {
             let (part, constant) = match part {
                 LiteralPart::Open => (Part::Open, None),
                 LiteralPart::Close => (Part::Close, None),
-                LiteralPart::Element(item) => match self.scalar(&item, element, scale, Numbers::Single, position)? {
-                    Scalar::Null => (Part::Null, None),
-                    Scalar::Constant(constant) => (Part::Element(constant.text.to_string()), Some(constant)),
-                    Scalar::Pending => {
-                        pending = true;
-                        continue;
+                LiteralPart::Element(item) => {
+                    match self.scalar(&item, element, scale, Numbers::Single, position)? {
+                        Scalar::Null => (Part::Null, None),
+                        Scalar::Constant(constant) => {
+                            (Part::Element(constant.text.to_string()), Some(constant))
+                        }
+                        Scalar::Pending => {
+                            pending = true;
+                            continue;
+                        }
+                        Scalar::Beyond(_) => return Err(other_type("numeric")),
                     }
-                    Scalar::Beyond(_) => return Err(other_type("numeric")),
-                },
+                }
             };
             built.parts.push(part);
             built.constants.push(constant);
@@ -244,7 +262,10 @@ fn flat(items: &[Literal]) -> Vec<LiteralPart<'_>> {
 
 fn read(text: &str, position: usize) -> Result<Vec<LiteralPart<'static>>, Error> {
     let parts = array::parse(text).map_err(|_| {
-        Error::mistyped(position, format!("`{text}` is no array as filters read them: write '{{a,\"b c\",NULL}}'"))
+        Error::mistyped(
+            position,
+            format!("`{text}` is no array as filters read them: write '{{a,\"b c\",NULL}}'"),
+        )
     })?;
     let read = |part| match part {
         Part::Open => LiteralPart::Open,

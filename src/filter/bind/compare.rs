@@ -26,9 +26,10 @@ impl Binder<'_> {
                 self.comparison(&typed, comparison.flipped(), literal, left.position)
             }
             (Side::Literal(a), Side::Literal(b)) => self.constants(a, comparison, b, position),
-            (Side::Operand(_), Side::Operand(_)) => {
-                Err(Error::unsupported(position, "comparing two columns: one side must be a literal or a parameter"))
-            }
+            (Side::Operand(_), Side::Operand(_)) => Err(Error::unsupported(
+                position,
+                "comparing two columns: one side must be a literal or a parameter",
+            )),
             (Side::Condition, _) | (_, Side::Condition) => Err(Error::unsupported(
                 position,
                 "comparing a condition: write `is true`, `is false` or `is unknown` behind it",
@@ -36,7 +37,12 @@ impl Binder<'_> {
         }
     }
 
-    pub(super) fn equals(&mut self, typed: &Typed, literal: &Literal, position: usize) -> Result<Predicate, Error> {
+    pub(super) fn equals(
+        &mut self,
+        typed: &Typed,
+        literal: &Literal,
+        position: usize,
+    ) -> Result<Predicate, Error> {
         self.comparison(typed, Comparison::Equal, literal, position)
     }
 
@@ -112,7 +118,9 @@ impl Binder<'_> {
             Scalar::Beyond(Place::At(floor) | Place::After(floor)) if downward => {
                 order(Comparison::LessOrEqual, integer(floor))
             }
-            Scalar::Beyond(Place::At(floor) | Place::After(floor)) => order(Comparison::Greater, integer(floor)),
+            Scalar::Beyond(Place::At(floor) | Place::After(floor)) => {
+                order(Comparison::Greater, integer(floor))
+            }
             Scalar::Beyond(Place::Above | Place::Below) => {
                 Predicate::never(typed.operand.clone(), Scale::Int, typed.sql_type())
             }
@@ -120,7 +128,12 @@ impl Binder<'_> {
     }
 
     /// `is distinct from`
-    pub(super) fn distinct(&mut self, left: &Expr, right: &Expr, position: usize) -> Result<Predicate, Error> {
+    pub(super) fn distinct(
+        &mut self,
+        left: &Expr,
+        right: &Expr,
+        position: usize,
+    ) -> Result<Predicate, Error> {
         let (typed, literal, at) = match (self.side(left)?, self.side(right)?) {
             (Side::Operand(typed), Side::Literal(literal)) => (typed, literal, right.position),
             (Side::Literal(literal), Side::Operand(typed)) => (typed, literal, left.position),
@@ -147,7 +160,12 @@ impl Binder<'_> {
     }
 
     /// `in (…)`
-    pub(super) fn one_of(&mut self, subject: &Expr, items: &[Expr], position: usize) -> Result<Predicate, Error> {
+    pub(super) fn one_of(
+        &mut self,
+        subject: &Expr,
+        items: &[Expr],
+        position: usize,
+    ) -> Result<Predicate, Error> {
         self.count(items.len(), position)?;
         let literals: Vec<Literal> = items
             .iter()
@@ -158,7 +176,10 @@ impl Binder<'_> {
             .collect::<Result<_, _>>()?;
         match self.side(subject)? {
             Side::Operand(typed) if matches!(typed.kind.class, Class::Jsonb | Class::Array { .. }) => {
-                let equals = items.iter().zip(&literals).map(|(item, literal)| self.equals(&typed, literal, item.position));
+                let equals = items
+                    .iter()
+                    .zip(&literals)
+                    .map(|(item, literal)| self.equals(&typed, literal, item.position));
                 equals.collect::<Result<_, _>>().map(Predicate::or)
             }
             Side::Operand(typed) => {
@@ -184,14 +205,21 @@ impl Binder<'_> {
         position: usize,
     ) -> Result<Predicate, Error> {
         let kind = common_kind(a, b).ok_or_else(|| {
-            Error::unsupported(position, "comparing these two literals: cast them to one type, or compare a column")
+            Error::unsupported(
+                position,
+                "comparing these two literals: cast them to one type, or compare a column",
+            )
         })?;
         if comparison.is_order() && kind.class == Class::Text {
-            let message = "the order of two texts depends on the database's collation, which cannot be reproduced here";
+            let message =
+                "the order of two texts depends on the database's collation, which cannot be reproduced here";
             return Err(Error::unsupported(position, message));
         }
         let Some(scale) = Scale::of_equality(&kind) else {
-            return Err(Error::unsupported(position, format!("comparing two literals of type {}", kind.name)));
+            return Err(Error::unsupported(
+                position,
+                format!("comparing two literals of type {}", kind.name),
+            ));
         };
         let a = self.scalar(a, &kind, &scale, Numbers::Double, position)?;
         let b = self.scalar(b, &kind, &scale, Numbers::Double, position)?;
@@ -223,7 +251,8 @@ fn agreed(literals: Vec<Literal>, kind: &Kind) -> (Vec<Literal>, Numbers) {
 
 /// The type in which PostgreSQL compares two literals; integers are compared as `numeric`, to the same result.
 fn common_kind(a: &Literal, b: &Literal) -> Option<Kind> {
-    let kind = |oid: u32, name: &str| Class::of_builtin(oid).map(|class| Kind { oid, name: name.into(), class });
+    let kind =
+        |oid: u32, name: &str| Class::of_builtin(oid).map(|class| Kind { oid, name: name.into(), class });
     let own = |literal: &Literal| match literal {
         Literal::Number(_) => kind(1700, "numeric"),
         Literal::Bool(_) => kind(16, "bool"),
@@ -259,8 +288,10 @@ impl Typed {
                 Class::Array { .. } => "; use `=`, `@>`, `&&` or `= any`",
                 _ => "",
             };
-            let message =
-                format!("comparing `{}`, of type {}, cannot be reproduced here{hint}", self.operand.name, self.kind.name);
+            let message = format!(
+                "comparing `{}`, of type {}, cannot be reproduced here{hint}",
+                self.operand.name, self.kind.name
+            );
             Error::unsupported(position, message)
         })
     }

@@ -40,7 +40,12 @@ impl Binder<'_> {
         Ok(typed)
     }
 
-    pub(super) fn json_equals(&mut self, typed: &Typed, literal: &Literal, position: usize) -> Result<Predicate, Error> {
+    pub(super) fn json_equals(
+        &mut self,
+        typed: &Typed,
+        literal: &Literal,
+        position: usize,
+    ) -> Result<Predicate, Error> {
         let document = self.document(literal, position)?;
         Ok(document.map_or(Predicate::Constant(None), |document| {
             Predicate::Json(typed.operand.clone(), JsonTest::Equals(document))
@@ -48,7 +53,12 @@ impl Binder<'_> {
     }
 
     /// `whole @> part`, on documents or arrays.
-    pub(super) fn contains(&mut self, whole: &Expr, part: &Expr, position: usize) -> Result<Predicate, Error> {
+    pub(super) fn contains(
+        &mut self,
+        whole: &Expr,
+        part: &Expr,
+        position: usize,
+    ) -> Result<Predicate, Error> {
         let (typed, literal, at, within) = match (self.side(whole)?, self.side(part)?) {
             (Side::Operand(typed), Side::Literal(literal)) => (typed, literal, part.position, false),
             (Side::Literal(literal), Side::Operand(typed)) => (typed, literal, whole.position, true),
@@ -102,7 +112,8 @@ impl Binder<'_> {
             return Err(Error::mistyped(position, "not a jsonb value"));
         };
         if values > VALUES || depth > DEPTH {
-            let message = format!("a jsonb value of more than {VALUES} values, or nested more than {DEPTH} deep");
+            let message =
+                format!("a jsonb value of more than {VALUES} values, or nested more than {DEPTH} deep");
             return Err(Error::unsupported(position, message));
         }
         Ok(Some(Document { text: text.into(), values }))

@@ -109,11 +109,13 @@ impl Binder<'_> {
                 Converted::Pending => Ok(Scalar::Pending),
                 Converted::Text(text) => number(&text, kind, numbers, position),
             },
-            (Some(oid @ (700 | 701)), Class::Float4 | Class::Float8) => match self.converted(inner, oid, position)? {
-                Converted::Null => Ok(Scalar::Null),
-                Converted::Pending => Ok(Scalar::Pending),
-                Converted::Text(text) => float(&text, oid == 700, position).map(Scalar::Constant),
-            },
+            (Some(oid @ (700 | 701)), Class::Float4 | Class::Float8) => {
+                match self.converted(inner, oid, position)? {
+                    Converted::Null => Ok(Scalar::Null),
+                    Converted::Pending => Ok(Scalar::Pending),
+                    Converted::Text(text) => float(&text, oid == 700, position).map(Scalar::Constant),
+                }
+            }
             _ => Err(unfit()),
         }
     }
@@ -123,7 +125,9 @@ impl Binder<'_> {
         let text = match inner {
             Literal::Null => return Ok(Converted::Null),
             Literal::Text(text) | Literal::Number(text) => text,
-            _ => return Err(Error::unsupported(position, "only strings and numbers can be cast in a filter")),
+            _ => {
+                return Err(Error::unsupported(position, "only strings and numbers can be cast in a filter"));
+            }
         };
         let text = match literal::number(text) {
             // An exponent makes a number `numeric`, which a cast to an integer converts.
@@ -183,7 +187,10 @@ pub(super) fn number(digits: &str, kind: &Kind, numbers: Numbers, position: usiz
         Class::Float8 => float(digits, false, position).map(Scalar::Constant),
         _ => Err(Error::mistyped(
             position,
-            format!("the number {digits} beside a value of type {}: write it as a text, '{digits}'", kind.name),
+            format!(
+                "the number {digits} beside a value of type {}: write it as a text, '{digits}'",
+                kind.name
+            ),
         )),
     }
 }
@@ -195,7 +202,11 @@ fn plain(digits: &str) -> Option<String> {
 
 /// A constant beside floats: always a double, to which a `real` is widened.
 fn float(digits: &str, single: bool, position: usize) -> Result<Constant, Error> {
-    let text = if digits.ends_with(['N', 'y']) { Some(digits.to_owned()) } else { literal::float_text(digits, single) };
+    let text = if digits.ends_with(['N', 'y']) {
+        Some(digits.to_owned())
+    } else {
+        literal::float_text(digits, single)
+    };
     let value = text.and_then(|text| {
         if single { text.parse::<f32>().ok().map(f64::from) } else { text.parse::<f64>().ok() }
     });

@@ -42,7 +42,9 @@ pub(super) enum Edge<'a> {
 /// How few rows a conjunct is likely to let through; the lowest is best.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Rank {
-    Equal { values: usize },
+    Equal {
+        values: usize,
+    },
     Between,
     /// A column of few values: one of them is still many rows.
     EqualOfFew,
@@ -65,10 +67,15 @@ impl<'a> Access<'a> {
                     if list.constants.is_empty() {
                         return Self::Nothing;
                     }
-                    offer(rank(list), Self::Column(list.operand.column, &list.scale, Place::Equal(&list.constants)));
+                    offer(
+                        rank(list),
+                        Self::Column(list.operand.column, &list.scale, Place::Equal(&list.constants)),
+                    );
                 }
                 // Labels are compared by their place in a list that may grow: too rare to be indexed by it.
-                Predicate::Order(order) if order.operand.path.is_empty() && !matches!(order.scale, Scale::Labels(_)) => {
+                Predicate::Order(order)
+                    if order.operand.path.is_empty() && !matches!(order.scale, Scale::Labels(_)) =>
+                {
                     orders.push(order);
                 }
                 _ => {}
@@ -79,7 +86,8 @@ impl<'a> Access<'a> {
             if orders[..index].iter().any(|earlier| earlier.operand.column == column) {
                 continue;
             }
-            let range = Range::of(orders[index..].iter().copied().filter(|order| order.operand.column == column));
+            let range =
+                Range::of(orders[index..].iter().copied().filter(|order| order.operand.column == column));
             let rank = match (range.lower, range.upper) {
                 (Edge::Open, _) | (_, Edge::Open) => Rank::HalfOpen,
                 _ => Rank::Between,

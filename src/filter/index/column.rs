@@ -24,7 +24,14 @@ pub(super) struct ColumnIndex<K> {
 
 impl<K: Clone + Eq + Hash> ColumnIndex<K> {
     pub(super) fn new(column: usize, scale: Scale) -> Self {
-        Self { column, scale, integers: HashMap::new(), equal: HashMap::new(), ranges: Ranges::new(), several: 0 }
+        Self {
+            column,
+            scale,
+            integers: HashMap::new(),
+            equal: HashMap::new(),
+            ranges: Ranges::new(),
+            several: 0,
+        }
     }
 
     pub(super) fn is_for(&self, column: usize, scale: &Scale) -> bool {
@@ -48,7 +55,9 @@ impl<K: Clone + Eq + Hash> ColumnIndex<K> {
             };
             match (posting, &constant.key) {
                 (Some(posting), _) => new |= posting.add(key),
-                (None, Key::Int(value)) => new |= self.integers.insert(*value, Posting::One(key.clone())).is_none(),
+                (None, Key::Int(value)) => {
+                    new |= self.integers.insert(*value, Posting::One(key.clone())).is_none()
+                }
                 (None, value) => new |= self.equal.insert(value.clone(), Posting::One(key.clone())).is_none(),
             }
         }

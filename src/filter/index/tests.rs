@@ -11,7 +11,9 @@ fn candidates(index: &Index<usize>, values: &[(&str, &str)]) -> Vec<usize> {
 #[test]
 fn equality_finds_its_filters_and_no_others() {
     let mut index = Index::new();
-    for (key, text) in ["board_id = 7", "board_id = 7 and done", "board_id in (7, 8)", "board_id = 9"].iter().enumerate() {
+    for (key, text) in
+        ["board_id = 7", "board_id = 7 and done", "board_id in (7, 8)", "board_id = 9"].iter().enumerate()
+    {
         index.insert(&filter(text), key);
     }
     assert_eq!(candidates(&index, &[("board_id", "7")]), [0, 1, 2]);
@@ -27,7 +29,9 @@ fn equality_finds_its_filters_and_no_others() {
 #[test]
 fn what_cannot_be_indexed_comes_always_and_what_matches_nothing_never() {
     let mut index = Index::new();
-    for (key, text) in ["title like 'x%'", "done or id = 7", "false", "id = null", "id = 7 and 1 = 2"].iter().enumerate() {
+    for (key, text) in
+        ["title like 'x%'", "done or id = 7", "false", "id = null", "id = 7 and 1 = 2"].iter().enumerate()
+    {
         index.insert(&filter(text), key);
     }
     assert_eq!(candidates(&index, &[("id", "1")]), [0, 1]);
@@ -97,7 +101,11 @@ fn every_filter_that_matches_is_a_candidate() {
             index.insert(&filter, step);
             live.push((step, filter));
         }
-        let texts = [random.i32(-22..22).to_string(), format!("{}.50", random.i32(-22..22)), random.i32(-22..22).to_string()];
+        let texts = [
+            random.i32(-22..22).to_string(),
+            format!("{}.50", random.i32(-22..22)),
+            random.i32(-22..22).to_string(),
+        ];
         let mut values = vec![("done", if random.bool() { "t" } else { "f" })];
         for (name, text) in ["id", "price", "code"].iter().zip(&texts) {
             if random.u8(..8) > 0 {
