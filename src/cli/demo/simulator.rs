@@ -1,0 +1,178 @@
+//! The application beside Tidegate: a small team at work on its boards, as transactions against the database.
+//!
+//! ```text
+//!  rate ──▶ Pace ──▶ work ── one thing that somebody does: rows and their activity in one transaction
+//!  each second ────▶ kpi  ── the measures of every board
+//! ```
+//!
+//! It knows nothing of Tidegate, and holds no state but its connection: what to do next is read from the tables, so
+//! whoever else writes to them takes part. The tables stay small, since old cards and activities are deleted.
+
+mod kpi;
+mod seed;
+mod texts;
+mod work;
+
+use std::time::Duration;
+
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
+use tokio_postgres::{Client, NoTls};
+
+use crate::shutdown::Scope;
+use crate::telemetry::Chain;
+
+pub(super) use seed::plant;
+
+/// How often the measures are taken: as often as a tile is worth looking at.
+const KPI_INTERVAL: Duration = Duration::from_secs(1);
+/// Between two attempts to reach the database.
+const RECONNECT_PAUSE: Duration = Duration::from_secs(1);
+
+/// How many things happen a second, on average; zero is a quiet team.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Rate(f64);
+
+/// More than this is a load test, and no longer one connection's work.
+const HIGHEST_RATE: f64 = 500.0;
+
+/// A rate that no team works at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a rate is a number from 0 to 500, in transactions a second")]
+pub struct InvalidRate;
+
+impl std::str::FromStr for Rate {
+    type Err = InvalidRate;
+
+    fn from_str(text: &str) -> Result<Self, InvalidRate> {
+        let rate = text.parse().map_err(|_| InvalidRate)?;
+        if (0.0..=HIGHEST_RATE).contains(&rate) { Ok(Self(rate)) } else { Err(InvalidRate) }
+    }
+}
+
+impl Rate {
+    /// How long it takes until the next thing happens: now and then several at once, now and then nothing.
+    fn pause(self) -> Option<Duration> {
+        // 1 - x lies in (0, 1], where the logarithm is finite.
+        (self.0 > 0.0).then(|| Duration::from_secs_f64(-(1.0 - fastrand::f64()).ln() / self.0))
+    }
+}
+
+/// Works until the scope closes; a lost connection is made again.
+pub(super) async fn run(url: String, rate: Rate, scope: Scope) {
+    while !scope.is_closing() {
+        let worked = tokio::select! {
+            () = scope.closing() => return,
+            worked = work_on(&url, rate) => worked,
+        };
+        if let Err(error) = worked {
+            tracing::warn!(error = %Chain(&error), "the simulated team lost the database; trying again");
+        }
+        tokio::select! {
+            () = scope.closing() => {}
+            () = tokio::time::sleep(RECONNECT_PAUSE) => {}
+        }
+    }
+}
+
+async fn work_on(url: &str, rate: Rate) -> Result<(), tokio_postgres::Error> {
+    let (mut client, connection) = tokio_postgres::connect(url, NoTls).await?;
+    tokio::select! {
+        // Whichever ends, the other is of no use.
+        worked = keep_working(&mut client, rate) => worked,
+        lost = connection => lost,
+    }
+}
+
+async fn keep_working(client: &mut Client, rate: Rate) -> Result<(), tokio_postgres::Error> {
+    let mut measure = interval(KPI_INTERVAL);
+    measure.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut next = rate.pause().map(|pause| Instant::now() + pause);
+    loop {
+        tokio::select! {
+            biased;
+            _ = measure.tick() => kpi::measure(client).await?,
+            () = at(next) => {
+                work::something(client).await?;
+                next = rate.pause().map(|pause| Instant::now() + pause);
+            }
+        }
+    }
+}
+
+async fn at(moment: Option<Instant>) {
+    match moment {
+        Some(moment) => sleep_until(moment).await,
+        None => std::future::pending().await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::cluster::{Cluster, Options};
+    use super::super::schema;
+    use super::*;
+
+    #[test]
+    fn a_rate_is_a_number_that_a_team_can_work_at() {
+        for text in ["0", "0.5", "3", "500"] {
+            assert!(text.parse::<Rate>().is_ok(), "{text}");
+        }
+        for text in ["", "-1", "501", "NaN", "inf", "fast"] {
+            assert_eq!(text.parse::<Rate>(), Err(InvalidRate), "{text}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_team_does_everything_and_leaves_no_more_than_it_should() {
+        let cluster =
+            Cluster::start(&Options::default().with("fsync", "off")).expect("PostgreSQL is installed");
+        let (mut client, connection) =
+            tokio_postgres::connect(&cluster.url("postgres"), NoTls).await.expect("it runs");
+        let work = async {
+            schema::apply(&mut client).await?;
+            plant(&mut client).await?;
+            for _ in 0..2_000 {
+                work::something(&mut client).await?;
+            }
+            for _ in 0..70 {
+                kpi::measure(&client).await?;
+            }
+            let row = client.query_one(SUMMARY, &[]).await?;
+            assert_eq!(row.get::<_, i64>("actions"), 8, "every action happened");
+            assert!((1..=400).contains(&row.get::<_, i64>("activities")), "{row:?}");
+            assert!((10..=22).contains(&row.get::<_, i64>("fewest_open")), "{row:?}");
+            assert!((10..=22).contains(&row.get::<_, i64>("most_open")), "{row:?}");
+            assert!(row.get::<_, i64>("most_done") <= 8, "{row:?}");
+            assert_eq!(row.get::<_, i32>("recent"), 60);
+            Ok::<_, tokio_postgres::Error>(())
+        };
+        tokio::select! {
+            done = work => done.expect("valid SQL"),
+            lost = connection => panic!("the server hung up: {lost:?}"),
+        }
+    }
+
+    const SUMMARY: &str = "
+        with cards as (
+          select
+            count(*) filter (where status <> 'done') as open,
+            count(*) filter (where status = 'done') as done
+          from public.entries
+          group by board_id
+        )
+        select
+          (select count(distinct action) from public.activities) as actions,
+          (select max(count) from (select count(*) from public.activities group by board_id) as each) as activities,
+          (select min(open) from cards) as fewest_open,
+          (select max(open) from cards) as most_open,
+          (select max(done) from cards) as most_done,
+          (select max(cardinality(recent)) from public.kpi_values) as recent";
+
+    #[test]
+    fn the_pauses_average_to_the_rate() {
+        let rate = Rate(4.0);
+        let total: Duration = (0..10_000).filter_map(|_| rate.pause()).sum();
+        assert!((2_300..2_700).contains(&total.as_secs()), "{total:?}");
+        assert_eq!(Rate(0.0).pause(), None);
+    }
+}

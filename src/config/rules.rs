@@ -1,0 +1,70 @@
+use super::layers::Tree;
+use super::{AuthMode, Config, Error};
+
+/// What no value can be asked by itself: how they go together.
+pub(super) fn check(config: &Config, tree: &Tree) -> Result<(), Error> {
+    if config.postgres.url.is_empty() {
+        return Err(Error::NoDatabase);
+    }
+    let at = |key: &str| Box::new(tree.setting(key));
+    let AuthMode::None = config.auth.mode;
+    if !config.http.listen.ip().is_loopback() && !config.auth.allow_insecure {
+        return Err(Error::Exposed { listen: at("http.listen"), mode: at("auth.mode") });
+    }
+    match conflicts(config).into_iter().find(|(holds, ..)| !holds) {
+        Some((_, key, relation, other)) => {
+            Err(Error::Conflict { setting: at(key), relation, other: at(other) })
+        }
+        None => Ok(()),
+    }
+}
+
+/// Whether a rule holds; the key that must yield, its relation, and the key that it is held against.
+type Rule = (bool, &'static str, &'static str, &'static str);
+
+fn conflicts(config: &Config) -> [Rule; 7] {
+    let Config { postgres, source, journal, hub, snapshot, session, .. } = config;
+    [
+        // Snapshots would leave the catalog and the visibility queries without a connection.
+        (postgres.pool_size > snapshot.concurrent, "postgres.pool_size", "more than", "snapshot.concurrent"),
+        // PostgreSQL would end the connection while a report is only late.
+        (
+            source.wal_sender_timeout >= source.status_interval * 2,
+            "source.wal_sender_timeout_ms",
+            "at least twice",
+            "source.status_interval_ms",
+        ),
+        (
+            source.chunk_bytes <= hub.transaction_bytes,
+            "source.chunk_bytes",
+            "at most",
+            "hub.transaction_bytes",
+        ),
+        // The head of a transaction would leave the journal before its end is there.
+        (
+            hub.transaction_bytes <= journal.memory_bytes,
+            "hub.transaction_bytes",
+            "at most",
+            "journal.memory_bytes",
+        ),
+        (
+            session.frame_bytes <= session.outbox_bytes,
+            "session.frame_bytes",
+            "at most",
+            "session.outbox_bytes",
+        ),
+        (
+            snapshot.chunk_bytes <= session.outbox_bytes,
+            "snapshot.chunk_bytes",
+            "at most",
+            "session.outbox_bytes",
+        ),
+        // A client is heard from only when it answers a ping.
+        (
+            session.heartbeat < session.idle_timeout,
+            "session.heartbeat_ms",
+            "less than",
+            "session.idle_timeout_ms",
+        ),
+    ]
+}

@@ -1,0 +1,248 @@
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use super::scalar::{count, flag, list, milliseconds, parsed, text};
+use crate::telemetry;
+
+mod values;
+
+pub use values::{AllowedOrigins, AuthMode, Backend, ConnectionString, Hints};
+use values::{format, listen, patterns, publication, slot};
+
+/// Everything that can be set, checked.
+///
+/// The documentation of a key, with its unit and its consequence, is in `config/default.toml`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[non_exhaustive]
+pub struct Config {
+    /// Where the database is and what is published of it.
+    pub postgres: Postgres,
+    /// How changed tables are noticed.
+    pub catalog: Catalog,
+    /// The replication connection.
+    pub source: Source,
+    /// What is kept for those who return.
+    pub journal: Journal,
+    /// Matching and delivery.
+    pub hub: Hub,
+    /// Reading the rows that there are.
+    pub snapshot: Snapshot,
+    /// One client's conversation.
+    pub session: Session,
+    /// The edge.
+    pub http: Http,
+    /// Who may connect.
+    pub auth: Auth,
+    /// Log lines.
+    #[serde(with = "Telemetry")]
+    pub telemetry: telemetry::Config,
+    /// The end.
+    pub shutdown: Shutdown,
+}
+
+/// `[postgres]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[non_exhaustive]
+pub struct Postgres {
+    /// Where the database is.
+    #[serde(deserialize_with = "parsed")]
+    pub url: ConnectionString,
+    /// Which tables are published, as patterns; at least one.
+    #[serde(deserialize_with = "patterns")]
+    pub tables: Vec<String>,
+    /// The publication.
+    #[serde(deserialize_with = "publication")]
+    pub publication: String,
+    /// The replication slot.
+    #[serde(deserialize_with = "slot")]
+    pub slot: String,
+    /// Connections besides the replication connection; more than [`Snapshot::concurrent`].
+    #[serde(deserialize_with = "count::<2, 10_000, _>")]
+    pub pool_size: usize,
+    /// For one attempt to connect.
+    #[serde(rename = "connect_timeout_ms", deserialize_with = "milliseconds::<100, 600_000, _>")]
+    pub connect_timeout: Duration,
+}
+
+/// `[catalog]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[non_exhaustive]
+pub struct Catalog {
+    /// How often the catalog is read.
+    #[serde(rename = "refresh_ms", deserialize_with = "milliseconds::<100, 3_600_000, _>")]
+    pub refresh: Duration,
+    /// Whether to make an event trigger where the role may.
+    #[serde(deserialize_with = "flag")]
+    pub event_trigger: bool,
+}
+
+/// `[source]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[non_exhaustive]
+pub struct Source {
+    /// How often the slot is moved on while the published tables are quiet.
+    #[serde(rename = "heartbeat_ms", deserialize_with = "milliseconds::<100, 3_600_000, _>")]
+    pub heartbeat: Duration,
+    /// The size of a piece of a transaction; at most [`Hub::transaction_bytes`].
+    #[serde(deserialize_with = "count::<4_096, 67_108_864, _>")]
+    pub chunk_bytes: usize,
+    /// `wal_sender_timeout` of our own connection; at least twice `status_interval`.
+    #[serde(rename = "wal_sender_timeout_ms", deserialize_with = "milliseconds::<1_000, 3_600_000, _>")]
+    pub wal_sender_timeout: Duration,
+    /// How often the confirmed position is reported.
+    #[serde(rename = "status_interval_ms", deserialize_with = "milliseconds::<50, 600_000, _>")]
+    pub status_interval: Duration,
+}
+
+/// `[journal]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[non_exhaustive]
+pub struct Journal {
+    /// Where it is kept.
+    #[serde(deserialize_with = "parsed")]
+    pub backend: Backend,
+    /// How much of it is held.
+    #[serde(deserialize_with = "count::<1_048_576, 1_099_511_627_776, _>")]
+    pub memory_bytes: usize,
+    /// For how long.
+    #[serde(rename = "max_age_ms", deserialize_with = "milliseconds::<1_000, 2_592_000_000, _>")]
+    pub max_age: Duration,
+}
+
+/// `[hub]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[non_exhaustive]
+pub struct Hub {
+    /// The largest transaction that is delivered; at most [`Journal::memory_bytes`].
+    #[serde(deserialize_with = "count::<65_536, 17_179_869_184, _>")]
+    pub transaction_bytes: usize,
+    /// Encoded frames that are kept for each shape.
+    #[serde(deserialize_with = "count::<0, 1_073_741_824, _>")]
+    pub shape_log_bytes: usize,
+}
+
+/// `[snapshot]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[non_exhaustive]
+pub struct Snapshot {
+    /// How many are open at once.
+    #[serde(deserialize_with = "count::<1, 1_000, _>")]
+    pub concurrent: usize,
+    /// How long one may take.
+    #[serde(rename = "timeout_ms", deserialize_with = "milliseconds::<1_000, 86_400_000, _>")]
+    pub timeout: Duration,
+    /// How much is read ahead and sent in one frame; at most [`Session::outbox_bytes`].
+    #[serde(deserialize_with = "count::<1_024, 16_777_216, _>")]
+    pub chunk_bytes: usize,
+}
+
+/// `[session]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[non_exhaustive]
+pub struct Session {
+    /// How much may wait for one client.
+    #[serde(deserialize_with = "count::<16_384, 1_073_741_824, _>")]
+    pub outbox_bytes: usize,
+    /// Subscriptions on one connection.
+    #[serde(deserialize_with = "count::<1, 100_000, _>")]
+    pub max_subscriptions: usize,
+    /// The largest frame from a client.
+    #[serde(deserialize_with = "count::<1_024, 67_108_864, _>")]
+    pub max_frame_bytes: usize,
+    /// The largest frame to a client; at most `outbox_bytes`.
+    #[serde(deserialize_with = "count::<1_024, 67_108_864, _>")]
+    pub frame_bytes: usize,
+    /// How often a silent connection is pinged; less than `idle_timeout`.
+    #[serde(rename = "heartbeat_ms", deserialize_with = "milliseconds::<100, 600_000, _>")]
+    pub heartbeat: Duration,
+    /// How long a client may be silent.
+    #[serde(rename = "idle_timeout_ms", deserialize_with = "milliseconds::<200, 3_600_000, _>")]
+    pub idle_timeout: Duration,
+    /// For the upgrade and for the first frame where a token is needed.
+    #[serde(rename = "handshake_timeout_ms", deserialize_with = "milliseconds::<100, 600_000, _>")]
+    pub handshake_timeout: Duration,
+    /// Frames a second that a client may send over time.
+    #[serde(deserialize_with = "count::<1, 1_000_000, _>")]
+    pub frames_per_second: usize,
+    /// Frames that a client may send at once.
+    #[serde(deserialize_with = "count::<1, 1_000_000, _>")]
+    pub frames_burst: usize,
+    /// The shortest interval of a `latest` subscription.
+    #[serde(rename = "latest_min_interval_ms", deserialize_with = "milliseconds::<1, 60_000, _>")]
+    pub latest_min_interval: Duration,
+    /// How long a client may take no byte of what waits for it.
+    #[serde(rename = "write_timeout_ms", deserialize_with = "milliseconds::<100, 3_600_000, _>")]
+    pub write_timeout: Duration,
+}
+
+/// `[http]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[non_exhaustive]
+pub struct Http {
+    /// Where to listen.
+    #[serde(deserialize_with = "listen")]
+    pub listen: SocketAddr,
+    /// Connections at once.
+    #[serde(deserialize_with = "count::<1, 1_000_000, _>")]
+    pub max_connections: usize,
+    /// Whose pages may connect.
+    pub allowed_origins: AllowedOrigins,
+    /// Whether errors carry the SQL that mends them; [`Config::shows_hints`] decides.
+    pub hints: Hints,
+}
+
+/// `[auth]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[non_exhaustive]
+pub struct Auth {
+    /// How clients prove who they are.
+    #[serde(deserialize_with = "parsed")]
+    pub mode: AuthMode,
+    /// Whether to listen beyond loopback although nobody is authenticated.
+    #[serde(deserialize_with = "flag")]
+    pub allow_insecure: bool,
+}
+
+/// `[telemetry]`
+#[derive(Deserialize)]
+#[serde(remote = "telemetry::Config", deny_unknown_fields)]
+struct Telemetry {
+    #[serde(deserialize_with = "parsed")]
+    level: telemetry::Filter,
+    #[serde(deserialize_with = "format")]
+    format: telemetry::Format,
+}
+
+/// `[shutdown]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[non_exhaustive]
+pub struct Shutdown {
+    /// How long clients and queues are given to drain.
+    #[serde(rename = "grace_ms", deserialize_with = "milliseconds::<0, 600_000, _>")]
+    pub grace: Duration,
+}
+
+impl Config {
+    /// Whether errors carry the SQL that mends them. Without authentication on loopback the client is whoever owns
+    /// the database; anybody else learns nothing about its structure unless the configuration says so.
+    pub fn shows_hints(&self) -> bool {
+        match self.http.hints {
+            Hints::Shown => true,
+            Hints::Hidden => false,
+            Hints::Auto => self.auth.mode == AuthMode::None && self.http.listen.ip().is_loopback(),
+        }
+    }
+}

@@ -1,0 +1,227 @@
+use std::convert::Infallible;
+use std::fmt;
+use std::net::SocketAddr;
+use std::str::FromStr;
+
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer};
+use toml::Value;
+
+use super::{list, text};
+use crate::telemetry;
+
+/// Where the database is, as libpq reads it: a URL or key=value pairs. May hold a password, so it never shows itself.
+#[derive(Clone, PartialEq, Eq)]
+pub struct ConnectionString(String);
+
+impl ConnectionString {
+    /// The text, password included.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether it was never set.
+    pub fn is_empty(&self) -> bool {
+        self.0.trim().is_empty()
+    }
+}
+
+impl fmt::Debug for ConnectionString {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ConnectionString(not shown)")
+    }
+}
+
+impl FromStr for ConnectionString {
+    type Err = Infallible;
+
+    fn from_str(text: &str) -> Result<Self, Infallible> {
+        Ok(Self(text.to_owned()))
+    }
+}
+
+/// Where the journal is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Backend {
+    /// In this process.
+    Memory,
+}
+
+impl FromStr for Backend {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "memory" => Ok(Self::Memory),
+            _ => Err("this version keeps the journal in `memory` only"),
+        }
+    }
+}
+
+/// How clients prove who they are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AuthMode {
+    /// Not at all.
+    None,
+}
+
+impl FromStr for AuthMode {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "none" => Ok(Self::None),
+            _ => Err("this version has `none` only"),
+        }
+    }
+}
+
+/// Whether errors carry the SQL that mends them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hints {
+    /// Only without authentication on loopback.
+    Auto,
+    /// Always.
+    Shown,
+    /// Never.
+    Hidden,
+}
+
+impl<'de> Deserialize<'de> for Hints {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let value = Value::deserialize(deserializer)?;
+        match (value.as_bool(), value.as_str()) {
+            (Some(true), _) | (_, Some("true")) => Ok(Self::Shown),
+            (Some(false), _) | (_, Some("false")) => Ok(Self::Hidden),
+            (_, Some("auto")) => Ok(Self::Auto),
+            _ => Err(D::Error::custom("must be true, false or auto")),
+        }
+    }
+}
+
+/// Whose pages may connect from a browser.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AllowedOrigins {
+    /// Pages of this server's own origin and of loopback.
+    OwnAndLoopback,
+    /// Pages of these origins, each `scheme://host[:port]` in lower case.
+    Listed(Vec<String>),
+    /// Any page.
+    Any,
+}
+
+impl<'de> Deserialize<'de> for AllowedOrigins {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let origins = list(deserializer)?;
+        if origins.is_empty() {
+            return Ok(Self::OwnAndLoopback);
+        }
+        if origins.iter().any(|origin| origin == "*") {
+            return Ok(Self::Any);
+        }
+        let checked = origins.into_iter().map(|origin| {
+            is_origin(&origin).then(|| origin.to_ascii_lowercase()).ok_or_else(|| {
+                D::Error::custom(format_args!(
+                    "`{origin}` is no origin: write scheme://host or scheme://host:port, without a path, or `*`"
+                ))
+            })
+        });
+        checked.collect::<Result<_, _>>().map(Self::Listed)
+    }
+}
+
+/// See <https://www.rfc-editor.org/rfc/rfc6454#section-6.2>.
+fn is_origin(text: &str) -> bool {
+    let Some((scheme, host)) = text.split_once("://") else { return false };
+    let scheme_holds = scheme.starts_with(|c: char| c.is_ascii_alphabetic())
+        && scheme.chars().all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c));
+    let (name, port) = match host.rsplit_once(':') {
+        Some((name, port)) if !port.contains(']') => (name, port.parse::<u16>().is_ok()),
+        _ => (host, true),
+    };
+    let name_holds =
+        !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || "-._[]:".contains(c));
+    scheme_holds && port && name_holds
+}
+
+/// PostgreSQL cuts longer names off.
+const NAME_BYTES: usize = 63;
+
+pub(super) fn publication<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    let name = text(deserializer)?;
+    if (1..=NAME_BYTES).contains(&name.len()) && !name.contains('\0') {
+        Ok(name)
+    } else {
+        Err(D::Error::custom(format_args!("must be a name of 1 to {NAME_BYTES} bytes")))
+    }
+}
+
+/// See <https://www.postgresql.org/docs/current/warm-standby.html#STREAMING-REPLICATION-SLOTS-MANIPULATION>.
+pub(super) fn slot<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    let name = text(deserializer)?;
+    let plain = name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_');
+    if plain && (1..=NAME_BYTES).contains(&name.len()) {
+        Ok(name)
+    } else {
+        Err(D::Error::custom(format_args!(
+            "must be 1 to {NAME_BYTES} lower-case letters, digits and underscores: PostgreSQL's rule for slots"
+        )))
+    }
+}
+
+pub(super) fn patterns<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    let patterns = list(deserializer)?;
+    if patterns.is_empty() || patterns.iter().any(|pattern| pattern.trim().is_empty()) {
+        return Err(D::Error::custom(
+            "must name at least one table or pattern, as in [\"public.*\"], and none empty",
+        ));
+    }
+    Ok(patterns)
+}
+
+pub(super) fn listen<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SocketAddr, D::Error> {
+    text(deserializer)?
+        .parse()
+        .map_err(|_| D::Error::custom("must be an address and a port, as in 127.0.0.1:8080 or [::1]:8080"))
+}
+
+pub(super) fn format<'de, D: Deserializer<'de>>(deserializer: D) -> Result<telemetry::Format, D::Error> {
+    match text(deserializer)?.as_str() {
+        "auto" => Ok(telemetry::Format::Auto),
+        "text" => Ok(telemetry::Format::Text),
+        "json" => Ok(telemetry::Format::Json),
+        _ => Err(D::Error::custom("must be text, json or auto")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_origin_is_a_scheme_a_host_and_perhaps_a_port() {
+        for text in ["https://app.example.com", "http://localhost:3000", "http://[::1]:8080", "http://[::1]"]
+        {
+            assert!(is_origin(text), "{text}");
+        }
+        for text in [
+            "",
+            "*.example.com",
+            "app.example.com",
+            "https://",
+            "https://a/",
+            "https://a:x",
+            "https://u@a",
+            "://a",
+        ] {
+            assert!(!is_origin(text), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_connection_string_does_not_show_itself() {
+        let Ok(url) = "postgres://u:hunter2@h/d".parse::<ConnectionString>();
+        assert!(!format!("{url:?}").contains("hunter2"));
+        assert_eq!(url.expose(), "postgres://u:hunter2@h/d");
+    }
+}

@@ -1,0 +1,65 @@
+//! What a test stands on: a real PostgreSQL, a database of its own, and a log that has to stay quiet.
+//!
+//! ```text
+//!  scenario(async |test| …)   a runtime, a deadline, the log: an unlisted WARN or ERROR line fails the test
+//!    test.database()          a fresh database on the cluster that all tests share, with slot and publication names
+//!    private(settings)        a cluster for this test alone, to be crashed and restarted
+//!    eventually(what, …)      waits for a condition, never for a time
+//! ```
+//!
+//! The tests run under `cargo test` (threads of one process) and `cargo nextest` (a process each) alike.
+
+mod database;
+mod log;
+mod scenario;
+mod shared;
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use tidegate::cli::demo::cluster::{Cluster, Options};
+
+pub(crate) use database::Database;
+pub(crate) use scenario::scenario;
+
+/// Long enough for a loaded machine with two cores; a test that waits this long has failed.
+pub(crate) const DEADLINE: Duration = Duration::from_secs(30);
+/// How often [`eventually`] looks.
+const POLL: Duration = Duration::from_millis(5);
+
+/// A cluster for one test alone. It is quick rather than durable, unless `settings` say otherwise.
+pub(crate) fn private(settings: &[(&str, &str)]) -> Cluster {
+    let options = settings.iter().fold(options(), |options, (name, value)| options.with(name, value));
+    Cluster::start(&options).unwrap_or_else(|error| panic!("no private cluster: {error}"))
+}
+
+/// Waits until `condition` gives something, and gives that.
+pub(crate) async fn eventually<T>(what: &str, mut condition: impl AsyncFnMut() -> Option<T>) -> T {
+    let started = Instant::now();
+    loop {
+        if let Some(found) = condition().await {
+            return found;
+        }
+        assert!(started.elapsed() < DEADLINE, "waited {} s in vain: {what}", DEADLINE.as_secs());
+        tokio::time::sleep(POLL).await;
+    }
+}
+
+/// The cluster that every test gets unless it asks for another.
+fn options() -> Options {
+    let settings = [
+        // Its data is worth nothing after the test. A test of durability says otherwise.
+        ("fsync", "off"),
+        ("full_page_writes", "off"),
+        ("max_connections", "200"),
+        ("max_wal_senders", "100"),
+        ("max_replication_slots", "100"),
+        ("max_prepared_transactions", "20"),
+        ("jit", "off"),
+        ("log_line_prefix", "%m [%p] %d "),
+    ];
+    let binaries = std::env::var_os("TIDEGATE_TEST_POSTGRES_BIN").map(PathBuf::from);
+    settings
+        .into_iter()
+        .fold(Options { binaries, ..Options::default() }, |options, (name, value)| options.with(name, value))
+}
