@@ -54,9 +54,9 @@ impl Connection {
         &mut self.client
     }
 
-    /// Has the server give up what it is doing for this session, which then reads an error for it.
+    /// Asks the server to give up what it is doing for this session.
     ///
-    /// When this returns, the server has been told; a session that does nothing by then ignores it.
+    /// The request goes its own way and may arrive late: the session must not be used again.
     pub(super) async fn cancel(&self) -> Result<(), tokio_postgres::Error> {
         self.client.cancel_token().cancel_query(self.tls.clone()).await
     }
