@@ -42,7 +42,7 @@ enum Command {
     /// Serves your database: ready when /readyz answers 200.
     Serve(serve::Arguments),
     /// Serves a private database with a simulated team at work on it, to look at.
-    Demo(demo::Args),
+    Demo(demo::Arguments),
     Tail(Box<tail::Arguments>),
 }
 
@@ -67,12 +67,9 @@ impl Error {
     /// 2 where nothing was even begun, as clap has it for the command line itself.
     fn exit_status(&self) -> u8 {
         match self {
-            Self::Runtime(_)
-            | Self::Unconfigured { .. }
-            | Self::Config(_)
-            | Self::Demo(demo::Error::Config(_)) => 2,
+            Self::Runtime(_) | Self::Unconfigured { .. } | Self::Config(_) => 2,
             Self::Serve(error) => error.exit_status(),
-            Self::Demo(_) => 1,
+            Self::Demo(error) => error.exit_status(),
             Self::Tail(error) => error.exit_status(),
         }
     }

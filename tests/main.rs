@@ -10,3 +10,4 @@ mod conversation;
 mod layers;
 mod publication;
 mod snapshot;
+mod source;

@@ -63,6 +63,11 @@ pub(super) enum Command {
         outbox: Arc<Outbox>,
         key: ReaderKey,
     },
+    Release {
+        ticket: Ticket,
+        outbox: Arc<Outbox>,
+        key: ReaderKey,
+    },
     Report {
         readers: Vec<(ReaderKey, Ticket)>,
         outbox: Arc<Outbox>,
@@ -156,6 +161,14 @@ impl Handle {
     /// [`Stopped`] while the server goes down.
     pub async fn detach(&self, ticket: Ticket, outbox: Arc<Outbox>, key: ReaderKey) -> Result<(), Stopped> {
         self.send(Command::Detach { ticket, outbox, key }).await
+    }
+
+    /// Takes a reader out for a while: a [`Fall::Behind`] tells where it stands.
+    ///
+    /// # Errors
+    /// [`Stopped`] while the server goes down.
+    pub async fn release(&self, ticket: Ticket, outbox: Arc<Outbox>, key: ReaderKey) -> Result<(), Stopped> {
+        self.send(Command::Release { ticket, outbox, key }).await
     }
 
     /// Queues a report to a connection, behind all that its readers are owed; tells whether it could, which it cannot

@@ -7,7 +7,7 @@ use tokio::time::sleep_until;
 
 use super::engine::{Engine, Noticed};
 use super::handle::{Attach, Command, Report, Shared};
-use super::outbox::{Offer, Outbox, ReaderKey};
+use super::outbox::{Delivery, Fall, Note, Offer, Outbox, ReaderKey};
 use super::place::Place;
 use super::replay::Replayer;
 use super::selection::Selection;
@@ -94,6 +94,11 @@ impl Task {
                 self.engine.shapes.leave(ticket, &outbox, key);
                 self.gauge();
             }
+            Command::Release { ticket, outbox, key } => {
+                if let Some(place) = self.engine.release(ticket, &outbox, key) {
+                    outbox.note(key, Note::Fell(Fall::Behind(place)));
+                }
+            }
             Command::Report { readers, outbox, report, reply } => {
                 self.report(&readers, &outbox, report, reply)
             }
@@ -177,11 +182,13 @@ impl Task {
             readers.iter().all(|(key, ticket)| self.engine.shapes.owes_nothing(*ticket, outbox, *key));
         let told = match report {
             Report::Progress if settled => {
-                outbox.push(None, Frame::progress(here.commit_lsn), Some(self.engine.stamp()));
+                let cursor = Some(self.engine.stamp());
+                let frame = Frame::progress(here.commit_lsn);
+                outbox.push(None, Delivery { frame, cursor, shape: None });
                 true
             }
             Report::Reached(lsn) if settled && here.commit_lsn >= lsn => {
-                outbox.push(None, Frame::reached(lsn), None);
+                outbox.push(None, Delivery::plain(Frame::reached(lsn)));
                 true
             }
             _ => false,

@@ -21,6 +21,12 @@ pub struct Pool {
     wait: Duration,
 }
 
+impl std::fmt::Debug for Pool {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Pool").field("sessions", &self.sessions.status()).finish_non_exhaustive()
+    }
+}
+
 /// A session of a [`Pool`]: dropped, it goes back.
 ///
 /// Whoever begins a transaction on it must see it ended, also where its own future is dropped: by

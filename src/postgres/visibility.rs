@@ -44,6 +44,18 @@ pub async fn current_snapshot(client: &Client) -> Result<Snapshot, Error> {
     parse(&row)
 }
 
+/// The timeline that the server writes: another one after each failover and each recovery to a point in time.
+///
+/// # Errors
+/// Those of the conversation with PostgreSQL; a standby has none of its own.
+pub async fn timeline(client: &Client) -> Result<u32, Error> {
+    const TIMELINE: &str = "select left(pg_walfile_name(pg_current_wal_insert_lsn()), 8)";
+    const OPERATION: &str = "read the timeline";
+    let row = client.query_typed_one(TIMELINE, &[]).await.map_err(Error::query(OPERATION))?;
+    let digits: &str = row.try_get(0).map_err(Error::query(OPERATION))?;
+    u32::from_str_radix(digits, 16).map_err(|_| Error::Answer { operation: OPERATION })
+}
+
 fn parse(row: &tokio_postgres::Row) -> Result<Snapshot, Error> {
     let text: &str = row.try_get(0).map_err(Error::query(OPERATION))?;
     text.parse().map_err(|_| Error::Answer { operation: OPERATION })
