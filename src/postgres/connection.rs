@@ -6,6 +6,7 @@ use rustls::ClientConfig;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
+use tokio_postgres::config::SslMode;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::{AsyncMessage, Client};
 use tokio_postgres_rustls::MakeRustlsConnect;
@@ -104,6 +105,14 @@ impl Connector {
                     let connection = self.log_in(&config).await?;
                     connection.batch_execute(&pinned_statements()).await?;
                     Ok(connection)
+                }
+                // As libpq does for `prefer`: a server that lets this role in without TLS only is taken at its word.
+                Err(error)
+                    if config.get_ssl_mode() == SslMode::Prefer
+                        && error.code() == Some(&SqlState::INVALID_AUTHORIZATION_SPECIFICATION) =>
+                {
+                    config.ssl_mode(SslMode::Disable);
+                    self.log_in(&config).await.map_err(|_| error)
                 }
                 done => done,
             }
