@@ -21,7 +21,7 @@ mod table;
 mod value;
 mod xid;
 
-pub use change::{Change, ChannelEvent, Image, RowChange};
+pub use change::{Change, ChannelEvent, Image, Operation, RowChange};
 pub use cursor::{Cursor, Incarnation, InvalidCursor, Position};
 pub use encoding::InvalidRecord;
 pub use kind::{Class, Kind};

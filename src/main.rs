@@ -1,3 +1,5 @@
 //! The program `tidegate`.
 
-fn main() {}
+fn main() -> std::process::ExitCode {
+    tidegate::cli::run()
+}

@@ -15,10 +15,27 @@
 //!
 //! Never here: a row's values in a log line, a statement without a bound on its time, DDL on a user's table.
 
-mod nearest;
-mod quote;
 pub mod settings;
 pub mod tls;
+mod error;
+mod connection;
+mod pool;
+pub mod catalog;
+pub mod publication;
+pub mod event_trigger;
 
-pub use quote::{quote, quote_literal};
+pub mod snapshot;
+pub mod marker;
+pub mod visibility;
+pub mod literals;
+pub mod check;
+pub mod teardown;
+mod text;
+mod nearest;
+mod quote;
+
+pub use connection::Connection;
+pub use error::{Error, Recovery};
+pub use pool::{Pool, Pooled};
+pub use quote::{quote, quote_literal, quote_table};
 pub use settings::Settings;

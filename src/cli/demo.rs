@@ -18,45 +18,54 @@ use std::io::{self, Write as _};
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 
+use clap::Args;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_postgres::NoTls;
 
-use crate::shutdown::{Drained, Scope, signals};
-use crate::{app, config};
+use super::serve;
+use crate::config::{self, Layers};
+use crate::shutdown::{self, Drained, Scope, Signals};
+use crate::telemetry;
 use cluster::{Access, Cluster, Options, Place, Shutdown};
 pub use simulator::{InvalidRate, Rate};
 
 /// The demo's database.
 const DATABASE: &str = "demo";
+/// What an error in the configuration calls this command.
+const ORIGIN: &str = "tidegate demo";
 
-/// What `tidegate demo` takes.
-#[derive(Clone, Debug, clap::Args)]
-pub struct Args {
-    /// Port of the page and the socket on 127.0.0.1; 0 takes a free one [default: that of `http.listen`]
+/// Runs a private PostgreSQL, a team at work on it, and the live page.
+#[derive(Args, Clone, Debug)]
+pub struct Arguments {
+    /// Port of the page and the socket on 127.0.0.1; 0 takes a free one. Else that of `http.listen`.
     #[arg(long)]
     port: Option<u16>,
-    /// How many transactions a second the simulated team commits, 0 to 500
+    /// How many transactions a second the team commits, 0 to 500.
     #[arg(long, default_value = "3")]
     rate: Rate,
-    /// Where the private PostgreSQL cluster lives; emptied at each start
-    #[arg(long, value_name = "PATH", default_value = ".tidegate/demo")]
+    /// Where the private cluster lives; emptied at each start.
+    #[arg(long, value_name = "FOLDER", default_value = ".tidegate/demo")]
     folder: PathBuf,
-    /// Where PostgreSQL's programs are [default: the newest installed]
-    #[arg(long, value_name = "PATH")]
+    /// Where PostgreSQL's programs are. Else the newest that is installed.
+    #[arg(long, value_name = "FOLDER")]
     postgres_bin: Option<PathBuf>,
 }
 
 /// Why the demo did not run, or did not end as it should.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum Error {
     /// A setting is wrong.
-    #[error("the configuration is not usable")]
-    Config(#[source] config::Error),
+    #[error(transparent)]
+    Config(#[from] config::Error),
+    /// Nothing can be logged.
+    #[error(transparent)]
+    Log(#[from] telemetry::Error),
     /// There is no port to listen on.
     #[error("no free port on 127.0.0.1")]
     Port(#[source] io::Error),
-    /// Signals cannot be taken.
-    #[error("cannot take signals")]
+    /// The operating system gives no signals.
+    #[error("cannot listen for signals")]
     Signals(#[source] io::Error),
     /// There is no PostgreSQL to run.
     #[error("no private PostgreSQL cluster")]
@@ -65,70 +74,93 @@ pub enum Error {
     #[error("cannot set up the demo's database")]
     Database(#[source] tokio_postgres::Error),
     /// The server ended with an error.
-    #[error("the server ended")]
-    Server(#[source] app::Error),
+    #[error(transparent)]
+    Serve(#[from] serve::Error),
 }
 
-/// Runs the demo until it is asked to stop.
+impl Error {
+    /// 2 if nothing was started, 1 otherwise.
+    pub fn exit_status(&self) -> u8 {
+        match self {
+            Self::Config(_) | Self::Log(_) | Self::Port(_) | Self::Signals(_) => 2,
+            Self::Cluster(_) | Self::Database(_) => 1,
+            Self::Serve(error) => error.exit_status(),
+        }
+    }
+}
+
+impl Arguments {
+    fn over(&self, layers: Layers) -> Result<Layers, Error> {
+        let port = match self.port {
+            None => return Ok(layers),
+            Some(0) => free_port().map_err(Error::Port)?,
+            Some(port) => port,
+        };
+        Ok(layers.flag("--port", "http.listen", format!("127.0.0.1:{port}")))
+    }
+
+    fn cluster(&self) -> Options {
+        Options {
+            binaries: self.postgres_bin.clone(),
+            place: Place::Folder(self.folder.clone()),
+            access: Access::Password,
+            settings: Vec::new(),
+        }
+    }
+}
+
+/// Runs the demo until it is told to stop.
 ///
 /// # Errors
 /// [`Error`]; whatever was started until then has been stopped.
-pub async fn run(args: Args, layers: config::Layers) -> Result<(), Error> {
+pub async fn run(arguments: Arguments, layers: Layers) -> Result<(), Error> {
+    let layers = arguments.over(layers)?;
+    // What is wrong in the configuration is said before anything is started; the cluster's address comes later.
+    let anywhere = format!("postgres://127.0.0.1/{DATABASE}");
+    telemetry::init(&layers.clone().flag(ORIGIN, "postgres.url", anywhere).load()?.telemetry)?;
+    let signals = shutdown::signals().map_err(Error::Signals)?;
     let scope = Scope::new();
-    stop_on_request(&scope)?;
-    let options = Options {
-        binaries: args.postgres_bin.clone(),
-        place: Place::Folder(args.folder.clone()),
-        access: Access::Password,
-        settings: Vec::new(),
-    }
-    .with("max_connections", "50");
+    close_with_terminal(&scope)?;
     say("Starting a private PostgreSQL cluster …");
-    let cluster = blocking(move || Cluster::start(&options)).await.map_err(Error::Cluster)?;
-    let served = serve(&args, layers, &cluster, &scope).await;
+    let options = arguments.cluster();
+    let mut cluster = blocking(move || Cluster::start(&options)).await.map_err(Error::Cluster)?;
+    let served = serve_team(&arguments, layers, &cluster, &scope, signals).await;
     scope.close();
     say("Stopping PostgreSQL …");
-    let stopped = blocking(move || {
-        let mut cluster = cluster;
-        cluster.stop(Shutdown::Fast)
-    });
-    served.and(stopped.await.map_err(Error::Cluster))
+    let stopped = blocking(move || cluster.stop(Shutdown::Fast)).await.map_err(Error::Cluster);
+    served.and(stopped)
 }
 
-async fn serve(args: &Args, layers: config::Layers, cluster: &Cluster, scope: &Scope) -> Result<(), Error> {
+async fn serve_team(
+    arguments: &Arguments,
+    layers: Layers,
+    cluster: &Cluster,
+    scope: &Scope,
+    signals: Signals,
+) -> Result<(), Error> {
     prepare(cluster).await.map_err(Error::Database)?;
-    let mut layers = layers.flag("demo", "postgres.url", cluster.url(DATABASE));
-    if let Some(port) = args.port {
-        let port = if port == 0 { free_port().map_err(Error::Port)? } else { port };
-        layers = layers.flag("--port", "http.listen", format!("127.0.0.1:{port}"));
-    }
-    let config = layers.load().map_err(Error::Config)?;
+    let url = cluster.url(DATABASE);
+    let config = layers.flag(ORIGIN, "postgres.url", url.as_str()).load()?;
     let grace = config.shutdown.grace;
     let team = scope.child();
-    team.spawn("simulator", simulator::run(cluster.url(DATABASE), args.rate, team.clone()));
-    team.spawn("greeting", greet(config.http.listen, cluster.url(DATABASE), team.clone()));
-    let served = app::run(config, scope.clone()).await.map_err(Error::Server);
+    team.spawn("simulator", simulator::run(url.clone(), arguments.rate, team.clone()));
+    team.spawn("greeting", greet(config.http.listen, url, team.clone()));
+    let served = serve::until_told(config, scope.clone(), signals).await;
     if let Drained::Abandoned(tasks) = team.drain(grace).await {
         tracing::warn!(?tasks, "the simulator did not stop in time");
     }
-    served
+    Ok(served?)
 }
 
-/// Closes `scope` on the first request to stop; on a second one the process ends at once, and the cluster's guard
-/// does the rest.
-fn stop_on_request(scope: &Scope) -> Result<(), Error> {
-    let mut requests = signals().map_err(Error::Signals)?;
-    // The terminal was closed.
+/// Has a closed terminal end the demo as Ctrl-C does, and not at once as it would by default.
+fn close_with_terminal(scope: &Scope) -> Result<(), Error> {
     let mut hangup = signal(SignalKind::hangup()).map_err(Error::Signals)?;
     let closing = scope.clone();
-    Scope::new().spawn("signals", async move {
+    scope.child().spawn("hangup", async move {
         tokio::select! {
-            _ = requests.next() => {}
-            _ = hangup.recv() => {}
+            _ = hangup.recv() => closing.close(),
+            () = closing.closing() => {}
         }
-        closing.close();
-        requests.next().await;
-        std::process::exit(130);
     });
     Ok(())
 }

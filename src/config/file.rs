@@ -1,5 +1,6 @@
 use std::collections::BTreeMap;
-use std::fs;
+use std::fs::File;
+use std::io::{self, Read as _};
 use std::ops::Range;
 use std::path::Path;
 
@@ -10,8 +11,7 @@ use super::error::{Error, Origin, Setting};
 
 /// What the file at `path` sets, in the order of the keys.
 pub(super) fn settings(path: &Path) -> Result<Vec<Setting>, Error> {
-    let text =
-        fs::read_to_string(path).map_err(|source| Error::Unreadable { path: path.to_owned(), source })?;
+    let text = read(path).map_err(|source| Error::Unreadable { path: path.to_owned(), source })?;
     let table: Table = toml::from_str(&text).map_err(|error| syntax(path, &text, &error))?;
     let spanned = DeTable::parse(&text).map_err(|error| syntax(path, &text, &error))?;
     let lines = lines(&text, spanned.get_ref());
@@ -20,6 +20,17 @@ pub(super) fn settings(path: &Path) -> Result<Vec<Setting>, Error> {
         Setting { key, value, origin: Origin::File { path: path.to_owned(), line } }
     };
     Ok(flatten(table).into_iter().map(setting).collect())
+}
+
+fn read(path: &Path) -> io::Result<String> {
+    /// Some thousand times the default file: whatever is larger was given by mistake.
+    const MOST_BYTES: u64 = 8 << 20;
+    let mut text = String::new();
+    File::open(path)?.take(MOST_BYTES + 1).read_to_string(&mut text)?;
+    if text.len() as u64 > MOST_BYTES {
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, "larger than any configuration"));
+    }
+    Ok(text)
 }
 
 /// `section.key` with its value; what is no section, or an empty one, stands for itself.

@@ -22,11 +22,50 @@ pub enum Change {
 pub struct RowChange {
     /// The table, as described at that point of the log.
     pub relation: Arc<Relation>,
-    /// What the stream tells of the row before; `None` for an insert, and for an update that left the
-    /// identity's columns as they were.
-    pub old: Option<Image>,
-    /// The row after; `None` for a delete.
-    pub new: Option<Row>,
+    /// What was done.
+    pub operation: Operation,
+}
+
+/// What was done to a row.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Operation {
+    /// It was inserted.
+    Insert {
+        /// The row.
+        new: Row,
+    },
+    /// It was updated.
+    Update {
+        /// What the stream tells of the row before; `None` if the identity's columns stayed as they were and the
+        /// identity is not the whole row.
+        old: Option<Image>,
+        /// The row after.
+        new: Row,
+    },
+    /// It was deleted.
+    Delete {
+        /// What the stream tells of the row before.
+        old: Image,
+    },
+}
+
+impl Operation {
+    /// What the stream tells of the row before.
+    pub const fn old(&self) -> Option<&Image> {
+        match self {
+            Self::Insert { .. } => None,
+            Self::Update { old, .. } => old.as_ref(),
+            Self::Delete { old } => Some(old),
+        }
+    }
+
+    /// The row after.
+    pub const fn new(&self) -> Option<&Row> {
+        match self {
+            Self::Insert { new } | Self::Update { new, .. } => Some(new),
+            Self::Delete { .. } => None,
+        }
+    }
 }
 
 /// An old image: how much of the row it carries.
@@ -62,8 +101,8 @@ impl Change {
         size_of::<Self>()
             + match self {
                 Self::Row(change) => {
-                    change.old.as_ref().map_or(0, |old| old.row().len())
-                        + change.new.as_ref().map_or(0, Row::len)
+                    let old = change.operation.old().map_or(0, |old| old.row().len());
+                    old + change.operation.new().map_or(0, Row::len)
                 }
                 Self::Event(event) => event.channel.len() + event.data.len(),
                 Self::Truncate(_) | Self::Schema => 0,

@@ -31,9 +31,10 @@ mod tag {
     pub(super) const OLD_KEY: u8 = 2;
     pub(super) const OLD_FULL: u8 = 4;
     pub(super) const NEW: u8 = 1;
-    pub(super) const TRUNCATE: u8 = 6;
-    pub(super) const EVENT: u8 = 7;
-    pub(super) const SCHEMA: u8 = 8;
+    pub(super) const UPDATE: u8 = 8;
+    pub(super) const TRUNCATE: u8 = 16;
+    pub(super) const EVENT: u8 = 17;
+    pub(super) const SCHEMA: u8 = 18;
 }
 
 /// Bytes that are no record of this version.
@@ -76,7 +77,7 @@ mod tests {
 
     use super::*;
     use crate::event::{
-        Change, ChannelEvent, Chunk, Datum, Image, Lsn, Mark, Position, Relation, RelationColumn,
+        Change, ChannelEvent, Chunk, Datum, Image, Lsn, Mark, Operation, Position, Relation, RelationColumn,
         ReplicaIdentity, Row, RowChange, Timestamp, Xid,
     };
 
@@ -133,8 +134,12 @@ mod tests {
                     1 => Some(Image::Key(any_row(random, columns))),
                     _ => Some(Image::Full(any_row(random, columns))),
                 };
-                let new = random.bool().then(|| any_row(random, columns));
-                Change::Row(RowChange { relation, old, new })
+                let operation = match (old, random.bool()) {
+                    (Some(old), false) => Operation::Delete { old },
+                    (None, true) => Operation::Insert { new: any_row(random, columns) },
+                    (old, _) => Operation::Update { old, new: any_row(random, columns) },
+                };
+                Change::Row(RowChange { relation, operation })
             }
         }
     }
@@ -143,7 +148,7 @@ mod tests {
         let (previous, commit_lsn) = (any_position(random), Lsn::new(random.u64(..)));
         if random.u8(..8) == 0 {
             let token = random.bool().then(|| random.u64(..));
-            return Record::Mark(Mark { previous, commit_lsn, token });
+            return Record::Mark(Mark { previous, commit_lsn, index: random.u32(..), token });
         }
         let relations = [relation(1, 0), relation(2, 1), relation(300, 7), relation(u32::MAX, 2)];
         Record::Chunk(Chunk {

@@ -38,6 +38,8 @@ pub struct Mark {
     pub previous: Position,
     /// The position in the log.
     pub commit_lsn: Lsn,
+    /// Where the mark itself lies among what was committed there.
+    pub index: u32,
     /// Who waits for it: the number that was written into the log, if one was.
     pub token: Option<u64>,
 }
@@ -55,7 +57,7 @@ impl Record {
     pub fn end(&self) -> Position {
         match self {
             Self::Chunk(chunk) => chunk.end(),
-            Self::Mark(mark) => Position { commit_lsn: mark.commit_lsn, index: 0 },
+            Self::Mark(mark) => Position { commit_lsn: mark.commit_lsn, index: mark.index },
         }
     }
 

@@ -233,6 +233,15 @@ impl Frame {
         )
     }
 
+    /// The frame with `id` as its own: for answers about a subscription that is not there, or no longer.
+    #[must_use]
+    pub fn named(self, id: &str) -> Self {
+        let mut tail = b",\"id\":".to_vec();
+        write_json_string(id.as_bytes(), &mut tail);
+        tail.extend_from_slice(&self.tail);
+        Self { kind: self.kind, tail: tail.into() }
+    }
+
     /// The `type`.
     pub const fn kind(&self) -> FrameKind {
         self.kind

@@ -9,7 +9,7 @@ use hashbrown::HashMap;
 
 use self::emitted::{Emitted, Rejected};
 use super::{Delivery, Error};
-use crate::event::{Change, ChannelEvent, Datum, Image, Lsn, Relation, Row, RowChange};
+use crate::event::{Change, ChannelEvent, Datum, Image, Lsn, Operation, Relation, Row, RowChange};
 use crate::pgoutput::{Begin, Commit, LogicalMessage, Message, OldTuple, Tuple, Update};
 
 /// One transaction takes this many marks; each is a client or a hub that waits, and they write one a transaction.
@@ -74,14 +74,14 @@ impl Assembler {
         match message {
             Message::Insert { relation, new } => {
                 let relation = self.relation(relation)?;
-                let new = Some(row(&relation, new)?);
-                self.change(Change::Row(RowChange { relation, old: None, new }), out)
+                let operation = Operation::Insert { new: row(&relation, new)? };
+                self.change(Change::Row(RowChange { relation, operation }), out)
             }
             Message::Update(update) => self.update(update, out),
             Message::Delete { relation, old } => {
                 let relation = self.relation(relation)?;
-                let old = Some(image(&relation, old)?);
-                self.change(Change::Row(RowChange { relation, old, new: None }), out)
+                let operation = Operation::Delete { old: image(&relation, old)? };
+                self.change(Change::Row(RowChange { relation, operation }), out)
             }
             Message::Truncate { relations, .. } => relations.into_iter().try_for_each(|oid| {
                 let relation = self.relation(oid)?;
@@ -157,7 +157,7 @@ impl Assembler {
         if let Some(old) = &old {
             new = filled(new, old, &relation);
         }
-        self.change(Change::Row(RowChange { relation, old, new: Some(new) }), out)
+        self.change(Change::Row(RowChange { relation, operation: Operation::Update { old, new } }), out)
     }
 
     fn emitted(&mut self, message: LogicalMessage, out: &mut VecDeque<Delivery>) -> Result<(), Error> {
@@ -269,7 +269,9 @@ fn filled(new: Row, old: &Image, relation: &Relation) -> Row {
     let columns = new.columns().zip(old.row().columns()).zip(&relation.columns);
     columns
         .map(|((new, old), column)| match new {
-            Datum::Unchanged if full || column.key => old,
+            // A value left out as unchanged is never NULL: a NULL there is a partition's whose identity is less than
+            // its root's, and which sends the other columns as NULL.
+            Datum::Unchanged if (full || column.key) && old != Datum::Null => old,
             carried => carried,
         })
         .collect()

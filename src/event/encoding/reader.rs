@@ -3,7 +3,7 @@ use std::sync::Arc;
 use bytes::{Buf, Bytes, TryGetError};
 
 use super::super::{
-    Change, ChannelEvent, Chunk, Image, Lsn, Mark, Position, Record, Relation, RelationColumn,
+    Change, ChannelEvent, Chunk, Image, Lsn, Mark, Operation, Position, Record, Relation, RelationColumn,
     ReplicaIdentity, Row, RowChange, Timestamp, Xid,
 };
 use super::{CHUNK, InvalidRecord, MARK, VERSION, tag};
@@ -43,8 +43,9 @@ impl Reader {
     fn mark(&mut self) -> Result<Mark, InvalidRecord> {
         let previous = self.position()?;
         let commit_lsn = self.lsn()?;
+        let index = self.bytes.try_get_u32()?;
         let token = if self.flag("token")? { Some(self.bytes.try_get_u64()?) } else { None };
-        Ok(Mark { previous, commit_lsn, token })
+        Ok(Mark { previous, commit_lsn, index, token })
     }
 
     fn chunk(&mut self) -> Result<Chunk, InvalidRecord> {
@@ -81,13 +82,20 @@ impl Reader {
     fn row_change(&mut self, tag: u8) -> Result<RowChange, InvalidRecord> {
         let relation = self.relation()?;
         let columns = relation.columns.len();
-        let old = match tag & !tag::NEW {
+        let old = match tag & !(tag::NEW | tag::UPDATE) {
             0 => None,
             tag::OLD_KEY => Some(Image::Key(self.row(columns)?)),
-            _ => Some(Image::Full(self.row(columns)?)),
+            tag::OLD_FULL => Some(Image::Full(self.row(columns)?)),
+            _ => return Err(InvalidRecord::Broken("change")),
         };
         let new = if tag & tag::NEW == 0 { None } else { Some(self.row(columns)?) };
-        Ok(RowChange { relation, old, new })
+        let operation = match (old, new, tag & tag::UPDATE != 0) {
+            (None, Some(new), false) => Operation::Insert { new },
+            (old, Some(new), true) => Operation::Update { old, new },
+            (Some(old), None, false) => Operation::Delete { old },
+            _ => return Err(InvalidRecord::Broken("change")),
+        };
+        Ok(RowChange { relation, operation })
     }
 
     fn row(&mut self, columns: usize) -> Result<Row, InvalidRecord> {

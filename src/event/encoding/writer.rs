@@ -3,7 +3,7 @@ use std::sync::Arc;
 use bytes::{BufMut, BytesMut};
 use hashbrown::HashMap;
 
-use super::super::{Change, Chunk, Image, Position, Record, Relation, RowChange};
+use super::super::{Change, Chunk, Image, Operation, Position, Record, Relation, RowChange};
 use super::{CHUNK, MARK, VERSION, tag};
 
 pub(super) fn write(record: &Record, out: &mut BytesMut) {
@@ -13,6 +13,7 @@ pub(super) fn write(record: &Record, out: &mut BytesMut) {
             out.put_u8(MARK);
             put_position(mark.previous, out);
             out.put_u64(mark.commit_lsn.get());
+            out.put_u32(mark.index);
             out.put_u8(u8::from(mark.token.is_some()));
             if let Some(token) = mark.token {
                 out.put_u64(token);
@@ -52,14 +53,19 @@ fn put_chunk(chunk: &Chunk, out: &mut BytesMut) {
 }
 
 fn put_row_change(change: &RowChange, dictionary: &mut Dictionary, out: &mut BytesMut) {
-    let old = match &change.old {
+    let operation = &change.operation;
+    let old = match operation.old() {
         None => 0,
         Some(Image::Key(_)) => tag::OLD_KEY,
         Some(Image::Full(_)) => tag::OLD_FULL,
     };
-    out.put_u8(old | if change.new.is_some() { tag::NEW } else { 0 });
+    out.put_u8(match operation {
+        Operation::Insert { .. } => tag::NEW,
+        Operation::Update { .. } => tag::NEW | tag::UPDATE | old,
+        Operation::Delete { .. } => old,
+    });
     dictionary.put(&change.relation, out);
-    for row in change.old.iter().map(Image::row).chain(&change.new) {
+    for row in operation.old().map(Image::row).into_iter().chain(operation.new()) {
         debug_assert_eq!(row.columns().count(), change.relation.columns.len());
         out.put_slice(row.as_bytes());
     }

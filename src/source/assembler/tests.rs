@@ -136,7 +136,7 @@ fn values_left_out_are_filled_from_a_full_old_image() {
     bench.push(update(Some(old), &[Datum::Text(b"2"), Datum::Unchanged]));
     bench.push(commit(100));
     let change = only_row(&mut bench);
-    let new = change.new.expect("an update");
+    let new = change.operation.new().cloned().expect("an update");
     assert_eq!(new.columns().collect::<Vec<_>>(), [Datum::Text(b"2"), Datum::Text(b"large")]);
 }
 
@@ -148,9 +148,9 @@ fn from_a_key_only_the_key_is_filled_and_other_values_stay_unchanged() {
     bench.push(update(Some(old), &[Datum::Unchanged, Datum::Unchanged]));
     bench.push(commit(100));
     let change = only_row(&mut bench);
-    let new = change.new.expect("an update");
+    let new = change.operation.new().cloned().expect("an update");
     assert_eq!(new.columns().collect::<Vec<_>>(), [Datum::Text(b"1"), Datum::Unchanged]);
-    assert!(matches!(change.old, Some(Image::Key(_))));
+    assert!(matches!(change.operation.old(), Some(Image::Key(_))));
 }
 
 #[test]
@@ -160,8 +160,11 @@ fn an_update_without_an_old_image_keeps_its_unchanged_values() {
     bench.push(update(None, &[Datum::Text(b"1"), Datum::Unchanged]));
     bench.push(commit(100));
     let change = only_row(&mut bench);
-    assert_eq!(change.new.and_then(|new| new.get(1).map(|datum| datum == Datum::Unchanged)), Some(true));
-    assert_eq!(change.old, None);
+    assert_eq!(
+        change.operation.new().and_then(|new| new.get(1).map(|datum| datum == Datum::Unchanged)),
+        Some(true)
+    );
+    assert_eq!(change.operation.old(), None);
 }
 
 #[test]

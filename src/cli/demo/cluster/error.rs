@@ -30,8 +30,8 @@ pub enum Error {
         /// The folder.
         folder: PathBuf,
     },
-    /// The folder holds something that this program did not put there.
-    #[error("{} holds a `data` folder that Tidegate did not make; name another folder", folder.display())]
+    /// The folder holds something that this program did not put there, and nothing is removed but what it did.
+    #[error("{} holds files that Tidegate did not make, and would be emptied; name another folder", folder.display())]
     NotOurs {
         /// The folder.
         folder: PathBuf,

@@ -2,6 +2,7 @@ use std::fmt::Write as _;
 use std::fs::{self, OpenOptions};
 use std::io::{Read as _, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Output, Stdio};
 
@@ -59,7 +60,9 @@ fn run_initdb(
         .arg(folder.data())
         .args(["--username", USER, "--encoding", "UTF8", "--locale", locale, "--no-sync"])
         .args(["--auth-local", "trust", "--auth-host"])
-        .stdin(Stdio::null());
+        .stdin(Stdio::null())
+        // A Ctrl-C in the terminal is for us: a half-made cluster has nothing to say about it.
+        .process_group(0);
     account.apply(&mut command);
     let Some(password) = password else {
         return command.arg("trust").output().map_err(|source| Error::Program { program, source });

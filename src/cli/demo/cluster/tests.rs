@@ -5,7 +5,8 @@ use super::process::{alive, poll_until};
 use super::*;
 
 fn quick() -> Options {
-    Options::default().with("fsync", "off")
+    let binaries = std::env::var_os("TIDEGATE_TEST_POSTGRES_BIN").map(PathBuf::from);
+    Options { binaries, ..Options::default() }.with("fsync", "off")
 }
 
 fn listens(cluster: &Cluster) -> bool {
@@ -57,7 +58,7 @@ async fn a_password_is_asked_for_over_tcp_when_one_is_set() {
 
 #[test]
 fn whoever_comes_next_ends_what_was_left_running() {
-    let scratch = tempfile();
+    let scratch = unused_path();
     let options = Options { place: Place::Folder(scratch.clone()), ..quick() };
     let first = Cluster::start(&options).expect("PostgreSQL is installed");
     let pid = first.pid().expect("running");
@@ -90,6 +91,6 @@ fn a_setting_that_postgresql_refuses_comes_back_with_its_words() {
     assert!(error.to_string().contains("work_mem"), "{error}");
 }
 
-fn tempfile() -> PathBuf {
+fn unused_path() -> PathBuf {
     std::env::temp_dir().join(format!("tidegate-test-{:08x}", fastrand::u32(..)))
 }

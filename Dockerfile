@@ -1,0 +1,30 @@
+# syntax=docker/dockerfile:1
+
+FROM rust:1-bookworm AS build
+WORKDIR /src
+COPY . .
+RUN --mount=type=cache,target=/usr/local/cargo/registry \
+    --mount=type=cache,target=/src/target \
+    cargo build --release --locked \
+ && install -D target/release/tidegate /out/tidegate
+
+FROM debian:bookworm-slim
+# The system's trusted roots, for `sslmode=verify-full`.
+RUN apt-get update \
+ && apt-get install -y --no-install-recommends ca-certificates \
+ && rm -rf /var/lib/apt/lists/* \
+ && useradd --system --uid 10001 --no-create-home --shell /usr/sbin/nologin tidegate
+COPY --from=build /out/tidegate /usr/local/bin/tidegate
+COPY LICENSE /usr/share/doc/tidegate/LICENSE
+
+USER 10001:10001
+# A container is reached from outside of it. Without authentication the server refuses that until it is told
+# otherwise by TIDEGATE__AUTH__ALLOW_INSECURE=true.
+ENV TIDEGATE__HTTP__LISTEN=0.0.0.0:8080
+EXPOSE 8080
+# Clients are told to return elsewhere, with their cursors.
+STOPSIGNAL SIGTERM
+HEALTHCHECK --interval=10s --timeout=3s --start-period=20s \
+  CMD ["bash", "-c", "exec 3<>/dev/tcp/127.0.0.1/8080 && printf 'GET /healthz HTTP/1.0\\r\\n\\r\\n' >&3 && read -r line <&3 && [[ $line == *' 200 '* ]]"]
+ENTRYPOINT ["/usr/local/bin/tidegate"]
+CMD ["serve"]

@@ -1,0 +1,371 @@
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::assembly::{self, Assembled, Assembly};
+use super::frames::{self, FrameBuilder};
+use super::judge::{Images, LastMapping, Undecided, Verdict};
+use super::net::{NetChanges, Netting};
+use super::outbox::{Fall, Outbox, ReaderKey, Stamp};
+use super::place::Place;
+use super::selection::Selection;
+use super::shapes::{ShapeId, Shapes, Ticket};
+use super::{Config, raised};
+use crate::event::{Change, ChannelEvent, Cursor, Incarnation, Position, Record, Table};
+use crate::protocol::ResyncReason;
+use crate::telemetry::metric;
+
+/// The hub's mind: takes records in order, finds who sees what, and offers it. Never waits, never blocks.
+#[derive(Debug)]
+pub(super) struct Engine {
+    pub(super) config: Config,
+    pub(super) incarnation: Incarnation,
+    /// The end of the last transaction that was taken in whole.
+    pub(super) position: Position,
+    pub(super) shapes: Shapes,
+    assembly: Assembly,
+    /// Shapes that a transaction over the limit touches.
+    touched: BTreeSet<ShapeId>,
+    /// When a conflating shape is due, soonest first.
+    due: BTreeSet<(Instant, ShapeId)>,
+    candidates: Vec<ShapeId>,
+}
+
+/// What a record brought besides deliveries.
+#[derive(Debug, Default)]
+pub(super) struct Noticed {
+    /// Numbers that were written into the log for those who wait.
+    pub(super) tokens: Vec<u64>,
+    /// Definitions of tables may have changed.
+    pub(super) schema: bool,
+}
+
+impl Engine {
+    pub(super) fn new(config: Config, incarnation: Incarnation, position: Position) -> Self {
+        Self {
+            config,
+            incarnation,
+            position,
+            shapes: Shapes::default(),
+            assembly: Assembly::new(config.transaction_bytes),
+            touched: BTreeSet::new(),
+            due: BTreeSet::new(),
+            candidates: Vec::new(),
+        }
+    }
+
+    /// Starts over in another life of the journal: every reader is told to.
+    pub(super) fn reset(&mut self, incarnation: Incarnation) {
+        self.incarnation = incarnation;
+        self.position = Position::default();
+        self.assembly.clear();
+        self.touched.clear();
+        for shape in self.shapes.all() {
+            self.resync(shape, ResyncReason::SourceReset);
+        }
+    }
+
+    /// Takes the next record in.
+    pub(super) fn take(&mut self, record: &Arc<Record>, noticed: &mut Noticed) {
+        match &**record {
+            Record::Mark(mark) => {
+                noticed.tokens.extend(mark.token);
+                self.position = record.end();
+            }
+            Record::Chunk(chunk) => {
+                noticed.schema |= chunk.changes.iter().any(|change| matches!(change, Change::Schema));
+                match self.assembly.push(record) {
+                    Assembled::Partly => {}
+                    Assembled::Whole(parts) => self.deliver(&parts),
+                    Assembled::Large { parts, last } => self.touch(&parts, last),
+                }
+            }
+        }
+    }
+
+    /// Flushes the conflating shapes that are due.
+    pub(super) fn tick(&mut self, now: Instant) {
+        while self.due.first().is_some_and(|(at, _)| *at <= now) {
+            if let Some((_, shape)) = self.due.pop_first() {
+                self.flush(shape, now);
+            }
+        }
+    }
+
+    /// Takes a reader out, and tells up to where it has been offered everything; `None` if it was out already.
+    pub(super) fn release(&mut self, ticket: Ticket, outbox: &Arc<Outbox>, key: ReaderKey) -> Option<Place> {
+        if !self.shapes.holds(ticket, outbox, key) {
+            return None;
+        }
+        let shape = self.shapes.get_mut(ticket.shape())?;
+        let conflation = shape.conflation.as_ref().filter(|conflation| conflation.withheld.is_some());
+        let position = conflation.map_or(self.position, |conflation| conflation.flushed);
+        self.shapes.leave(ticket, outbox, key);
+        Some(self.place(position))
+    }
+
+    /// Whether parts of a transaction over the limit are coming in: who joins now would not know what it touched.
+    pub(super) fn is_in_large_transaction(&self) -> bool {
+        self.assembly.is_large()
+    }
+
+    /// When the next shape is due.
+    pub(super) fn next_due(&self) -> Option<Instant> {
+        self.due.first().map(|(at, _)| *at)
+    }
+
+    /// Tells the readers of a shape to start over, and forgets it.
+    pub(super) fn resync(&mut self, shape: ShapeId, reason: ResyncReason) {
+        let dropped = self.shapes.drop_shape(shape, &Fall::Resync(reason));
+        metrics::counter!(metric::HUB_RESYNCS, metric::REASON => reason.as_str()).increment(dropped as u64);
+    }
+
+    /// Where the hub stands, as a place.
+    pub(super) fn here(&self) -> Place {
+        self.place(self.position)
+    }
+
+    pub(super) fn place(&self, position: Position) -> Place {
+        Place { incarnation: self.incarnation, position, seen: None }
+    }
+
+    pub(super) fn stamp(&self) -> Stamp {
+        let cursor = Cursor { incarnation: self.incarnation, position: self.position, snapshot: None };
+        Stamp { position: self.position, text: cursor.encode().into() }
+    }
+
+    /// Nets a whole transaction, judges it for every shape that may see it, and offers what each sees.
+    fn deliver(&mut self, parts: &[Arc<Record>]) {
+        let before = self.here();
+        let Some(last) = parts.last() else { return };
+        self.position = last.end();
+        let mut gathered = Gathered::default();
+        for (_, change) in assembly::changes(parts) {
+            self.gather(change, &mut gathered);
+        }
+        if gathered.is_empty() && !parts.iter().any(has_events) {
+            return;
+        }
+        let stamp = self.stamp();
+        let mut seen: HashMap<ShapeId, FrameBuilder> = HashMap::new();
+        for (table, netting) in gathered.tables {
+            match netting {
+                Some(netting) => self.judge(&table, &netting.finish(), &mut seen),
+                None => self.shapes.of_table(table.oid).into_iter().for_each(|shape| {
+                    self.resync(shape, ResyncReason::SchemaChanged);
+                }),
+            }
+        }
+        let origin = assembly::chunk(last).map(|chunk| (chunk.xid, chunk.committed_at));
+        let mut deliveries = 0;
+        for (shape, builder) in seen {
+            let Some(fingerprint) = self.shapes.fingerprint(shape) else { continue };
+            let frames = builder.finish(&stamp, origin, fingerprint);
+            deliveries += self.shapes.offer(shape, &frames, &before).report();
+        }
+        deliveries += self.deliver_events(parts, &stamp, &before);
+        metrics::counter!(metric::HUB_DELIVERIES).increment(deliveries);
+    }
+
+    fn gather(&self, change: &Change, gathered: &mut Gathered) {
+        let (relation, row) = match change {
+            Change::Row(row) => (&row.relation, Some(row)),
+            Change::Truncate(relation) => (relation, None),
+            Change::Event(_) | Change::Schema => return,
+        };
+        let Some(netting) = gathered.netting(relation.oid, || self.shapes.table(relation.oid).cloned())
+        else {
+            return;
+        };
+        let Some(open) = netting else { return };
+        match row {
+            Some(row) if open.change(row).is_err() => *netting = None,
+            Some(_) => {}
+            None => open.truncate(),
+        }
+    }
+
+    fn judge(&mut self, table: &Arc<Table>, net: &NetChanges, seen: &mut HashMap<ShapeId, FrameBuilder>) {
+        if net.truncated {
+            self.truncate(table, seen);
+        }
+        let mut mapping = LastMapping::default();
+        let mut candidates = std::mem::take(&mut self.candidates);
+        let mut matches = 0;
+        for change in &net.changes {
+            let Ok(mapping) = mapping.of(table, change) else { continue };
+            let images = Images::new(table, mapping, change);
+            let both = [images.before.as_deref(), images.after.as_deref()];
+            self.shapes.candidates(table.oid, both, &mut candidates);
+            for shape in &candidates {
+                matches += u64::from(self.judge_one(*shape, change, &images, seen));
+            }
+        }
+        self.candidates = candidates;
+        metrics::counter!(metric::HUB_MATCHES).increment(matches);
+    }
+
+    /// Whether the shape sees anything of the change.
+    fn judge_one(
+        &mut self,
+        id: ShapeId,
+        change: &super::net::NetChange,
+        images: &Images<'_>,
+        seen: &mut HashMap<ShapeId, FrameBuilder>,
+    ) -> bool {
+        let Some(shape) = self.shapes.get_mut(id) else { return false };
+        let Selection::Rows(rows) = &shape.selection else { return false };
+        let written = images.judge(rows.filter.as_deref()).and_then(|verdict| {
+            if verdict == Verdict::Nothing {
+                return Ok(false);
+            }
+            match &mut shape.conflation {
+                Some(conflation) => {
+                    self.due.extend(conflation.withhold(id, rows, change, self.config.transaction_bytes))
+                }
+                None => seen.entry(id).or_default().push(rows, images, verdict, self.config.frame_bytes)?,
+            }
+            Ok(true)
+        });
+        written.unwrap_or_else(|undecided| {
+            seen.remove(&id);
+            self.fail(id, undecided);
+            false
+        })
+    }
+
+    fn truncate(&mut self, table: &Arc<Table>, seen: &mut HashMap<ShapeId, FrameBuilder>) {
+        for id in self.shapes.of_table(table.oid) {
+            let Some(shape) = self.shapes.get_mut(id) else { continue };
+            match (&mut shape.conflation, &shape.selection) {
+                (Some(conflation), Selection::Rows(rows)) => {
+                    self.due.extend(conflation.withhold_truncate(id, rows))
+                }
+                _ => seen.entry(id).or_default().truncate(),
+            }
+        }
+    }
+
+    /// Ends a shape that cannot be told what a transaction did.
+    pub(super) fn fail(&mut self, shape: ShapeId, undecided: Undecided) {
+        match undecided {
+            Undecided::Missing => self.resync(shape, ResyncReason::SchemaChanged),
+            Undecided::Raised(error) => {
+                let dropped = self.shapes.drop_shape(shape, &Fall::Failed(Box::new(raised(&error))));
+                metrics::counter!(metric::HUB_FILTER_ERRORS).increment(dropped as u64);
+            }
+        }
+    }
+
+    fn deliver_events(&mut self, parts: &[Arc<Record>], stamp: &Stamp, before: &Place) -> u64 {
+        let Some(chunk) = parts.last().and_then(|part| assembly::chunk(part)) else { return 0 };
+        let mut by_channel: HashMap<ShapeId, Vec<(u32, &ChannelEvent)>> = HashMap::new();
+        for (index, change) in assembly::changes(parts) {
+            if let Change::Event(event) = change
+                && let Some(shape) = self.shapes.channel(&event.channel)
+            {
+                by_channel.entry(shape).or_default().push((index, event));
+            }
+        }
+        let mut deliveries = 0;
+        for (shape, events) in by_channel {
+            deliveries +=
+                self.shapes.offer(shape, &frames::events_frame(chunk, &events, stamp), before).report();
+        }
+        deliveries
+    }
+
+    /// Notes which shapes a transaction over the limit touches; at its end they are told to start over.
+    fn touch(&mut self, parts: &[Arc<Record>], last: bool) {
+        let mut gathered: HashMap<u32, bool> = HashMap::new();
+        for (_, change) in assembly::changes(parts) {
+            match change {
+                Change::Row(row) => _ = gathered.entry(row.relation.oid).or_default(),
+                Change::Truncate(relation) => _ = gathered.insert(relation.oid, true),
+                Change::Event(event) => self.touched.extend(self.shapes.channel(&event.channel)),
+                Change::Schema => {}
+            }
+        }
+        for (oid, truncated) in gathered {
+            let Some(table) = self.shapes.table(oid).cloned() else { continue };
+            if truncated {
+                self.touched.extend(self.shapes.of_table(oid));
+            }
+            self.touch_table(&table, parts);
+        }
+        if last {
+            self.position = parts.last().map_or(self.position, |part| part.end());
+            metrics::counter!(metric::HUB_LARGE_TRANSACTIONS).increment(1);
+            for shape in std::mem::take(&mut self.touched) {
+                self.resync(shape, ResyncReason::LargeTransaction);
+            }
+        }
+    }
+
+    fn touch_table(&mut self, table: &Arc<Table>, parts: &[Arc<Record>]) {
+        let mut netting = Netting::new(table.clone());
+        let mut unknown = false;
+        for (_, change) in assembly::changes(parts) {
+            if let Change::Row(row) = change
+                && row.relation.oid == table.oid
+            {
+                unknown |= netting.change(row).is_err();
+            }
+        }
+        if unknown {
+            self.touched.extend(self.shapes.of_table(table.oid));
+        }
+        let mut mapping = LastMapping::default();
+        let mut candidates = Vec::new();
+        for change in &netting.finish().changes {
+            let Ok(mapping) = mapping.of(table, change) else { continue };
+            let images = Images::new(table, mapping, change);
+            let both = [images.before.as_deref(), images.after.as_deref()];
+            self.shapes.candidates(table.oid, both, &mut candidates);
+            candidates.retain(|shape| !self.touched.contains(shape));
+            for shape in &candidates {
+                let Some(Selection::Rows(rows)) = self.shapes.get_mut(*shape).map(|shape| &shape.selection)
+                else {
+                    continue;
+                };
+                if !matches!(images.judge(rows.filter.as_deref()), Ok(Verdict::Nothing)) {
+                    self.touched.insert(*shape);
+                }
+            }
+        }
+    }
+}
+
+/// The tables that a transaction touches and somebody follows, in the order in which it does; without a netting where
+/// stream and catalog disagree.
+#[derive(Debug, Default)]
+struct Gathered {
+    tables: Vec<(Arc<Table>, Option<Netting>)>,
+}
+
+impl Gathered {
+    fn is_empty(&self) -> bool {
+        self.tables.is_empty()
+    }
+
+    fn netting(
+        &mut self,
+        oid: u32,
+        table: impl FnOnce() -> Option<Arc<Table>>,
+    ) -> Option<&mut Option<Netting>> {
+        let index = match self.tables.iter().rposition(|(table, _)| table.oid == oid) {
+            Some(index) => index,
+            None => {
+                let table = table()?;
+                self.tables.push((table.clone(), Some(Netting::new(table))));
+                self.tables.len() - 1
+            }
+        };
+        Some(&mut self.tables[index].1)
+    }
+}
+
+fn has_events(part: &Arc<Record>) -> bool {
+    assembly::chunk(part)
+        .is_some_and(|chunk| chunk.changes.iter().any(|change| matches!(change, Change::Event(_))))
+}

@@ -1,0 +1,56 @@
+use std::sync::Arc;
+
+use crate::event::{Datum, Relation, Row, Table};
+
+/// Where the stream carries the columns of a [`Table`].
+///
+/// The stream's own order can differ from the table's, and it can carry columns that the catalog did not tell of yet.
+#[derive(Clone, Debug)]
+pub(super) struct Mapping {
+    relation: Arc<Relation>,
+    /// By index into the relation's columns: the table's column, if it has it.
+    places: Vec<Option<usize>>,
+    columns: usize,
+    /// Both have the same columns in the same order.
+    same: bool,
+}
+
+impl Mapping {
+    /// `None` if the stream lacks a column of the table: one of the two descriptions is out of date.
+    pub(super) fn new(table: &Table, relation: &Arc<Relation>) -> Option<Self> {
+        let places: Vec<_> = relation.columns.iter().map(|column| table.column(&column.name)).collect();
+        let found = places.iter().flatten().count();
+        let same = places.iter().enumerate().all(|(index, place)| *place == Some(index));
+        (found == table.columns.len()).then(|| Self {
+            relation: relation.clone(),
+            places,
+            columns: table.columns.len(),
+            same,
+        })
+    }
+
+    /// Whether it was made for this description.
+    pub(super) fn is_of(&self, relation: &Arc<Relation>) -> bool {
+        Arc::ptr_eq(&self.relation, relation)
+    }
+
+    /// Where the stream carries the table's column `column`.
+    pub(super) fn place(&self, column: usize) -> usize {
+        let place = self.places.iter().position(|place| *place == Some(column));
+        place.expect("a mapping has every column of its table")
+    }
+
+    /// The row's values by index into the table's columns.
+    pub(super) fn datums<'a>(&self, row: &'a Row) -> Vec<Datum<'a>> {
+        if self.same {
+            return row.columns().collect();
+        }
+        let mut datums = vec![Datum::Null; self.columns];
+        for (datum, place) in row.columns().zip(&self.places) {
+            if let Some(place) = place {
+                datums[*place] = datum;
+            }
+        }
+        datums
+    }
+}

@@ -1,0 +1,178 @@
+use std::sync::Arc;
+
+use super::assembly::{self, Assembled, Assembly};
+use super::frames;
+use super::judge::{Images, LastMapping, Undecided, Verdict};
+use super::net::{Mismatch, NetChanges, Netting};
+use super::outbox::{Delivery, Fall, Stamp};
+use super::place::Place;
+use super::selection::{Rows, Selection};
+use super::{Config, raised};
+use crate::event::{Change, Record};
+use crate::protocol::{Delivery as Pace, ResyncReason};
+
+/// Tells one reader what it missed, from the journal's records: what the hub would have told it live.
+///
+/// A conflating reader gets the net of all it missed.
+#[derive(Debug)]
+pub struct Replayer {
+    selection: Selection,
+    config: Config,
+    place: Place,
+    assembly: Assembly,
+    /// The transaction in work is over the limit and concerns this reader.
+    touched: bool,
+    conflated: Option<Netting>,
+}
+
+impl Replayer {
+    /// A reader of `selection` who stands at `place`.
+    pub fn new(selection: Selection, place: Place, config: Config) -> Self {
+        let conflated = match &selection {
+            Selection::Rows(Rows { table, delivery: Pace::Latest { .. }, .. }) => {
+                Some(Netting::new(table.clone()))
+            }
+            _ => None,
+        };
+        let assembly = Assembly::new(config.transaction_bytes);
+        Self { selection, config, place, assembly, touched: false, conflated }
+    }
+
+    /// Where the reader stands once it has all that was given back so far.
+    pub fn place(&self) -> &Place {
+        &self.place
+    }
+
+    /// Takes the next record, and gives back what the reader sees of the transaction that it ends.
+    ///
+    /// # Errors
+    /// Why the reader cannot be told.
+    pub fn feed(&mut self, record: &Arc<Record>) -> Result<Vec<Arc<Delivery>>, Fall> {
+        let Some(chunk) = assembly::chunk(record) else {
+            self.place.advance(record.end());
+            return Ok(Vec::new());
+        };
+        let seen = self.place.seen.as_ref().is_some_and(|seen| seen.snapshot.sees(chunk.xid));
+        match self.assembly.push(record) {
+            Assembled::Partly => Ok(Vec::new()),
+            Assembled::Whole(parts) => {
+                self.place.advance(record.end());
+                if seen { Ok(Vec::new()) } else { self.tell(&parts) }
+            }
+            Assembled::Large { parts, last } => {
+                self.touched |= !seen && self.touches(&parts);
+                if last {
+                    self.place.advance(record.end());
+                    if std::mem::take(&mut self.touched) {
+                        return Err(Fall::Resync(ResyncReason::LargeTransaction));
+                    }
+                }
+                Ok(Vec::new())
+            }
+        }
+    }
+
+    /// What a conflating reader is owed at its place; nothing for others.
+    ///
+    /// # Errors
+    /// Why the reader cannot be told.
+    pub fn finish(&mut self) -> Result<Vec<Arc<Delivery>>, Fall> {
+        let Selection::Rows(rows) = &self.selection else { return Ok(Vec::new()) };
+        let Some(conflated) = self.conflated.replace(Netting::new(rows.table.clone())) else {
+            self.conflated = None;
+            return Ok(Vec::new());
+        };
+        self.frames(rows, &conflated.finish(), None)
+    }
+
+    fn tell(&mut self, parts: &[Arc<Record>]) -> Result<Vec<Arc<Delivery>>, Fall> {
+        let Some(chunk) = parts.last().and_then(|part| assembly::chunk(part)) else { return Ok(Vec::new()) };
+        match &self.selection {
+            Selection::Channel(name) => {
+                let events: Vec<_> = assembly::changes(parts)
+                    .filter_map(|(index, change)| match change {
+                        Change::Event(event) if event.channel == *name => Some((index, event)),
+                        _ => None,
+                    })
+                    .collect();
+                Ok(if events.is_empty() {
+                    Vec::new()
+                } else {
+                    frames::events_frame(chunk, &events, &self.stamp())
+                })
+            }
+            Selection::Rows(rows) => {
+                let stale = |_| Fall::Resync(ResyncReason::SchemaChanged);
+                let Some(net) = net_of(rows, parts).map_err(stale)? else { return Ok(Vec::new()) };
+                match &mut self.conflated {
+                    None => self.frames(rows, &net, Some((chunk.xid, chunk.committed_at))),
+                    Some(conflated) => {
+                        if net.truncated {
+                            conflated.truncate();
+                        }
+                        net.changes.iter().try_for_each(|change| conflated.merge(change)).map_err(stale)?;
+                        Ok(Vec::new())
+                    }
+                }
+            }
+        }
+    }
+
+    fn frames(
+        &self,
+        rows: &Rows,
+        net: &NetChanges,
+        origin: frames::Origin,
+    ) -> Result<Vec<Arc<Delivery>>, Fall> {
+        rows.frames(net, self.config.frame_bytes, &self.stamp(), origin).map_err(
+            |undecided| match undecided {
+                Undecided::Missing => Fall::Resync(ResyncReason::SchemaChanged),
+                Undecided::Raised(error) => Fall::Failed(Box::new(raised(&error))),
+            },
+        )
+    }
+
+    fn stamp(&self) -> Stamp {
+        Stamp { position: self.place.position, text: self.place.cursor().encode().into() }
+    }
+
+    fn touches(&self, parts: &[Arc<Record>]) -> bool {
+        match &self.selection {
+            Selection::Channel(name) => assembly::changes(parts)
+                .any(|(_, change)| matches!(change, Change::Event(event) if event.channel == *name)),
+            Selection::Rows(rows) => net_of(rows, parts).is_ok_and(|net| match net {
+                None => false,
+                Some(net) => net.truncated || rows.sees_any(&net),
+            }),
+        }
+    }
+}
+
+impl Rows {
+    /// Whether the selection sees anything of these changes; what cannot be decided counts as seen.
+    pub(super) fn sees_any(&self, net: &NetChanges) -> bool {
+        let mut mapping = LastMapping::default();
+        net.changes.iter().any(|change| {
+            let Ok(mapping) = mapping.of(&self.table, change) else { return true };
+            let images = Images::new(&self.table, mapping, change);
+            !matches!(images.judge(self.filter.as_deref()), Ok(Verdict::Nothing))
+        })
+    }
+}
+
+/// What a transaction did to the selection's table; `None` if it left it alone.
+fn net_of(rows: &Rows, parts: &[Arc<Record>]) -> Result<Option<NetChanges>, Mismatch> {
+    let mut netting = None;
+    for (_, change) in assembly::changes(parts) {
+        match change {
+            Change::Row(row) if row.relation.oid == rows.table.oid => {
+                netting.get_or_insert_with(|| Netting::new(rows.table.clone())).change(row)?;
+            }
+            Change::Truncate(relation) if relation.oid == rows.table.oid => {
+                netting.get_or_insert_with(|| Netting::new(rows.table.clone())).truncate();
+            }
+            _ => {}
+        }
+    }
+    Ok(netting.map(Netting::finish))
+}

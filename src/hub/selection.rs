@@ -1,0 +1,202 @@
+use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
+use crate::event::{Datum, Table, write_json, write_json_string};
+use crate::filter::Filter;
+use crate::protocol::Delivery;
+
+/// What a shape selects. Equal selections are one shape: matched once, encoded once.
+#[derive(Clone, Debug)]
+pub enum Selection {
+    /// Rows of a table.
+    Rows(Rows),
+    /// Events on a channel.
+    Channel(Arc<str>),
+}
+
+/// Which rows of which table, which of their columns, and how paced.
+#[derive(Clone, Debug)]
+pub struct Rows {
+    /// The table, as the catalog described it when the selection was made.
+    pub table: Arc<Table>,
+    /// Which rows; `None` for all.
+    pub filter: Option<Arc<Filter>>,
+    /// Which columns, and how they are written.
+    pub projection: Arc<Projection>,
+    /// How paced.
+    pub delivery: Delivery,
+    /// What it is, across processes.
+    pub fingerprint: Fingerprint,
+}
+
+/// Tells whether two selections are the same, across processes and restarts: table, columns, filter, and the storage
+/// behind the table.
+///
+/// It guards against honest mistakes only: a client that forges one gets rows that it may see anyhow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Fingerprint(u128);
+
+impl Rows {
+    /// Selects `columns` (indexes into the table's) of the rows that `filter` matches.
+    pub fn new(
+        table: Arc<Table>,
+        filter: Option<Arc<Filter>>,
+        projection: Arc<Projection>,
+        delivery: Delivery,
+    ) -> Self {
+        let mut hash = Fnv128::default();
+        table.hash(&mut hash);
+        projection.columns.hash(&mut hash);
+        filter.as_ref().map(|filter| filter.canonical()).hash(&mut hash);
+        let fingerprint = Fingerprint(hash.0);
+        Self { table, filter, projection, delivery, fingerprint }
+    }
+}
+
+impl Selection {
+    /// What clients know it as; channels have a name instead, and share one that says nothing.
+    pub fn fingerprint(&self) -> Fingerprint {
+        match self {
+            Self::Rows(rows) => rows.fingerprint,
+            Self::Channel(_) => Fingerprint(0),
+        }
+    }
+}
+
+/// Equality of what is seen and how paced; the fingerprint stands for table, columns and filter.
+impl PartialEq for Selection {
+    fn eq(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Rows(a), Self::Rows(b)) => {
+                a.fingerprint == b.fingerprint
+                    && a.delivery == b.delivery
+                    && a.filter == b.filter
+                    && a.projection.columns == b.projection.columns
+                    && a.table == b.table
+            }
+            (Self::Channel(a), Self::Channel(b)) => a == b,
+            _ => false,
+        }
+    }
+}
+
+impl Eq for Selection {}
+
+impl Hash for Selection {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        match self {
+            Self::Rows(rows) => {
+                rows.fingerprint.hash(state);
+                rows.delivery.hash(state);
+            }
+            Self::Channel(name) => name.hash(state),
+        }
+    }
+}
+
+/// The text form that clients hold as `shape`.
+impl fmt::Display for Fingerprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&URL_SAFE_NO_PAD.encode(self.0.to_be_bytes()))
+    }
+}
+
+/// FNV-1a in 128 bits: the same in every process and version, which the standard library's hashers do not promise.
+///
+/// See <https://www.rfc-editor.org/rfc/rfc9923>.
+struct Fnv128(u128);
+
+impl Default for Fnv128 {
+    fn default() -> Self {
+        Self(0x6c62_272e_07bb_0142_62b8_2175_6295_c58d)
+    }
+}
+
+impl Hasher for Fnv128 {
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.0 = (self.0 ^ u128::from(*byte)).wrapping_mul(0x0000_0000_0100_0000_0000_0000_0000_013b);
+        }
+    }
+
+    #[expect(clippy::cast_possible_truncation, reason = "the whole value is read from the field")]
+    fn finish(&self) -> u64 {
+        self.0 as u64
+    }
+}
+
+/// Which columns of a table are sent, and how: what rows of many shapes share.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Projection {
+    /// Indexes into the table's columns, ascending; the key is always among them.
+    pub columns: Vec<usize>,
+    /// `"name":` for each of `columns`.
+    labels: Vec<Box<[u8]>>,
+}
+
+impl Projection {
+    /// The projection of `table` to `columns` and its key.
+    pub fn new(table: &Table, mut columns: Vec<usize>) -> Self {
+        columns.extend(&table.key);
+        columns.sort_unstable();
+        columns.dedup();
+        let label = |column: &usize| {
+            let mut label = Vec::new();
+            write_json_string(table.columns[*column].name.as_bytes(), &mut label);
+            label.push(b':');
+            label.into()
+        };
+        let labels = columns.iter().map(label).collect();
+        Self { columns, labels }
+    }
+
+    /// Writes a row, by index into the table's columns, as a JSON object; values that are left out as unchanged are
+    /// left out here too.
+    pub fn write_row(&self, table: &Table, row: &[Datum<'_>], out: &mut Vec<u8>) {
+        self.write_some(table, row, |_| true, out);
+    }
+
+    /// Writes the key of a row as a JSON object.
+    pub(super) fn write_key(&self, table: &Table, row: &[Datum<'_>], out: &mut Vec<u8>) {
+        self.write_some(table, row, |column| table.key.contains(&column), out);
+    }
+
+    /// Writes the names of those of its columns for which `chosen` says so as a JSON array.
+    pub(super) fn write_names(&self, chosen: impl Fn(usize) -> bool, out: &mut Vec<u8>) {
+        out.push(b'[');
+        let mut separator = &b""[..];
+        for (column, label) in self.columns.iter().zip(&self.labels) {
+            if chosen(*column) {
+                out.extend_from_slice(separator);
+                out.extend_from_slice(&label[..label.len() - 1]);
+                separator = b",";
+            }
+        }
+        out.push(b']');
+    }
+
+    fn write_some(
+        &self,
+        table: &Table,
+        row: &[Datum<'_>],
+        chosen: impl Fn(usize) -> bool,
+        out: &mut Vec<u8>,
+    ) {
+        out.push(b'{');
+        let mut separator = &b""[..];
+        for (column, label) in self.columns.iter().zip(&self.labels) {
+            let datum = row[*column];
+            if chosen(*column) && datum != Datum::Unchanged {
+                out.extend_from_slice(separator);
+                out.extend_from_slice(label);
+                write_json(&table.columns[*column].kind.class, datum, out);
+                separator = b",";
+            }
+        }
+        out.push(b'}');
+    }
+}

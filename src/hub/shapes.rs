@@ -1,0 +1,285 @@
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use slab::Slab;
+
+use super::net::Netting;
+use super::outbox::{Delivery, Fall, Note, Offer, Outbox, ReaderKey};
+use super::place::Place;
+use super::selection::{Fingerprint, Rows, Selection};
+use crate::event::{Datum, Position, Table};
+use crate::filter::Index;
+use crate::protocol::Delivery as Pace;
+use crate::telemetry::metric;
+
+/// A shape's number in this process; used again when it is gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct ShapeId(u32);
+
+/// One selection and all who see it.
+#[derive(Debug)]
+pub(super) struct Shape {
+    pub(super) selection: Selection,
+    pub(super) readers: Slab<Reader>,
+    pub(super) conflation: Option<Box<Conflation>>,
+}
+
+/// One subscription that is delivered to.
+#[derive(Clone, Debug)]
+pub(super) struct Reader {
+    pub(super) outbox: Arc<Outbox>,
+    pub(super) key: ReaderKey,
+}
+
+/// What a shape with delivery `latest` holds back until its next tick.
+#[derive(Debug)]
+pub(super) struct Conflation {
+    pub(super) interval: Duration,
+    /// Withheld changes; `None` if there are none.
+    pub(super) withheld: Option<Netting>,
+    pub(super) withheld_bytes: usize,
+    /// Everything up to here has been offered to `readers`.
+    pub(super) flushed: Position,
+    pub(super) flushed_at: Instant,
+}
+
+/// A reader's place among the shapes: for leaving.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ticket {
+    shape: ShapeId,
+    reader: usize,
+}
+
+/// The shapes of one table, found by what their filters ask for.
+#[derive(Debug)]
+struct TableShapes {
+    table: Arc<Table>,
+    index: Index<ShapeId>,
+    unfiltered: Vec<ShapeId>,
+    /// All of them: a filter that nothing can match is in neither.
+    count: usize,
+}
+
+/// All shapes of this process.
+#[derive(Debug, Default)]
+pub(super) struct Shapes {
+    shapes: Slab<Shape>,
+    by_selection: HashMap<Selection, ShapeId>,
+    tables: HashMap<u32, TableShapes>,
+    readers: usize,
+}
+
+impl Shapes {
+    pub(super) fn len(&self) -> usize {
+        self.shapes.len()
+    }
+
+    /// Readers of all shapes.
+    pub(super) fn readers(&self) -> usize {
+        self.readers
+    }
+
+    pub(super) fn get_mut(&mut self, id: ShapeId) -> Option<&mut Shape> {
+        self.shapes.get_mut(id.0 as usize)
+    }
+
+    /// What clients know a shape as; `None` if it is gone, or a channel's.
+    pub(super) fn fingerprint(&self, id: ShapeId) -> Option<Fingerprint> {
+        match &self.shapes.get(id.0 as usize)?.selection {
+            Selection::Rows(rows) => Some(rows.fingerprint),
+            Selection::Channel(_) => None,
+        }
+    }
+
+    /// The table as its shapes know it; `None` if nobody follows it.
+    pub(super) fn table(&self, oid: u32) -> Option<&Arc<Table>> {
+        self.tables.get(&oid).map(|shapes| &shapes.table)
+    }
+
+    pub(super) fn channel(&self, name: &Arc<str>) -> Option<ShapeId> {
+        self.by_selection.get(&Selection::Channel(name.clone())).copied()
+    }
+
+    /// All shapes of a table.
+    pub(super) fn of_table(&self, oid: u32) -> Vec<ShapeId> {
+        let of_table =
+            |shape: &Shape| matches!(&shape.selection, Selection::Rows(rows) if rows.table.oid == oid);
+        self.shapes.iter().filter(|(_, shape)| of_table(shape)).map(|(id, _)| ShapeId::of(id)).collect()
+    }
+
+    /// All shapes.
+    pub(super) fn all(&self) -> Vec<ShapeId> {
+        self.shapes.iter().map(|(id, _)| ShapeId::of(id)).collect()
+    }
+
+    /// Appends the shapes of a table that may see a row with one of these images; each once.
+    pub(super) fn candidates(&self, oid: u32, images: [Option<&[Datum<'_>]>; 2], out: &mut Vec<ShapeId>) {
+        let Some(shapes) = self.tables.get(&oid) else { return };
+        out.clear();
+        for image in images.into_iter().flatten() {
+            shapes.index.candidates(image, out);
+        }
+        out.sort_unstable();
+        out.dedup();
+        out.extend_from_slice(&shapes.unfiltered);
+    }
+
+    /// Adds a reader to the shape with this selection, which is made if it is the first. Both stand at `here`.
+    ///
+    /// A conflating shape may withhold what the reader has seen already: it is then told the newest values of those
+    /// keys once more.
+    pub(super) fn join(&mut self, selection: Selection, reader: Reader, here: Position) -> Ticket {
+        let id = match self.by_selection.get(&selection) {
+            Some(id) => *id,
+            None => self.insert(selection, here),
+        };
+        self.readers += 1;
+        Ticket { shape: id, reader: self.shapes[id.0 as usize].readers.insert(reader) }
+    }
+
+    /// Takes a reader away, if it is still there; and its shape, if it was the last.
+    pub(super) fn leave(&mut self, ticket: Ticket, outbox: &Arc<Outbox>, key: ReaderKey) {
+        if self.holds(ticket, outbox, key) {
+            self.shapes[ticket.shape.0 as usize].readers.remove(ticket.reader);
+            self.readers -= 1;
+            self.forget_if_empty(ticket.shape);
+        }
+    }
+
+    /// Whether the reader is still delivered to: numbers are used again.
+    pub(super) fn holds(&self, ticket: Ticket, outbox: &Arc<Outbox>, key: ReaderKey) -> bool {
+        let shape = self.shapes.get(ticket.shape.0 as usize);
+        let reader = shape.and_then(|shape| shape.readers.get(ticket.reader));
+        reader.is_some_and(|reader| reader.key == key && Arc::ptr_eq(&reader.outbox, outbox))
+    }
+
+    /// Whether the reader is delivered to and nothing is withheld from it.
+    pub(super) fn owes_nothing(&self, ticket: Ticket, outbox: &Arc<Outbox>, key: ReaderKey) -> bool {
+        self.holds(ticket, outbox, key)
+            && self.shapes[ticket.shape.0 as usize].conflation.as_ref().is_none_or(|it| it.withheld.is_none())
+    }
+
+    /// Takes a shape away and tells its readers why.
+    pub(super) fn drop_shape(&mut self, id: ShapeId, fall: &Fall) -> usize {
+        let Some(shape) = self.get_mut(id) else { return 0 };
+        let readers = std::mem::take(&mut shape.readers);
+        let dropped = readers.len();
+        for (_, reader) in readers {
+            reader.outbox.note(reader.key, Note::Fell(fall.clone()));
+        }
+        self.readers -= dropped;
+        self.forget_if_empty(id);
+        dropped
+    }
+
+    /// Offers to every reader of a shape; who has no room falls behind at `place`. Gives back how many took it.
+    pub(super) fn offer(&mut self, id: ShapeId, deliveries: &[Arc<Delivery>], place: &Place) -> Offered {
+        let mut offered = Offered::default();
+        let Some(shape) = self.get_mut(id) else { return offered };
+        shape.readers.retain(|_, reader| {
+            let offer = reader.outbox.offer(reader.key, deliveries);
+            match offer {
+                Offer::Queued => offered.queued += 1,
+                Offer::Full => {
+                    reader.outbox.note(reader.key, Note::Fell(Fall::Behind(place.clone())));
+                    offered.full += 1;
+                }
+                Offer::Closed => offered.closed += 1,
+            }
+            offer == Offer::Queued
+        });
+        let gone = offered.full + offered.closed;
+        self.readers -= gone;
+        if gone > 0 {
+            self.forget_if_empty(id);
+        }
+        offered
+    }
+
+    fn insert(&mut self, selection: Selection, here: Position) -> ShapeId {
+        let conflation = match &selection {
+            Selection::Rows(Rows { delivery: Pace::Latest { interval_ms }, .. }) => {
+                Some(Box::new(Conflation::new(Duration::from_millis(u64::from(*interval_ms)), here)))
+            }
+            _ => None,
+        };
+        let shape = Shape { selection: selection.clone(), readers: Slab::new(), conflation };
+        let id = ShapeId::of(self.shapes.insert(shape));
+        if let Selection::Rows(rows) = &selection {
+            let shapes = self.tables.entry(rows.table.oid).or_insert_with(|| TableShapes {
+                table: rows.table.clone(),
+                index: Index::new(),
+                unfiltered: Vec::new(),
+                count: 0,
+            });
+            shapes.count += 1;
+            match &rows.filter {
+                Some(filter) => shapes.index.insert(filter, id),
+                None => shapes.unfiltered.push(id),
+            }
+        }
+        self.by_selection.insert(selection, id);
+        id
+    }
+
+    fn forget_if_empty(&mut self, id: ShapeId) {
+        if self.get_mut(id).is_none_or(|shape| !shape.readers.is_empty()) {
+            return;
+        }
+        let shape = self.shapes.remove(id.0 as usize);
+        self.by_selection.remove(&shape.selection);
+        let Selection::Rows(rows) = &shape.selection else { return };
+        let Some(shapes) = self.tables.get_mut(&rows.table.oid) else { return };
+        match &rows.filter {
+            Some(filter) => shapes.index.remove(filter, &id),
+            None => shapes.unfiltered.retain(|other| *other != id),
+        }
+        shapes.count -= 1;
+        if shapes.count == 0 {
+            self.tables.remove(&rows.table.oid);
+        }
+    }
+}
+
+/// How an offer to all readers of a shape went.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Offered {
+    pub(super) queued: usize,
+    pub(super) full: usize,
+    pub(super) closed: usize,
+}
+
+impl Ticket {
+    pub(super) const fn shape(self) -> ShapeId {
+        self.shape
+    }
+}
+
+impl ShapeId {
+    fn of(slot: usize) -> Self {
+        Self(u32::try_from(slot).expect("fewer shapes than 2^32: each has a reader"))
+    }
+}
+
+impl Offered {
+    /// Tells the metrics, and gives back how many took the offer.
+    pub(super) fn report(self) -> u64 {
+        if self.full > 0 {
+            metrics::counter!(metric::SESSION_SLOW_READERS).increment(self.full as u64);
+        }
+        self.queued as u64
+    }
+}
+
+impl Conflation {
+    fn new(interval: Duration, here: Position) -> Self {
+        Self {
+            interval,
+            withheld: None,
+            withheld_bytes: 0,
+            flushed: here,
+            flushed_at: Instant::now().checked_sub(interval).unwrap_or_else(Instant::now),
+        }
+    }
+}

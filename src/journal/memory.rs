@@ -1,0 +1,375 @@
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Instant;
+
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+
+use super::Config;
+use crate::event::{Incarnation, Position, Record};
+use crate::protocol::ResyncReason;
+use crate::telemetry::metric;
+
+/// A journal that can be read by position. Cloning shares it.
+#[derive(Clone, Debug)]
+pub struct Journal(Arc<Shared>);
+
+/// The one hand that appends.
+#[derive(Debug)]
+pub struct Writer(Arc<Shared>);
+
+/// The one reader that nothing is evicted before: the hub.
+#[derive(Debug)]
+pub struct Follower {
+    shared: Arc<Shared>,
+    incarnation: Incarnation,
+}
+
+/// Where the journal ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tail {
+    /// The present life.
+    pub incarnation: Incarnation,
+    /// The end of the last record.
+    pub position: Position,
+}
+
+/// What a reader at a position gets.
+#[derive(Debug)]
+#[must_use]
+pub enum Read {
+    /// The records after it, oldest first; none if it is the end.
+    Records(Vec<Arc<Record>>),
+    /// The position is gone, or never was the end of a transaction here.
+    Gap,
+}
+
+/// What the follower gets.
+#[derive(Debug)]
+pub enum Step {
+    /// The next records, at least one.
+    Records(Vec<Arc<Record>>),
+    /// A new life has begun; all positions of the old one mean nothing any more.
+    Reset(Incarnation),
+}
+
+#[derive(Debug)]
+struct Shared {
+    config: Config,
+    ring: Mutex<Ring>,
+    /// Something was appended, or a new life began: for the follower.
+    appended: Notify,
+    /// The follower has read: for the writer.
+    followed: Notify,
+}
+
+#[derive(Debug)]
+struct Ring {
+    incarnation: Incarnation,
+    records: VecDeque<Kept>,
+    bytes: usize,
+    /// How many of `records`, from the front, the follower has read.
+    followed: usize,
+    /// The end of what was evicted last, or where this life starts.
+    start: Position,
+    /// Whether a cursor may point at `start`.
+    start_ends_transaction: bool,
+}
+
+#[derive(Debug)]
+struct Kept {
+    record: Arc<Record>,
+    bytes: usize,
+    at: Instant,
+}
+
+/// How many records the follower takes at once: enough to spread the lock, few enough to free the writer soon.
+const FOLLOW_AT_ONCE: usize = 64;
+
+pub(super) fn open(config: Config) -> (Writer, Follower, Journal) {
+    let shared = Arc::new(Shared {
+        config,
+        ring: Mutex::new(Ring::empty()),
+        appended: Notify::new(),
+        followed: Notify::new(),
+    });
+    let incarnation = shared.ring.lock().incarnation;
+    (Writer(shared.clone()), Follower { shared: shared.clone(), incarnation }, Journal(shared))
+}
+
+impl Writer {
+    /// Where the journal ends.
+    pub fn tail(&self) -> Tail {
+        self.0.tail()
+    }
+
+    /// Appends `record`, which must name the tail as its predecessor; waits while the journal is full of what the
+    /// follower has not read.
+    ///
+    /// Cancel safe: a dropped call has appended nothing.
+    ///
+    /// # Panics
+    /// If `record.previous()` is not the tail: the chain would be broken for every reader.
+    pub async fn append(&mut self, record: Record) {
+        let bytes = record.size_bytes();
+        let mut record = Some(record);
+        loop {
+            let followed = self.0.followed.notified();
+            if self.0.ring.lock().admit(&mut record, bytes, &self.0.config) {
+                self.0.appended.notify_one();
+                return;
+            }
+            followed.await;
+        }
+    }
+
+    /// Begins a new life: all that was kept is dropped.
+    pub fn reset(&mut self) -> Tail {
+        *self.0.ring.lock() = Ring::empty();
+        self.0.appended.notify_one();
+        self.tail()
+    }
+}
+
+impl Follower {
+    /// The records that follow what was taken last, or the news of another life.
+    ///
+    /// Cancel safe: a dropped call has taken nothing.
+    pub async fn next(&mut self) -> Step {
+        let shared = self.shared.clone();
+        loop {
+            let appended = shared.appended.notified();
+            if let Some(step) = self.take() {
+                return step;
+            }
+            appended.await;
+        }
+    }
+
+    fn take(&mut self) -> Option<Step> {
+        let mut ring = self.shared.ring.lock();
+        if ring.incarnation != self.incarnation {
+            self.incarnation = ring.incarnation;
+            return Some(Step::Reset(ring.incarnation));
+        }
+        let from = ring.followed;
+        let records: Vec<_> =
+            ring.records.iter().skip(from).take(FOLLOW_AT_ONCE).map(|kept| kept.record.clone()).collect();
+        if records.is_empty() {
+            return None;
+        }
+        ring.followed += records.len();
+        drop(ring);
+        self.shared.followed.notify_one();
+        Some(Step::Records(records))
+    }
+}
+
+impl Journal {
+    /// Where the journal ends.
+    pub fn tail(&self) -> Tail {
+        self.0.tail()
+    }
+
+    /// At most `limit` records after `position` in the life `incarnation`.
+    ///
+    /// Anything that is not the end of a transaction in this life and within its bounds is a [`Read::Gap`].
+    pub fn read(&self, incarnation: Incarnation, position: Position, limit: usize) -> Read {
+        let ring = self.0.ring.lock();
+        match ring.index_after(incarnation, position) {
+            Some(index) => Read::Records(
+                ring.records.iter().skip(index).take(limit).map(|kept| kept.record.clone()).collect(),
+            ),
+            None => Read::Gap,
+        }
+    }
+
+    /// As [`Journal::read`], for one who has read up to `position` already: the end of any record.
+    pub fn read_on(&self, incarnation: Incarnation, position: Position, limit: usize) -> Read {
+        self.0.ring.lock().read(|ring| ring.index_behind(incarnation, position), limit)
+    }
+
+    /// Why a cursor cannot be resumed, if it cannot.
+    pub fn refuse(&self, incarnation: Incarnation, position: Position) -> Option<ResyncReason> {
+        let ring = self.0.ring.lock();
+        if ring.incarnation != incarnation {
+            Some(ResyncReason::SourceReset)
+        } else if position < ring.start {
+            Some(ResyncReason::CursorExpired)
+        } else {
+            ring.index_after(incarnation, position).is_none().then_some(ResyncReason::CursorInvalid)
+        }
+    }
+}
+
+impl Shared {
+    fn tail(&self) -> Tail {
+        let ring = self.ring.lock();
+        Tail { incarnation: ring.incarnation, position: ring.end() }
+    }
+}
+
+impl Ring {
+    fn empty() -> Self {
+        Self {
+            incarnation: Incarnation(fastrand::u64(..)),
+            records: VecDeque::new(),
+            bytes: 0,
+            followed: 0,
+            start: Position::default(),
+            start_ends_transaction: true,
+        }
+    }
+
+    fn end(&self) -> Position {
+        self.records.back().map_or(self.start, |kept| kept.record.end())
+    }
+
+    /// Takes the record if there is room or can be made; tells whether it did.
+    fn admit(&mut self, record: &mut Option<Record>, bytes: usize, config: &Config) -> bool {
+        let now = Instant::now();
+        while let Some(front) = self.records.front() {
+            let full = self.bytes + bytes > config.memory_bytes;
+            let stale = now.duration_since(front.at) > config.max_age;
+            if !full && !stale {
+                break;
+            }
+            if self.followed == 0 {
+                if full {
+                    return false;
+                }
+                break;
+            }
+            self.evict();
+        }
+        let record = record.take().expect("offered until it is taken");
+        assert_eq!(record.previous(), self.end(), "each record names its predecessor");
+        self.bytes += bytes;
+        self.records.push_back(Kept { record: Arc::new(record), bytes, at: now });
+        metrics::gauge!(metric::JOURNAL_BYTES).set(precise(self.bytes));
+        metrics::gauge!(metric::JOURNAL_RECORDS).set(precise(self.records.len()));
+        true
+    }
+
+    fn evict(&mut self) {
+        if let Some(evicted) = self.records.pop_front() {
+            self.bytes -= evicted.bytes;
+            self.followed -= 1;
+            self.start = evicted.record.end();
+            self.start_ends_transaction = evicted.record.ends_transaction();
+        }
+    }
+
+    fn read(&self, from: impl FnOnce(&Self) -> Option<usize>, limit: usize) -> Read {
+        let records =
+            |index| self.records.iter().skip(index).take(limit).map(|kept| kept.record.clone()).collect();
+        from(self).map_or(Read::Gap, |index| Read::Records(records(index)))
+    }
+
+    /// The index of the first record after `position`, the end of a transaction.
+    fn index_after(&self, incarnation: Incarnation, position: Position) -> Option<usize> {
+        let index = self.index_behind(incarnation, position)?;
+        let ends = index
+            .checked_sub(1)
+            .map_or(self.start_ends_transaction, |before| self.records[before].record.ends_transaction());
+        ends.then_some(index)
+    }
+
+    /// The index of the first record after `position`, the end of a record.
+    fn index_behind(&self, incarnation: Incarnation, position: Position) -> Option<usize> {
+        if incarnation != self.incarnation {
+            return None;
+        }
+        if position == self.start {
+            return Some(0);
+        }
+        self.records.binary_search_by_key(&position, |kept| kept.record.end()).ok().map(|index| index + 1)
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "gauges are floats; sizes stay far below 2^52")]
+fn precise(size: usize) -> f64 {
+    size as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::event::{Chunk, Lsn, Timestamp, Xid};
+
+    fn chunk(writer: &Writer, lsn: u64, first_index: u32, changes: usize, last: bool) -> Record {
+        Record::Chunk(Chunk {
+            previous: writer.tail().position,
+            commit_lsn: Lsn::new(lsn),
+            xid: Xid::new(lsn),
+            committed_at: Timestamp::default(),
+            first_index,
+            changes: vec![crate::event::Change::Schema; changes].into(),
+            last,
+        })
+    }
+
+    fn config(memory_bytes: usize) -> Config {
+        Config { memory_bytes, max_age: Duration::from_secs(60) }
+    }
+
+    fn ends(read: Read) -> Option<Vec<u64>> {
+        match read {
+            Read::Records(records) => {
+                Some(records.iter().map(|record| record.end().commit_lsn.get()).collect())
+            }
+            Read::Gap => None,
+        }
+    }
+
+    #[tokio::test]
+    async fn records_are_read_by_position_and_only_at_the_ends_of_transactions() {
+        let (mut writer, mut follower, journal) = open(config(1 << 20));
+        for (lsn, first, last) in [(10, 0, true), (20, 0, false), (20, 1, true), (30, 0, true)] {
+            writer.append(chunk(&writer, lsn, first, 1, last)).await;
+        }
+        let life = journal.tail().incarnation;
+        let at = |lsn, index| Position { commit_lsn: Lsn::new(lsn), index };
+        assert_eq!(ends(journal.read(life, Position::default(), 9)), Some(vec![10, 20, 20, 30]));
+        assert_eq!(ends(journal.read(life, at(10, 1), 2)), Some(vec![20, 20]));
+        assert_eq!(ends(journal.read(life, at(30, 1), 9)), Some(vec![]));
+        assert_eq!(ends(journal.read(life, at(20, 1), 9)), None, "within a transaction");
+        assert_eq!(ends(journal.read(life, at(25, 1), 9)), None, "no such record");
+        assert_eq!(ends(journal.read(Incarnation(life.0 ^ 1), at(10, 1), 9)), None, "another life");
+        assert!(matches!(follower.next().await, Step::Records(records) if records.len() == 4));
+    }
+
+    #[tokio::test]
+    async fn a_full_journal_evicts_what_was_followed_and_waits_for_the_rest() {
+        let (mut writer, mut follower, journal) = open(config(4_000));
+        let record = chunk(&writer, 1, 0, 10, true);
+        let fits = 4_000 / record.size_bytes();
+        let life = journal.tail().incarnation;
+        for lsn in 1..=fits as u64 {
+            writer.append(chunk(&writer, lsn, 0, 10, true)).await;
+        }
+        let next = chunk(&writer, 100, 0, 10, true);
+        let waits = tokio::time::timeout(Duration::from_millis(20), writer.append(next.clone())).await;
+        assert!(waits.is_err(), "nothing was followed yet");
+        assert!(matches!(follower.next().await, Step::Records(_)));
+        writer.append(next).await;
+        assert_eq!(ends(journal.read(life, Position::default(), 99)), None, "the first was evicted");
+        assert_eq!(journal.refuse(life, Position::default()), Some(ResyncReason::CursorExpired));
+        let first = Position { commit_lsn: Lsn::new(1), index: 10 };
+        assert_eq!(ends(journal.read(life, first, 99)).map(|read| read.len()), Some(fits));
+        writer.append(chunk(&writer, 200, 0, 1_000, true)).await;
+    }
+
+    #[tokio::test]
+    async fn a_new_life_forgets_the_old_one() {
+        let (mut writer, mut follower, journal) = open(config(1 << 20));
+        writer.append(chunk(&writer, 10, 0, 1, true)).await;
+        let old = journal.tail();
+        let new = writer.reset();
+        assert_ne!(old.incarnation, new.incarnation);
+        assert_eq!(journal.refuse(old.incarnation, old.position), Some(ResyncReason::SourceReset));
+        assert!(matches!(follower.next().await, Step::Reset(life) if life == new.incarnation));
+    }
+}

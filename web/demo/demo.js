@@ -1,0 +1,744 @@
+// The demo's page: one socket, five subscriptions, and what becomes of them on the screen.
+//
+//   Line   the conversation with the server: connects, resumes, backs off
+//   Rows   one subscription's rows: replaced by a snapshot in one step, then changed a transaction at a time
+//   views  tiles, board, feed, wire: drawn at most once a frame, from the rows as they then are
+//
+// The protocol is described in docs/protocol.md.
+
+const PROTOCOL = 'tidegate.v1'
+const PING_MS = 5_000
+/** Without any word for this long the line is dead, whatever the browser believes. */
+const SILENCE_MS = 15_000
+const BACKOFF = { leastMs: 500, mostMs: 30_000, resetAfterMs: 30_000 }
+const FEED_ROWS = 50
+const WIRE_FRAMES = 40
+/** What a frame shows of itself. */
+const WIRE_CHARACTERS = 400
+
+/** The codes after which returning would not help: the reason says what is wrong. */
+const FINAL_CODES = new Map([
+  [1008, 'The server refuses this page'],
+  [1009, 'The server refused a frame as too large'],
+  [4400, 'The server did not understand this page'],
+  [4401, 'The server wants a token, and this page has none'],
+  [4403, 'The server does not allow this origin'],
+])
+
+/** Errors that are about the moment and not about the request. */
+const PASSING_ERRORS = new Set(['unavailable', 'rate_limited', 'internal'])
+
+const byId = (id) => document.getElementById(id)
+const stillness = matchMedia('(prefers-reduced-motion: reduce)')
+
+// --- Rows ------------------------------------------------------------------------------------------------------
+
+/** The rows of one subscription, as the server last told them. */
+class Rows {
+  constructor(request, onChange) {
+    this.request = request
+    this.onChange = onChange
+    this.rows = new Map()
+    this.key = ['id']
+    this.position = null // { cursor, shape }, once there is something to resume from
+    this.shape = null
+    this.arriving = null // the rows of a snapshot that is not complete yet
+    this.held = [] // the changes of a transaction whose last frame is still to come
+  }
+
+  /** What to send to begin, or to go on where we were. */
+  opening(id) {
+    const opening = { type: 'subscribe', id, ...this.request }
+    if (!this.position) return opening
+    // Bounds of a snapshot stay, in case that the cursor is too old; a plain wish for one does not.
+    if (opening.snapshot === true) delete opening.snapshot
+    return { ...opening, ...this.position }
+  }
+
+  take(frame) {
+    switch (frame.type) {
+      case 'subscribed':
+        this.shape = frame.shape
+        this.key = frame.key
+        this.held = []
+        if (frame.cursor) this.reach(frame.cursor)
+        else this.arriving = []
+        break
+      case 'snapshot':
+        this.arriving ??= []
+        this.arriving.push(...frame.rows)
+        if (frame.last) this.replace(frame.cursor)
+        break
+      case 'changes':
+        this.held.push(...frame.changes)
+        if (frame.tx && !frame.tx.last) break
+        this.apply(this.held)
+        this.held = []
+        this.reach(frame.cursor)
+        break
+      case 'truncate':
+        this.held = []
+        this.rows.clear()
+        this.reach(frame.cursor)
+        this.onChange([])
+        break
+      case 'resync':
+        // What is on the screen stays there until the new snapshot is complete.
+        this.arriving = []
+        this.held = []
+        this.position = null
+        break
+    }
+  }
+
+  replace(cursor) {
+    this.rows = new Map(this.arriving.map((row) => [this.keyOf(row), row]))
+    this.arriving = null
+    this.reach(cursor)
+    this.onChange([])
+  }
+
+  apply(changes) {
+    const seen = []
+    for (const { op, row, key, changed, unchanged } of changes) {
+      const id = this.keyOf(key ?? row)
+      if (op === 'delete') {
+        this.rows.delete(id)
+      } else {
+        const kept = this.rows.get(id)
+        // Large values that did not change are named and not sent.
+        for (const name of unchanged ?? []) if (kept && name in kept) row[name] = kept[name]
+        this.rows.set(id, row)
+      }
+      seen.push({ op, id, row, changed })
+    }
+    this.onChange(seen)
+  }
+
+  reach(cursor) {
+    if (cursor) this.position = { cursor, shape: this.shape }
+  }
+
+  /** Nothing is pending here, so a cursor of the whole socket holds for this subscription too. */
+  get settled() {
+    return this.position !== null && this.arriving === null && this.held.length === 0
+  }
+
+  keyOf(row) {
+    return this.key.length === 1 ? String(row[this.key[0]]) : JSON.stringify(this.key.map((name) => row[name]))
+  }
+}
+
+// --- Line ------------------------------------------------------------------------------------------------------
+
+/** One socket that is there for as long as the page is. */
+class Line extends EventTarget {
+  subscriptions = new Map()
+  socket = null
+  attempts = 0
+  timers = new Map()
+
+  say(state, detail = {}) {
+    this.dispatchEvent(new CustomEvent('state', { detail: { state, ...detail } }))
+  }
+
+  after(name, ms, action) {
+    this.forget(name)
+    this.timers.set(name, setTimeout(action, ms))
+  }
+
+  forget(...names) {
+    for (const name of names) {
+      clearTimeout(this.timers.get(name))
+      this.timers.delete(name)
+    }
+  }
+
+  connect() {
+    this.forget('return')
+    this.say('connecting', { again: this.attempts > 0 || [...this.subscriptions.values()].some((s) => s.position) })
+    const url = new URL('/v1/socket', location.href)
+    url.protocol = url.protocol === 'https:' ? 'wss:' : 'ws:'
+    const socket = new WebSocket(url, PROTOCOL)
+    this.socket = socket
+    this.heard()
+    // A socket that has been replaced has nothing to say any more.
+    socket.onmessage = ({ data }) => socket === this.socket && this.receive(data)
+    socket.onclose = ({ code, reason }) => socket === this.socket && this.lost(code, reason)
+  }
+
+  receive(data) {
+    this.heard()
+    const frame = JSON.parse(data)
+    this.dispatchEvent(new CustomEvent('frame', { detail: { frame, data } }))
+    switch (frame.type) {
+      case 'ready':
+        this.after('settle', BACKOFF.resetAfterMs, () => (this.attempts = 0))
+        for (const [id, rows] of this.subscriptions) this.send(rows.opening(id))
+        this.ping()
+        this.say('live')
+        break
+      case 'pong':
+        this.say('pong', { ms: performance.now() - this.pinged })
+        break
+      case 'progress':
+        for (const rows of this.subscriptions.values()) if (rows.settled) rows.reach(frame.cursor)
+        break
+      case 'error':
+        this.refused(frame)
+        break
+      default:
+        // A frame for a subscription that has just been given up is late, and of no interest.
+        this.subscriptions.get(frame.id)?.take(frame)
+    }
+  }
+
+  /** An error ends the subscription that it names. What fails for the moment is asked for again. */
+  refused(frame) {
+    const rows = this.subscriptions.get(frame.id)
+    if (rows && PASSING_ERRORS.has(frame.code)) {
+      const wait = Math.max(frame.retry_after_ms ?? 0, this.jitter(1))
+      this.after(`again ${frame.id}`, wait, () => this.subscriptions.get(frame.id) === rows && this.send(rows.opening(frame.id)))
+    } else if (frame.code !== 'duplicate_id') {
+      this.subscriptions.delete(frame.id)
+    }
+    this.say('refused', { frame })
+  }
+
+  ping() {
+    this.pinged = performance.now()
+    this.send({ type: 'ping' })
+    this.after('ping', PING_MS, () => this.ping())
+  }
+
+  heard() {
+    this.after('silence', SILENCE_MS, () => this.drop(1006, 'silence'))
+  }
+
+  /** Gives the socket up without waiting for the other side, which may be gone. */
+  drop(code, reason) {
+    const socket = this.socket
+    this.socket = null
+    socket?.close()
+    this.lost(code, reason)
+  }
+
+  lost(code, reason) {
+    this.socket = null
+    this.forget('ping', 'silence', 'settle')
+    if (FINAL_CODES.has(code)) {
+      this.say('ended', { text: FINAL_CODES.get(code), reason })
+      return
+    }
+    const wait = this.pause(code, reason)
+    this.attempts += 1
+    this.say('waiting', { ms: wait, code })
+    this.after('return', wait, () => this.connect())
+  }
+
+  /** How long to stay away: not at all if the server told us to go, else full jitter under a doubling bound. */
+  pause(code, reason) {
+    if (code === 1001 && this.attempts === 0) return 0
+    const told = Number(/retry_after_ms=(\d+)/.exec(reason)?.[1] ?? 0)
+    return Math.max(told, this.jitter(this.attempts))
+  }
+
+  jitter(attempts) {
+    const bound = Math.min(BACKOFF.mostMs, BACKOFF.leastMs * 2 ** (attempts + 1))
+    return BACKOFF.leastMs + Math.random() * (bound - BACKOFF.leastMs)
+  }
+
+  /** Closes the line and returns after `ms`, as a train in a tunnel would. */
+  cut(ms) {
+    const socket = this.socket
+    this.socket = null
+    socket?.close()
+    this.forget('ping', 'silence', 'settle')
+    this.say('waiting', { ms, code: 1000 })
+    this.after('return', ms, () => this.connect())
+  }
+
+  returnNow() {
+    if (this.timers.has('return')) this.connect()
+  }
+
+  subscribe(id, rows) {
+    this.subscriptions.set(id, rows)
+    this.send(rows.opening(id))
+  }
+
+  unsubscribe(id) {
+    if (this.subscriptions.delete(id)) this.send({ type: 'unsubscribe', id })
+  }
+
+  /** Before the socket is there, nothing has to be said: `ready` says it all. */
+  send(frame) {
+    if (this.socket?.readyState === WebSocket.OPEN) this.socket.send(JSON.stringify(frame))
+  }
+}
+
+// --- What the views share --------------------------------------------------------------------------------------
+
+const drawings = new Set()
+
+/** Draws at the next frame, once, however often it is asked. A hidden page draws when it is shown. */
+function soon(draw) {
+  if (drawings.size === 0) requestAnimationFrame(drawAll)
+  drawings.add(draw)
+}
+
+function drawAll() {
+  const due = [...drawings]
+  drawings.clear()
+  for (const draw of due) draw()
+}
+
+function fromTemplate(id) {
+  return byId(id).content.firstElementChild.cloneNode(true)
+}
+
+function setText(element, text) {
+  if (element.textContent !== text) element.textContent = text
+}
+
+/** Identity columns are 64 bits wide and come as texts: the shorter is the smaller. */
+function compareIds(a, b) {
+  return a.length - b.length || (a < b ? -1 : a > b ? 1 : 0)
+}
+
+function person(id) {
+  return id === null ? null : people.rows.get(String(id))
+}
+
+function paintAvatar(element, user) {
+  element.hidden = !user
+  if (!user) return
+  setText(element, user.name.split(' ').map((word) => word[0]).join('').slice(0, 2))
+  element.title = user.name
+  element.setAttribute('aria-label', user.name)
+  element.style.setProperty('--hue', user.hue)
+}
+
+/** Moves what is under `root` smoothly from where it was to where `draw` puts it. */
+function gliding(root, selector, draw) {
+  const before = new Map()
+  if (!stillness.matches) {
+    for (const element of root.querySelectorAll(selector)) before.set(element, element.getBoundingClientRect())
+  }
+  draw()
+  for (const [element, from] of before) {
+    if (!element.isConnected) continue
+    const to = element.getBoundingClientRect()
+    const [x, y] = [from.left - to.left, from.top - to.top]
+    if (Math.abs(x) < 1 && Math.abs(y) < 1) continue
+    const far = Math.abs(x) > 8
+    if (far) element.classList.add('travelling')
+    element
+      .animate([{ transform: `translate(${x}px, ${y}px)` }, { transform: 'none' }], {
+        duration: far ? 520 : 320,
+        easing: 'cubic-bezier(.2, .8, .2, 1)',
+      })
+      .finished.catch(() => {})
+      .finally(() => element.classList.remove('travelling'))
+  }
+}
+
+/** Puts `wanted` into `parent` in that order, moving only what is elsewhere. */
+function arrange(parent, wanted) {
+  let here = parent.firstElementChild
+  for (const element of wanted) {
+    if (element === here) here = here.nextElementSibling
+    else parent.insertBefore(element, here)
+  }
+}
+
+function flash(element, name) {
+  element.classList.remove(name)
+  if (stillness.matches) return
+  // Asking for the size has the browser see the class go before it comes back.
+  void element.offsetWidth
+  element.classList.add(name)
+}
+
+// --- Tiles -----------------------------------------------------------------------------------------------------
+
+const TILES = [
+  { kpi: 'open', name: 'Open cards' },
+  { kpi: 'in_review', name: 'In review' },
+  { kpi: 'closed_10m', name: 'Closed in 10 minutes' },
+  { kpi: 'changes_1m', name: 'Changes a minute' },
+].map((tile) => {
+  const element = fromTemplate('tile-template')
+  setText(element.querySelector('h2'), tile.name)
+  byId('tiles').append(element)
+  return { ...tile, element }
+})
+
+function drawTiles() {
+  for (const { kpi, element } of TILES) {
+    const row = view.kpis.rows.get(JSON.stringify([view.board, kpi]))
+    setText(element.querySelector('.figure'), row ? row.value.toLocaleString() : '–')
+    const recent = (row?.recent ?? []).map(Number)
+    const then = recent.at(-11) ?? recent[0]
+    const step = row && then !== undefined ? row.value - then : 0
+    const trend = element.querySelector('.trend')
+    setText(trend, step === 0 ? '' : `${step > 0 ? '▲' : '▼'} ${Math.abs(step).toLocaleString()}`)
+    trend.title = step === 0 ? '' : 'Against ten seconds ago'
+    drawSpark(element.querySelector('.spark'), recent)
+  }
+}
+
+function drawSpark(svg, values) {
+  const [line, area] = [svg.querySelector('.line'), svg.querySelector('.area')]
+  if (values.length < 2) {
+    line.removeAttribute('d')
+    area.removeAttribute('d')
+    return
+  }
+  const [low, high] = [Math.min(...values), Math.max(...values)]
+  const span = high - low || 1
+  const points = values.map((value, index) => {
+    const x = (index / (values.length - 1)) * 120
+    const y = high === low ? 18 : 33 - ((value - low) / span) * 30
+    return `${x.toFixed(1)} ${y.toFixed(1)}`
+  })
+  line.setAttribute('d', `M${points.join('L')}`)
+  area.setAttribute('d', `M0 36L${points.join('L')}L120 36Z`)
+}
+
+// --- Board -----------------------------------------------------------------------------------------------------
+
+const COLUMNS = [
+  ['backlog', 'Backlog'],
+  ['in_progress', 'In progress'],
+  ['review', 'Review'],
+  ['done', 'Done'],
+].map(([status, name]) => {
+  const element = fromTemplate('column-template')
+  const title = element.querySelector('h2')
+  title.id = `column-${status}`
+  element.setAttribute('aria-labelledby', title.id)
+  element.dataset.status = status
+  setText(element.querySelector('.column-name'), name)
+  byId('board').append(element)
+  return { status, name, element, list: element.querySelector('.cards'), count: element.querySelector('.count') }
+})
+const COLUMN_NAMES = Object.fromEntries(COLUMNS.map(({ status, name }) => [status, name]))
+const PRIORITIES = ['Low', 'Normal', 'Urgent']
+
+const cards = new Map()
+/** What happened since the last drawing, by card: `insert`, or the columns that changed. */
+const fresh = new Map()
+
+function noteCards(changes) {
+  for (const { op, id, changed } of changes) {
+    if (op === 'delete') fresh.delete(id)
+    else fresh.set(id, op === 'insert' || fresh.get(id) === 'insert' ? 'insert' : (changed ?? ['title']))
+  }
+  soon(drawBoard)
+}
+
+function drawBoard() {
+  const rows = [...view.entries.rows.values()]
+  rows.sort((a, b) => a.position - b.position || compareIds(a.id, b.id))
+  gliding(byId('board'), '.card', () => {
+    for (const [id, card] of cards) {
+      if (!view.entries.rows.has(id)) {
+        cards.delete(id)
+        card.remove()
+      }
+    }
+    for (const { status, list, count } of COLUMNS) {
+      const here = rows.filter((row) => row.status === status)
+      arrange(list, here.map(paintCard))
+      setText(count, String(here.length))
+    }
+  })
+  for (const [id, what] of fresh) {
+    const card = cards.get(id)
+    if (!card) continue
+    flash(card, what === 'insert' ? 'arrived' : 'touched')
+    if (what.includes('assignee_id')) flash(card.querySelector('.avatar'), 'handed')
+  }
+  fresh.clear()
+}
+
+function paintCard(row) {
+  let card = cards.get(row.id)
+  if (!card) {
+    card = fromTemplate('card-template')
+    cards.set(row.id, card)
+  }
+  setText(card.querySelector('.card-title'), row.title)
+  setText(card.querySelector('.number'), `#${row.id}`)
+  setText(card.querySelector('.version'), `v${row.version}`)
+  const priority = card.querySelector('.priority')
+  priority.dataset.level = row.priority
+  setText(priority, PRIORITIES[row.priority] ?? '')
+  const labels = card.querySelector('.labels')
+  if (labels.dataset.all !== row.labels.join()) {
+    labels.dataset.all = row.labels.join()
+    labels.replaceChildren(...row.labels.map((name) => Object.assign(document.createElement('span'), { textContent: name })))
+  }
+  paintAvatar(card.querySelector('.avatar'), person(row.assignee_id))
+  return card
+}
+
+// --- Feed ------------------------------------------------------------------------------------------------------
+
+const deeds = new Map()
+
+function drawFeed() {
+  const rows = [...view.feed.rows.values()]
+  rows.sort((a, b) => (a.at < b.at ? 1 : a.at > b.at ? -1 : compareIds(b.id, a.id)))
+  // The subscription covers every later match; the list keeps its length.
+  for (const row of rows.splice(FEED_ROWS)) view.feed.rows.delete(row.id)
+  const list = byId('feed')
+  gliding(list, '.deed', () => {
+    for (const [id, deed] of deeds) {
+      if (!view.feed.rows.has(id)) {
+        deeds.delete(id)
+        deed.remove()
+      }
+    }
+    arrange(list, rows.map(paintDeed))
+  })
+  drawTimes()
+}
+
+function paintDeed(row) {
+  const known = deeds.get(row.id)
+  if (known && known.dataset.person === String(Boolean(person(row.actor_id)))) return known
+  const deed = known ?? fromTemplate('deed-template')
+  const actor = person(row.actor_id)
+  deed.dataset.person = String(Boolean(actor))
+  paintAvatar(deed.querySelector('.avatar'), actor)
+  const text = deed.querySelector('.deed-text')
+  text.replaceChildren(strong(actor?.name.split(' ')[0] ?? 'Somebody'), ...tell(row))
+  deed.querySelector('time').dateTime = row.at
+  if (!known && view.live) flash(deed, 'arrived')
+  deeds.set(row.id, deed)
+  return deed
+}
+
+function tell({ action, detail }) {
+  const title = emphasis(detail.title ?? 'a card')
+  const column = (status) => COLUMN_NAMES[status] ?? status
+  switch (action) {
+    case 'created':
+      return [' added ', title]
+    case 'moved':
+      return detail.top ? [' moved ', title, ' to the top'] : [' moved ', title, ` to ${column(detail.to)}`]
+    case 'assigned':
+      return [' handed ', title, ` to ${person(detail.assignee_id)?.name.split(' ')[0] ?? 'somebody'}`]
+    case 'commented':
+      return [' on ', title, quote(detail.text)]
+    case 'edited':
+      return [' edited ', title, ` – ${(PRIORITIES[detail.priority] ?? 'new').toLowerCase()}`]
+    case 'closed':
+      return [' finished ', title]
+    case 'reopened':
+      return [' sent ', title, ' back']
+    case 'archived':
+      return [' archived ', title]
+    default:
+      return [` ${action} `, title]
+  }
+}
+
+const strong = (text) => Object.assign(document.createElement('strong'), { textContent: text })
+const emphasis = (text) => Object.assign(document.createElement('em'), { textContent: text })
+const quote = (text) => Object.assign(document.createElement('q'), { textContent: text })
+
+function drawTimes() {
+  for (const time of byId('feed').querySelectorAll('time')) {
+    const seconds = Math.max(0, (Date.now() - Date.parse(time.dateTime)) / 1000)
+    setText(time, seconds < 5 ? 'now' : seconds < 60 ? `${Math.floor(seconds)} s ago` : longAgo(seconds))
+  }
+}
+
+function longAgo(seconds) {
+  const minutes = seconds / 60
+  if (minutes < 60) return `${Math.floor(minutes)} min ago`
+  return minutes < 1440 ? `${Math.floor(minutes / 60)} h ago` : `${Math.floor(minutes / 1440)} d ago`
+}
+
+// --- Boards ----------------------------------------------------------------------------------------------------
+
+const people = new Rows({ table: 'public.users', columns: ['id', 'name', 'hue'], snapshot: true }, () => {
+  soon(drawBoard)
+  soon(drawFeed)
+})
+const boards = new Rows({ table: 'public.boards', columns: ['id', 'name', 'description'], snapshot: true }, () => soon(drawBoards))
+const nothing = new Rows({}, () => {})
+const view = { board: null, entries: nothing, feed: nothing, kpis: nothing, live: false }
+
+function drawBoards() {
+  const rows = [...boards.rows.values()].sort((a, b) => compareIds(a.id, b.id))
+  const wanted = new URLSearchParams(location.hash.slice(1)).get('board')
+  if (!boards.rows.has(view.board)) {
+    const first = boards.rows.has(wanted) ? wanted : rows[0]?.id
+    if (first) show(first)
+  }
+  byId('boards').replaceChildren(
+    ...rows.map((row) => {
+      const button = Object.assign(document.createElement('button'), { type: 'button', textContent: row.name, title: row.description })
+      if (row.id === view.board) button.setAttribute('aria-current', 'true')
+      button.onclick = () => {
+        show(row.id)
+        drawBoards()
+        byId('boards').querySelector('[aria-current]')?.focus()
+      }
+      const item = document.createElement('li')
+      item.append(button)
+      return item
+    }),
+  )
+}
+
+/** Follows another board; what comes late for the one before is not ours any more. */
+function show(board) {
+  if (board === view.board) return
+  for (const name of ['entries', 'feed', 'kpis']) line.unsubscribe(`${name}:${view.board}`)
+  const mine = { where: 'board_id = $1', params: [board] }
+  Object.assign(view, {
+    board,
+    live: false,
+    entries: new Rows(
+      {
+        table: 'public.entries',
+        where: "board_id = $1 AND status <> 'archived'",
+        params: [board],
+        columns: ['id', 'title', 'status', 'position', 'priority', 'labels', 'assignee_id', 'version'],
+        snapshot: true,
+      },
+      noteCards,
+    ),
+    feed: new Rows(
+      { table: 'public.activities', ...mine, snapshot: { order_by: 'at desc', limit: FEED_ROWS } },
+      (changes) => {
+        view.live = changes.length > 0
+        soon(drawFeed)
+      },
+    ),
+    kpis: new Rows(
+      { table: 'public.kpi_values', ...mine, snapshot: true, delivery: 'latest', interval_ms: 250 },
+      () => soon(drawTiles),
+    ),
+  })
+  fresh.clear()
+  for (const name of ['entries', 'feed', 'kpis']) line.subscribe(`${name}:${board}`, view[name])
+  history.replaceState(null, '', `#board=${encodeURIComponent(board)}`)
+}
+
+// --- Status and wire -------------------------------------------------------------------------------------------
+
+const line = new Line()
+
+line.addEventListener('state', ({ detail }) => {
+  if (detail.state === 'pong') {
+    const ms = detail.ms < 10 ? detail.ms.toFixed(1) : Math.round(detail.ms)
+    setText(byId('latency'), `${ms} ms`)
+    return
+  }
+  if (detail.state === 'refused') {
+    refuse(detail.frame)
+    return
+  }
+  byId('status').dataset.state = detail.state
+  if (detail.state !== 'live') setText(byId('latency'), '')
+  setText(byId('status-text'), wording(detail))
+  byId('cut').disabled = detail.state !== 'live'
+  if (detail.state === 'ended') notice(detail.reason ? `${detail.text}: ${detail.reason}` : `${detail.text}.`)
+  else if (detail.state === 'live') notice('')
+})
+
+function wording({ state, ms, again }) {
+  switch (state) {
+    case 'live':
+      return 'Live'
+    case 'connecting':
+      return again ? 'Resuming …' : 'Connecting …'
+    case 'waiting':
+      return ms < 1000 ? 'Reconnecting …' : `Back in ${Math.round(ms / 1000)} s`
+    default:
+      return 'Disconnected'
+  }
+}
+
+function refuse({ code, message, hint }) {
+  const text = code === 'unknown_table'
+    ? `${message}. This page shows the board of “tidegate demo”; your own tables are a subscription away, see the README.`
+    : `${message}${hint ? ` – ${hint}` : ''}`
+  notice(text)
+}
+
+function notice(text) {
+  byId('notice').hidden = text === ''
+  setText(byId('notice'), text)
+}
+
+const frames = []
+
+line.addEventListener('frame', ({ detail: { frame, data } }) => {
+  if (frame.type === 'pong') return
+  frames.unshift(data)
+  frames.length = Math.min(frames.length, WIRE_FRAMES)
+  if (byId('wire').open) soon(drawFrames)
+  if (frame.type !== 'changes' || !frame.tx) return
+  const count = frame.changes.length
+  const delay = Date.now() - Date.parse(frame.tx.committed_at)
+  // Two clocks: a negative or a huge difference tells of them and not of the way.
+  const late = delay >= 0 && delay < 5_000 ? `, here ${delay} ms after its commit` : ''
+  setText(byId('last'), `transaction ${frame.tx.id} · ${count} ${count === 1 ? 'change' : 'changes'} · ${frame.lsn}${late}`)
+})
+
+function drawFrames() {
+  byId('frames').replaceChildren(
+    ...frames.map((data) => {
+      const text = data.length > WIRE_CHARACTERS ? `${data.slice(0, WIRE_CHARACTERS)} …` : data
+      const item = document.createElement('li')
+      item.append(Object.assign(document.createElement('code'), { textContent: text }))
+      return item
+    }),
+  )
+}
+
+byId('wire').addEventListener('toggle', () => soon(drawFrames))
+byId('cut').addEventListener('click', () => line.cut(3_000))
+byId('theme').addEventListener('click', () => {
+  const dark = document.documentElement.dataset.theme
+    ? document.documentElement.dataset.theme === 'dark'
+    : matchMedia('(prefers-color-scheme: dark)').matches
+  theme(dark ? 'light' : 'dark')
+})
+
+function theme(name) {
+  if (name !== 'light' && name !== 'dark') return
+  document.documentElement.dataset.theme = name
+  try {
+    localStorage.setItem('theme', name)
+  } catch {
+    // Remembering is a courtesy; some browsers forbid it.
+  }
+}
+
+try {
+  theme(localStorage.getItem('theme'))
+} catch {
+  // As above.
+}
+
+addEventListener('hashchange', () => {
+  const wanted = new URLSearchParams(location.hash.slice(1)).get('board')
+  if (wanted && boards.rows.has(wanted)) {
+    show(wanted)
+    drawBoards()
+  }
+})
+addEventListener('online', () => line.returnNow())
+setInterval(drawTimes, 1_000)
+
+line.subscribe('users', people)
+line.subscribe('boards', boards)
+line.connect()
