@@ -34,6 +34,10 @@ pub(super) fn expression(text: &str, params: &[Param]) -> Result<Expr, Error> {
     if tokens.is_empty() {
         return Err(Error::syntax(1, "the filter is empty: leave `where` out to see every row"));
     }
+    #[expect(
+        clippy::redundant_closure_for_method_calls,
+        reason = "the method itself is for one lifetime only"
+    )]
     let expr = whole(tokens, &positions, |parser| parser.parse_expr())?;
     let mut reader = Reader { positions: &positions, params, used: vec![false; params.len()], depth: 0 };
     let expr = reader.expr(&expr)?;

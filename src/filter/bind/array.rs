@@ -55,7 +55,7 @@ impl Binder<'_> {
             typed.equality_scale(position)?;
             return Ok(Predicate::Constant(None));
         }
-        let literals = self.array_literals(literal, &typed.kind, position)?;
+        let literals = Self::array_literals(literal, &typed.kind, position)?;
         self.count(literals.len(), position)?;
         if literals.is_empty() {
             typed.equality_scale(position)?;
@@ -66,7 +66,6 @@ impl Binder<'_> {
 
     /// The elements of `any (…)`, each as a literal to compare with a value of `kind`.
     fn array_literals<'l>(
-        &mut self,
         literal: &'l Literal,
         kind: &Kind,
         position: usize,

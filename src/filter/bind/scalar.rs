@@ -206,7 +206,7 @@ fn float(digits: &str, single: bool, position: usize) -> Result<Constant, Error>
     let value = text.and_then(|text| {
         if single { text.parse::<f32>().ok().map(f64::from) } else { text.parse::<f64>().ok() }
     });
-    value.map(|value| float_constant(value)).ok_or_else(|| {
+    value.map(float_constant).ok_or_else(|| {
         let kind = if single { "float4" } else { "float8" };
         Error::mistyped(position, format!("`{digits}` is out of range for type {kind}"))
     })

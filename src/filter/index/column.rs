@@ -56,7 +56,7 @@ impl<K: Clone + Eq + Hash> ColumnIndex<K> {
             match (posting, &constant.key) {
                 (Some(posting), _) => new |= posting.add(key),
                 (None, Key::Int(value)) => {
-                    new |= self.integers.insert(*value, Posting::One(key.clone())).is_none()
+                    new |= self.integers.insert(*value, Posting::One(key.clone())).is_none();
                 }
                 (None, value) => new |= self.equal.insert(value.clone(), Posting::One(key.clone())).is_none(),
             }
