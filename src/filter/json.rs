@@ -81,14 +81,13 @@ impl<'a> Json<'a> {
     }
 
     fn element(self, index: i32) -> Result<Option<Self>> {
-        let index = match usize::try_from(index) {
-            Ok(index) => index,
-            Err(_) => {
-                let from_end = usize::try_from(index.unsigned_abs()).unwrap_or(usize::MAX);
-                match self.items().count().checked_sub(from_end) {
-                    Some(index) => index,
-                    None => return Ok(None),
-                }
+        let index = if let Ok(index) = usize::try_from(index) {
+            index
+        } else {
+            let from_end = usize::try_from(index.unsigned_abs()).unwrap_or(usize::MAX);
+            match self.items().count().checked_sub(from_end) {
+                Some(index) => index,
+                None => return Ok(None),
             }
         };
         self.items().nth(index).transpose().map(|item| item.map(|(_, value)| value))

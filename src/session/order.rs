@@ -67,9 +67,9 @@ impl Order {
                 .get(&*term.name)
                 .ok_or_else(|| format!("`after` lacks `{}`; it has {}", term.name, self.names()))?;
             let (name, kind) = (quote(&term.name), &table.columns[term.column].kind);
-            let text = text_of(value, kind).ok_or_else(|| {
-                format!("the value of `{}` in `after` is not one of its type, {}", term.name, kind.name)
-            })?;
+            let wrong =
+                || format!("the value of `{}` in `after` is not one of its type, {}", term.name, kind.name);
+            let text = if value.is_null() { None } else { Some(text_of(value, kind).ok_or_else(wrong)?) };
             let (beyond, same) = match text {
                 None => (beyond_null(term, &name), format!("{name} is null")),
                 Some(text) => {
@@ -122,15 +122,14 @@ fn beyond_value(term: &OrderTerm, name: &str, value: &str) -> String {
 }
 
 /// A value as the wire protocol gave it, in PostgreSQL's text form; `None` if it is not of that form.
-fn text_of(value: &Value, kind: &Kind) -> Option<Option<String>> {
+fn text_of(value: &Value, kind: &Kind) -> Option<String> {
     match (value, &kind.class) {
-        (Value::Null, _) => Some(None),
-        (Value::Bool(value), Class::Bool) => Some(Some(value.to_string())),
+        (Value::Bool(value), Class::Bool) => Some(value.to_string()),
         (
             Value::Number(number),
             Class::Int2 | Class::Int4 | Class::Int8 | Class::Float4 | Class::Float8 | Class::Numeric,
-        ) => Some(Some(number.to_string())),
-        (Value::String(text), class) if *class != Class::Bool => Some(Some(text.clone())),
+        ) => Some(number.to_string()),
+        (Value::String(text), class) if *class != Class::Bool => Some(text.clone()),
         _ => None,
     }
 }
@@ -163,6 +162,7 @@ mod tests {
         }
     }
 
+    #[expect(clippy::needless_pass_by_value, reason = "the tests write it in place")]
     fn after(order: &str, after: Value) -> Result<After, String> {
         let table = table();
         let order = Order::parse(order, &table).expect("valid");

@@ -91,7 +91,7 @@ impl Session {
         metrics::gauge!(metric::SESSION_CONNECTIONS, metric::TRANSPORT => "sse").increment(1.0);
         let name = format!("{:016x}", fastrand::u64(..));
         let mut ready = Vec::new();
-        self.write_frame(
+        write_frame(
             &Frame::ready(&name, self.driver.services.config.heartbeat),
             None,
             None,
@@ -177,7 +177,7 @@ impl Session {
         let delivery = &entry.delivery;
         let cursor = delivery.cursor.as_ref().map(|stamp| &*stamp.text);
         let event_id = cursor.and_then(|cursor| self.event_id(entry, cursor, settled));
-        self.write_frame(&delivery.frame, id, cursor, event_id.as_deref(), out);
+        write_frame(&delivery.frame, id, cursor, event_id.as_deref(), out);
     }
 
     /// What resumes the whole stream behind this entry; `None` where something is still owed to one of several
@@ -195,28 +195,27 @@ impl Session {
         }
         Some(id)
     }
+}
 
-    fn write_frame(
-        &self,
-        frame: &Frame,
-        id: Option<&str>,
-        cursor: Option<&str>,
-        event_id: Option<&str>,
-        out: &mut Vec<u8>,
-    ) {
-        if let Some(event_id) = event_id {
-            out.extend_from_slice(b"id: ");
-            out.extend_from_slice(event_id.as_bytes());
-            out.push(b'\n');
-        }
-        out.extend_from_slice(b"event: ");
-        out.extend_from_slice(frame.kind().as_str().as_bytes());
-        out.extend_from_slice(b"\ndata: ");
-        let start = out.len();
-        frame.write(id, cursor, out);
-        break_lines(out, start);
-        out.extend_from_slice(b"\n\n");
+fn write_frame(
+    frame: &Frame,
+    id: Option<&str>,
+    cursor: Option<&str>,
+    event_id: Option<&str>,
+    out: &mut Vec<u8>,
+) {
+    if let Some(event_id) = event_id {
+        out.extend_from_slice(b"id: ");
+        out.extend_from_slice(event_id.as_bytes());
+        out.push(b'\n');
     }
+    out.extend_from_slice(b"event: ");
+    out.extend_from_slice(frame.kind().as_str().as_bytes());
+    out.extend_from_slice(b"\ndata: ");
+    let start = out.len();
+    frame.write(id, cursor, out);
+    break_lines(out, start);
+    out.extend_from_slice(b"\n\n");
 }
 
 /// A line break can only stand between the words of embedded JSON, where one is as good as another; as an event each
