@@ -74,7 +74,8 @@ impl Order {
                 None => (beyond_null(term, &name), format!("{name} is null")),
                 Some(text) => {
                     values.push(text);
-                    let value = format!("(${}::text)::{}", first + values.len() - 1, type_name(kind));
+                    // Its type is that of the column that it is compared with.
+                    let value = format!("${}", first + values.len() - 1);
                     (beyond_value(term, &name, &value), format!("{name} = {value}"))
                 }
             };
@@ -117,14 +118,6 @@ fn beyond_value(term: &OrderTerm, name: &str, value: &str) -> String {
     match term.nulls {
         Nulls::First => comparison,
         Nulls::Last => format!("({comparison} or {name} is null)"),
-    }
-}
-
-/// The type's name for a cast; types of other schemas are found by the path of the role.
-fn type_name(kind: &Kind) -> String {
-    match kind.class {
-        Class::Array { .. } | Class::Enum(_) | Class::Other => quote(&kind.name),
-        _ => kind.name.to_string(),
     }
 }
 
@@ -180,20 +173,19 @@ mod tests {
     fn ties_are_broken_by_the_key() {
         let table = table();
         let sql = |text: &str| Order::parse(text, &table).expect("valid").to_sql();
-        assert_eq!(sql("at desc"), "at desc nulls first, id asc nulls last");
-        assert_eq!(sql("id desc"), "id desc nulls first");
+        assert_eq!(sql("at desc"), r#""at" desc nulls first, "id" asc nulls last"#);
+        assert_eq!(sql("id desc"), r#""id" desc nulls first"#);
     }
 
     #[test]
     fn what_lies_behind_a_row_is_what_a_page_reads() {
         let found =
             after("at desc nulls last", json!({"at": "2026-01-01T00:00:00Z", "id": "7"})).expect("complete");
-        let expected = "(((at < ($2::text)::timestamptz or at is null)) or \
-                        (at = ($2::text)::timestamptz and (id > ($3::text)::int8 or id is null)))";
+        let expected = r#"((("at" < $2 or "at" is null)) or ("at" = $2 and ("id" > $3 or "id" is null)))"#;
         assert_eq!(found.sql, expected);
         assert_eq!(found.values, ["2026-01-01T00:00:00Z", "7"]);
         let found = after("at desc", json!({"at": null, "id": 7})).expect("complete");
-        assert_eq!(found.sql, "((at is not null) or (at is null and (id > ($2::text)::int8 or id is null)))");
+        assert_eq!(found.sql, r#"(("at" is not null) or ("at" is null and ("id" > $2 or "id" is null)))"#);
     }
 
     #[test]
