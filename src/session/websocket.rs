@@ -310,15 +310,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Socket<S> {
         });
         let mut rest = Bytes::from(rest.await?);
         while !rest.is_empty() {
-            match timeout(patience, self.ws.get_mut().write_buf(&mut rest)).await {
-                Ok(written) => _ = written?,
-                Err(_) => {
-                    // In the middle of a frame there is no goodbye.
-                    metrics::counter!(metric::SESSION_REFUSED, metric::REASON => reason(CloseCode::TooSlow))
-                        .increment(1);
-                    return Err(End::Gone);
-                }
-            }
+            let Ok(written) = timeout(patience, self.ws.get_mut().write_buf(&mut rest)).await else {
+                // In the middle of a frame there is no goodbye.
+                metrics::counter!(metric::SESSION_REFUSED, metric::REASON => reason(CloseCode::TooSlow))
+                    .increment(1);
+                return Err(End::Gone);
+            };
+            written?;
         }
         Ok(())
     }
