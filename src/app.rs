@@ -1,18 +1,234 @@
-//! Builds every part, starts it, and stops it in order.
+//! Builds every part, starts it, and stops it in order. The only module that knows them all.
+//!
+//! ```text
+//!  core scope:  source ─▶ relay ─▶ journal ─▶ hub     catalog keeper, marker, heartbeat
+//!  edge scope:  http ─▶ sessions and their openers
+//! ```
+//!
+//! The edge comes up first, answering `/healthz` and, until changes stream in, `503` to `/readyz`. It goes down first
+//! too: clients get what waits for them and a close, then the source confirms its last position and gives the slot up.
 
-use crate::config::Config;
-use crate::shutdown::Scope;
+mod catalog;
+mod error;
 
-/// Why the server ended.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum Error {}
+use std::sync::Arc;
+
+use tokio::net::TcpListener;
+use tokio::sync::{mpsc, watch};
+
+use crate::config::{AllowedOrigins, AuthMode, Config};
+use crate::event::Lsn;
+use crate::postgres::publication::{self, Patterns};
+use crate::postgres::{Pool, Settings};
+use crate::relay::{self, Status};
+use crate::session::{self, Catalogs, Marker, Services, SnapshotConfig, Snapshots};
+use crate::shutdown::{Drained, Scope};
+use crate::telemetry::{Metrics, metric};
+use crate::{http, hub, journal, source};
+
+use catalog::Keeper;
+pub use error::Error;
+
+/// Deliveries of the source that wait for the relay: each is at most a chunk, and what one visibility query tells of
+/// is what has gathered here.
+const DELIVERIES: usize = 64;
+/// Wishes for a fresh catalog that wait; one reading answers all.
+const REFRESHES: usize = 64;
 
 /// Serves until `scope` closes.
 ///
 /// # Errors
-/// [`Error`].
-pub async fn run(_config: Config, scope: Scope) -> Result<(), Error> {
-    scope.closing().await;
-    Ok(())
+/// [`Error`]: what kept the server from starting, or what only a change of the configuration mends.
+pub async fn run(config: Config, scope: Scope) -> Result<(), Error> {
+    let metrics = Metrics::install()?;
+    let settings = Settings::parse(config.postgres.url.expose())?;
+    let pool = Pool::new(settings.clone(), config.postgres.pool_size, config.postgres.connect_timeout)?;
+    let patterns = Patterns::parse(config.postgres.tables.iter().map(String::as_str))?;
+    let listener = http::listen(config.http.listen).await?;
+    let (core, edge) = (Scope::new(), Scope::new());
+    let upkeep = metrics.clone();
+    core.spawn("metrics", {
+        let core = core.clone();
+        async move {
+            tokio::select! {
+                () = core.closing() => {}
+                () = upkeep.keep() => {}
+            }
+        }
+    });
+    let publication =
+        publication::Config { publication: config.postgres.publication.clone(), tables: patterns };
+    let server = Server { config: &config, settings, pool, core: core.clone(), edge: edge.clone() };
+    let outcome = Box::pin(server.serve(listener, publication, metrics, &scope)).await;
+    stop(&config, &edge, &core).await;
+    outcome.and_then(|()| {
+        core.casualty().or(edge.casualty()).map_or(Ok(()), |task| Err(Error::Panicked { task }))
+    })
+}
+
+struct Server<'a> {
+    config: &'a Config,
+    settings: Settings,
+    pool: Pool,
+    core: Scope,
+    edge: Scope,
+}
+
+impl Server<'_> {
+    async fn serve(
+        self,
+        listener: TcpListener,
+        publication: publication::Config,
+        metrics: Metrics,
+        scope: &Scope,
+    ) -> Result<(), Error> {
+        let (config, core, edge) = (self.config, &self.core, &self.edge);
+        let (writer, follower, journal) = journal::open(journal::Config {
+            memory_bytes: config.journal.memory_bytes,
+            max_age: config.journal.max_age,
+        });
+        let limits = hub::Config {
+            transaction_bytes: config.hub.transaction_bytes,
+            frame_bytes: config.session.frame_bytes,
+        };
+        let hub = hub::start(limits, follower, journal.clone(), core);
+        let (status, streaming) = watch::channel(Status::Connecting);
+        let (refreshes, wishes) = mpsc::channel(REFRESHES);
+        let (keeper, current) =
+            Keeper::new(self.pool.clone(), hub.clone(), publication, config.catalog.event_trigger);
+        let services = self.services(hub, Catalogs::new(current.clone(), refreshes));
+        let context = http::Context {
+            services,
+            config: Arc::new(self.edge_config()),
+            ready: Arc::new(move || match *streaming.borrow() {
+                Status::Streaming => Ok(()),
+                Status::Connecting => Err("PostgreSQL's changes do not come in yet".to_owned()),
+            }),
+            metrics: Arc::new(move || metrics.render()),
+        };
+        if let Ok(address) = listener.local_addr() {
+            tracing::info!(%address, "listening");
+        }
+        edge.spawn_essential("http", http::run(listener, context, edge.clone()));
+        // The publication comes before the slot: what the slot decodes, it decodes by the catalog of that moment.
+        let keeper = tokio::select! {
+            biased;
+            () = scope.closing() => return Ok(()),
+            keeper = keeper.prepare() => keeper?,
+        };
+        core.spawn_essential("catalog", keeper.run(wishes, config.catalog.refresh, core.clone()));
+        let heartbeat = relay::heartbeat(self.pool.clone(), journal, config.source.heartbeat, core.clone());
+        core.spawn("heartbeat", heartbeat);
+        let (deliveries, delivered) = mpsc::channel(DELIVERIES);
+        let (confirmed, confirmations) = watch::channel(Lsn::ZERO);
+        let relay = relay::run(self.pool.clone(), delivered, writer, confirmed, status, core.clone());
+        core.spawn_essential("relay", relay);
+        // What the relay took before the source ends is confirmed yet: so the source goes by the core's closing too.
+        let source = source::run(self.source_config(), deliveries, confirmations, core.closing());
+        self.until_the_end(source, scope).await
+    }
+
+    async fn until_the_end(
+        &self,
+        source: impl Future<Output = Result<(), source::Error>>,
+        scope: &Scope,
+    ) -> Result<(), Error> {
+        let mut source = std::pin::pin!(source);
+        tokio::select! {
+            biased;
+            // 1. Told to stop: the edge goes down while changes still come in, then the source.
+            () = scope.closing() => {
+                stop_edge(self.config, &self.edge).await;
+                self.core.close();
+                source.await.map_err(Error::from)
+            }
+            // 2. A part that the others are useless without has panicked.
+            () = self.core.closing() => Ok(()),
+            () = self.edge.closing() => Ok(()),
+            // 3. The source cannot go on.
+            outcome = &mut source => outcome.map_err(Error::from),
+        }
+    }
+
+    fn services(&self, hub: hub::Handle, catalogs: Catalogs) -> Services {
+        let config = self.config;
+        let snapshot = SnapshotConfig {
+            concurrent: config.snapshot.concurrent,
+            timeout: config.snapshot.timeout,
+            chunk_bytes: config.snapshot.chunk_bytes,
+        };
+        let rate = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
+        let sessions = session::Config {
+            outbox_bytes: config.session.outbox_bytes,
+            max_subscriptions: config.session.max_subscriptions,
+            max_frame_bytes: config.session.max_frame_bytes,
+            heartbeat: config.session.heartbeat,
+            idle_timeout: config.session.idle_timeout,
+            frames_per_second: rate(config.session.frames_per_second),
+            frames_burst: rate(config.session.frames_burst),
+            latest_min_interval: config.session.latest_min_interval,
+            write_timeout: config.session.write_timeout,
+            hints: config.shows_hints(),
+            snapshot,
+        };
+        let marker = Marker::start(self.pool.clone(), hub.clone(), &self.core);
+        let snapshots =
+            Snapshots::new(snapshot, self.pool.clone(), hub.clone(), marker.clone(), self.edge.clone());
+        Services {
+            config: sessions,
+            hub,
+            catalogs,
+            pool: self.pool.clone(),
+            snapshots,
+            marker,
+            scope: self.edge.clone(),
+        }
+    }
+
+    fn edge_config(&self) -> http::Config {
+        let http = &self.config.http;
+        let origins = match &http.allowed_origins {
+            AllowedOrigins::Any => http::Origins::Any,
+            AllowedOrigins::Listed(listed) => http::Origins::Listed(listed.clone()),
+            AllowedOrigins::OwnAndLoopback => {
+                let alone = self.config.auth.mode == AuthMode::None && http.listen.ip().is_loopback();
+                if alone { http::Origins::Loopback } else { http::Origins::Own }
+            }
+        };
+        http::Config {
+            max_connections: http.max_connections,
+            handshake_timeout: self.config.session.handshake_timeout,
+            origins,
+        }
+    }
+
+    fn source_config(&self) -> source::Config {
+        let (postgres, source) = (&self.config.postgres, &self.config.source);
+        source::Config {
+            chunk_bytes: source.chunk_bytes,
+            wal_sender_timeout: source.wal_sender_timeout,
+            status_interval: source.status_interval,
+            ..source::Config::new(self.settings.clone(), &postgres.publication, &postgres.slot)
+        }
+    }
+}
+
+/// Lets clients go with their last cursor.
+async fn stop_edge(config: &Config, edge: &Scope) {
+    edge.close();
+    report("clients", edge.drain(config.shutdown.grace).await);
+}
+
+async fn stop(config: &Config, edge: &Scope, core: &Scope) {
+    stop_edge(config, edge).await;
+    core.close();
+    report("core", core.drain(config.shutdown.grace).await);
+    metrics::gauge!(metric::SOURCE_STREAMING).set(0.0);
+}
+
+fn report(part: &str, drained: Drained) {
+    if let Drained::Abandoned(stragglers) = drained {
+        let tasks: Vec<_> = stragglers.iter().map(ToString::to_string).collect();
+        tracing::warn!(part, tasks = %tasks.join(", "), "abandoned at the end of the grace period");
+    }
 }

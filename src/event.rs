@@ -11,6 +11,7 @@
 
 mod change;
 mod cursor;
+mod encoding;
 mod kind;
 mod lsn;
 mod record;
@@ -22,6 +23,7 @@ mod xid;
 
 pub use change::{Change, ChannelEvent, Image, Operation, RowChange};
 pub use cursor::{Cursor, Incarnation, InvalidCursor, Position};
+pub use encoding::InvalidRecord;
 pub use kind::{Class, Kind};
 pub use lsn::{InvalidLsn, Lsn};
 pub use record::{Chunk, Mark, Record, Timestamp};

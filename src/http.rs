@@ -1,1 +1,82 @@
-//! Not built yet.
+//! The edge: accepts connections, routes requests, upgrades to WebSocket, streams server-sent events.
+//!
+//! ```text
+//!  accept ──▶ connection ──▶ route ─┬─ /v1/socket  upgrade ─▶ session::serve   (a task of its own, hyper is gone)
+//!                                   ├─ /v1/stream  body    ─▶ session::stream
+//!                                   ├─ /healthz /readyz /metrics
+//!                                   └─ / and its files
+//! ```
+//!
+//! Whatever is refused is answered with `application/problem+json` (RFC 9457), or, on a WebSocket, with a close code:
+//! a browser cannot read the status of a refused upgrade.
+
+mod connection;
+mod origin;
+mod problem;
+mod route;
+mod socket;
+mod stream;
+mod web;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+
+use crate::session::Services;
+use crate::shutdown::Scope;
+
+pub use connection::serve;
+pub use origin::Origins;
+
+/// What the edge listens to and whom it lets in.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The most connections at once; further ones are closed as soon as they come.
+    pub max_connections: usize,
+    /// How long a client may take for the head of a request.
+    pub handshake_timeout: Duration,
+    /// Which pages may connect.
+    pub origins: Origins,
+}
+
+/// What answers requests need.
+#[derive(Clone)]
+pub struct Context {
+    /// What sessions share.
+    pub services: Services,
+    /// The edge's own limits.
+    pub config: Arc<Config>,
+    /// Why the server is not ready, if it is not.
+    pub ready: Arc<dyn Fn() -> Result<(), String> + Send + Sync>,
+    /// The text of `/metrics`.
+    pub metrics: Arc<dyn Fn() -> String + Send + Sync>,
+}
+
+/// The server cannot listen.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The address is taken, or not this machine's.
+    #[error("cannot listen on {address}")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+}
+
+/// Listens on `address`.
+///
+/// # Errors
+/// [`Error::Listen`].
+pub async fn listen(address: SocketAddr) -> Result<TcpListener, Error> {
+    TcpListener::bind(address).await.map_err(|source| Error::Listen { address, source })
+}
+
+/// Accepts connections until `scope` closes.
+pub async fn run(listener: TcpListener, context: Context, scope: Scope) {
+    connection::accept(listener, context, scope).await;
+}

@@ -35,7 +35,7 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 
 pub use handle::{Attach, Handle, Mark, Report, Stopped};
-pub use outbox::{Batch, Delivery, Entry, Fall, Offer, Outbox, ReaderKey, Stamp};
+pub use outbox::{Batch, Delivery, Entry, Fall, Note, Offer, Outbox, ReaderKey, Stamp};
 pub use place::{Place, Seen};
 pub use replay::Replayer;
 pub use selection::{Fingerprint, Projection, Rows, Selection};

@@ -1,1 +1,41 @@
-//! Not built yet.
+//! Every conversation with PostgreSQL that is not replication.
+//!
+//! ```text
+//!  Settings ─▶ Pool ─▶ Connection ─┬─ catalog      which tables there are, and which of them can be followed
+//!                                  ├─ publication  what the stream carries, kept to what cannot break writes
+//!                                  ├─ snapshot     a table's rows as of one moment, in bounded chunks
+//!                                  ├─ marker       a place in the log that the stream will pass
+//!                                  ├─ visibility   which transactions a reader sees now
+//!                                  └─ check        what stands in the way, and the SQL that mends it
+//! ```
+//!
+//! The only room that names `tokio_postgres`. A value is bound, never formatted in; a name goes through
+//! [`quote()`]. Every session is pinned to the same settings ([`settings::PINNED`]), so that the text of a value is
+//! the same in a snapshot and in the stream, whatever the server's configuration says.
+//!
+//! Never here: a row's values in a log line, a statement without a bound on its time, DDL on a user's table.
+
+pub mod settings;
+pub mod tls;
+mod error;
+mod connection;
+mod pool;
+pub mod catalog;
+pub mod publication;
+pub mod event_trigger;
+
+pub mod snapshot;
+pub mod marker;
+pub mod visibility;
+pub mod literals;
+pub mod check;
+pub mod teardown;
+mod text;
+mod nearest;
+mod quote;
+
+pub use connection::Connection;
+pub use error::{Error, Recovery};
+pub use pool::{Pool, Pooled};
+pub use quote::{quote, quote_literal, quote_table};
+pub use settings::Settings;

@@ -1,1 +1,76 @@
-//! Not built yet.
+//! A session: one client's conversation. Its subscriptions, their snapshots, its outbox, its pace.
+//!
+//! ```text
+//!  client frames ──▶ Conversation ──Action::Open──▶ Opener: resolve ─▶ snapshot ─▶ replay ─▶ attach to the hub
+//!                        ▲   │                          │                                        │
+//!                        │   └─ answers ─▶ ┌────────┐ ◀─┴─ frames, notes ◀───────────────────────┘
+//!                        └──── notes ───── │ Outbox │
+//!                                          └───┬────┘
+//!  client ◀── websocket or sse ◀── all that waits, in one write
+//! ```
+//!
+//! `Conversation` is a value: frames and notes in, actions out, no socket and no clock. An opener is a short task that
+//! brings one subscription up to the hub, at the reader's pace; then the hub delivers, and the task is gone.
+//! A session never touches another one's outbox, and no failure of one subscription ends another.
+
+mod catalog;
+mod conversation;
+mod deliver;
+mod driver;
+mod flight;
+mod marker;
+mod open;
+mod order;
+mod page;
+mod rate;
+mod resolve;
+mod services;
+mod sse;
+mod websocket;
+
+use std::time::Duration;
+
+pub use catalog::{Catalogs, Refresh};
+pub use flight::Snapshots;
+pub use marker::Marker;
+pub use services::Services;
+pub use sse::{Stream, stream};
+pub use websocket::{refuse, serve};
+
+/// Limits and pace of sessions.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The most that waits for one connection, in bytes.
+    pub outbox_bytes: usize,
+    /// The most subscriptions on one connection.
+    pub max_subscriptions: usize,
+    /// The largest frame that a client may send, in bytes.
+    pub max_frame_bytes: usize,
+    /// How often a connection is pinged and told of progress.
+    pub heartbeat: Duration,
+    /// How long a connection may be silent before it is closed.
+    pub idle_timeout: Duration,
+    /// The frames a second that a client may send, on average.
+    pub frames_per_second: u32,
+    /// The frames that it may send at once.
+    pub frames_burst: u32,
+    /// The shortest interval for delivery `latest`.
+    pub latest_min_interval: Duration,
+    /// How long one write may take before the client counts as gone.
+    pub write_timeout: Duration,
+    /// Whether errors carry the SQL that mends them.
+    pub hints: bool,
+    /// How snapshots are read.
+    pub snapshot: SnapshotConfig,
+}
+
+/// How snapshots are read.
+#[derive(Clone, Copy, Debug)]
+pub struct SnapshotConfig {
+    /// The most that are open at once.
+    pub concurrent: usize,
+    /// The longest that one may take: it holds back vacuum.
+    pub timeout: Duration,
+    /// The size of one frame of rows, in bytes.
+    pub chunk_bytes: usize,
+}

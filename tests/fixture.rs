@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 use tidegate::cli::demo::cluster::{Cluster, Options};
 
 pub(crate) use database::Database;
-pub(crate) use scenario::scenario;
+pub(crate) use scenario::{Test, scenario};
 
 /// Long enough for a loaded machine with two cores; a test that waits this long has failed.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(30);

@@ -2,7 +2,13 @@
 
 mod fixture;
 
+mod catalog;
+mod check;
 mod clusters;
 mod config;
+mod conversation;
 mod layers;
+mod publication;
+mod snapshot;
+mod source;
 mod oracle;

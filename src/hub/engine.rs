@@ -6,10 +6,10 @@ use super::assembly::{self, Assembled, Assembly};
 use super::frames::{self, FrameBuilder};
 use super::judge::{Images, LastMapping, Undecided, Verdict};
 use super::net::{NetChanges, Netting};
-use super::outbox::{Fall, Stamp};
+use super::outbox::{Fall, Outbox, ReaderKey, Stamp};
 use super::place::Place;
 use super::selection::Selection;
-use super::shapes::{ShapeId, Shapes};
+use super::shapes::{ShapeId, Shapes, Ticket};
 use super::{Config, raised};
 use crate::event::{Change, ChannelEvent, Cursor, Incarnation, Position, Record, Table};
 use crate::protocol::ResyncReason;
@@ -92,6 +92,18 @@ impl Engine {
         }
     }
 
+    /// Takes a reader out, and tells up to where it has been offered everything; `None` if it was out already.
+    pub(super) fn release(&mut self, ticket: Ticket, outbox: &Arc<Outbox>, key: ReaderKey) -> Option<Place> {
+        if !self.shapes.holds(ticket, outbox, key) {
+            return None;
+        }
+        let shape = self.shapes.get_mut(ticket.shape())?;
+        let conflation = shape.conflation.as_ref().filter(|conflation| conflation.withheld.is_some());
+        let position = conflation.map_or(self.position, |conflation| conflation.flushed);
+        self.shapes.leave(ticket, outbox, key);
+        Some(self.place(position))
+    }
+
     /// Whether parts of a transaction over the limit are coming in: who joins now would not know what it touched.
     pub(super) fn is_in_large_transaction(&self) -> bool {
         self.assembly.is_large()
@@ -147,7 +159,8 @@ impl Engine {
         let origin = assembly::chunk(last).map(|chunk| (chunk.xid, chunk.committed_at));
         let mut deliveries = 0;
         for (shape, builder) in seen {
-            let frames = builder.finish(&stamp, origin);
+            let Some(fingerprint) = self.shapes.fingerprint(shape) else { continue };
+            let frames = builder.finish(&stamp, origin, fingerprint);
             deliveries += self.shapes.offer(shape, &frames, &before).report();
         }
         deliveries += self.deliver_events(parts, &stamp, &before);
@@ -208,7 +221,7 @@ impl Engine {
             }
             match &mut shape.conflation {
                 Some(conflation) => {
-                    self.due.extend(conflation.withhold(id, rows, change, self.config.transaction_bytes))
+                    self.due.extend(conflation.withhold(id, rows, change, self.config.transaction_bytes));
                 }
                 None => seen.entry(id).or_default().push(rows, images, verdict, self.config.frame_bytes)?,
             }
@@ -226,7 +239,7 @@ impl Engine {
             let Some(shape) = self.shapes.get_mut(id) else { continue };
             match (&mut shape.conflation, &shape.selection) {
                 (Some(conflation), Selection::Rows(rows)) => {
-                    self.due.extend(conflation.withhold_truncate(id, rows))
+                    self.due.extend(conflation.withhold_truncate(id, rows));
                 }
                 _ => seen.entry(id).or_default().truncate(),
             }
@@ -340,13 +353,12 @@ impl Gathered {
         oid: u32,
         table: impl FnOnce() -> Option<Arc<Table>>,
     ) -> Option<&mut Option<Netting>> {
-        let index = match self.tables.iter().rposition(|(table, _)| table.oid == oid) {
-            Some(index) => index,
-            None => {
-                let table = table()?;
-                self.tables.push((table.clone(), Some(Netting::new(table))));
-                self.tables.len() - 1
-            }
+        let index = if let Some(index) = self.tables.iter().rposition(|(table, _)| table.oid == oid) {
+            index
+        } else {
+            let table = table()?;
+            self.tables.push((table.clone(), Some(Netting::new(table))));
+            self.tables.len() - 1
         };
         Some(&mut self.tables[index].1)
     }

@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use super::judge::{Images, Undecided, Verdict};
 use super::outbox::{Delivery, Stamp};
-use super::selection::Rows;
+use super::selection::{Fingerprint, Rows};
 use crate::event::{ChannelEvent, Chunk, Timestamp, Xid, write_json_string};
 use crate::protocol::{Frame, Transaction};
 
@@ -42,7 +42,7 @@ impl FrameBuilder {
     }
 
     /// The frames, of which only the last one has a cursor.
-    pub(super) fn finish(self, stamp: &Stamp, origin: Origin) -> Vec<Arc<Delivery>> {
+    pub(super) fn finish(self, stamp: &Stamp, origin: Origin, shape: Fingerprint) -> Vec<Arc<Delivery>> {
         let lsn = stamp.position.commit_lsn;
         let mut arrays = self.full;
         if !self.open.is_empty() {
@@ -59,7 +59,7 @@ impl FrameBuilder {
             let transaction = origin.map(|(xid, committed_at)| Transaction { xid, committed_at, last });
             frames.push(Frame::changes(lsn, transaction, &array));
         }
-        stamp_last(frames, stamp)
+        stamp_last(frames, stamp, Some(shape))
     }
 }
 
@@ -78,7 +78,7 @@ pub(super) fn events_frame(
         write_cloud_event(chunk, *index, event, &mut out);
     }
     out.push(b']');
-    stamp_last(vec![Frame::events(stamp.position.commit_lsn, &out)], stamp)
+    stamp_last(vec![Frame::events(stamp.position.commit_lsn, &out)], stamp, None)
 }
 
 /// One event in the JSON format of CloudEvents 1.0.
@@ -99,11 +99,11 @@ fn write_cloud_event(chunk: &Chunk, index: u32, event: &ChannelEvent, out: &mut 
     out.push(b'}');
 }
 
-fn stamp_last(frames: Vec<Frame>, stamp: &Stamp) -> Vec<Arc<Delivery>> {
+fn stamp_last(frames: Vec<Frame>, stamp: &Stamp, shape: Option<Fingerprint>) -> Vec<Arc<Delivery>> {
     let count = frames.len();
     let stamped = |(index, frame)| {
         let cursor = (index + 1 == count).then(|| stamp.clone());
-        Arc::new(Delivery { frame, cursor })
+        Arc::new(Delivery { frame, cursor, shape })
     };
     frames.into_iter().enumerate().map(stamped).collect()
 }

@@ -24,9 +24,9 @@ pub struct Handle {
 /// How a reader was let in.
 #[derive(Debug)]
 #[must_use]
-pub enum Attach<T = Ticket> {
-    /// What it missed was queued, and everything later will be.
-    Live(T),
+pub enum Attach {
+    /// What it missed was queued, and everything later will be; a [`Note::Live`](super::Note::Live) tells its session.
+    Live,
     /// It is further behind than the hub replays, or its outbox has no room: replay from the journal, and ask again.
     Behind,
     /// It must start over.
@@ -59,6 +59,11 @@ pub(super) enum Command {
         reply: oneshot::Sender<Attach>,
     },
     Detach {
+        ticket: Ticket,
+        outbox: Arc<Outbox>,
+        key: ReaderKey,
+    },
+    Release {
         ticket: Ticket,
         outbox: Arc<Outbox>,
         key: ReaderKey,
@@ -156,6 +161,14 @@ impl Handle {
     /// [`Stopped`] while the server goes down.
     pub async fn detach(&self, ticket: Ticket, outbox: Arc<Outbox>, key: ReaderKey) -> Result<(), Stopped> {
         self.send(Command::Detach { ticket, outbox, key }).await
+    }
+
+    /// Takes a reader out for a while: a [`Fall::Behind`] tells where it stands.
+    ///
+    /// # Errors
+    /// [`Stopped`] while the server goes down.
+    pub async fn release(&self, ticket: Ticket, outbox: Arc<Outbox>, key: ReaderKey) -> Result<(), Stopped> {
+        self.send(Command::Release { ticket, outbox, key }).await
     }
 
     /// Queues a report to a connection, behind all that its readers are owed; tells whether it could, which it cannot

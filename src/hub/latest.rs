@@ -59,7 +59,7 @@ impl Rows {
             let verdict = images.judge(self.filter.as_deref())?;
             builder.push(self, &images, verdict, frame_bytes)?;
         }
-        Ok(builder.finish(stamp, origin))
+        Ok(builder.finish(stamp, origin, self.fingerprint))
     }
 }
 

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
-use super::Place;
-use crate::event::Position;
+use super::{Fingerprint, Place, Selection, Ticket};
+use crate::event::{Lsn, Position};
 use crate::protocol::{ErrorFrame, Frame, ResyncReason};
 
 /// What waits to be written to one connection, bounded in bytes.
@@ -25,6 +25,11 @@ pub struct Outbox {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ReaderKey(pub u32);
 
+impl ReaderKey {
+    /// No reader's: for notes that concern the whole connection.
+    pub const NONE: Self = Self(u32::MAX);
+}
+
 /// A frame as the hub made it, once for all who see the same.
 #[derive(Debug)]
 pub struct Delivery {
@@ -32,6 +37,15 @@ pub struct Delivery {
     pub frame: Frame,
     /// What the reader has once it has this; absent within a transaction.
     pub cursor: Option<Stamp>,
+    /// The shape that the cursor belongs to; channels have none.
+    pub shape: Option<Fingerprint>,
+}
+
+impl Delivery {
+    /// A frame without a cursor.
+    pub const fn plain(frame: Frame) -> Self {
+        Self { frame, cursor: None, shape: None }
+    }
 }
 
 /// A position, and the cursor that says it.
@@ -50,6 +64,17 @@ pub struct Entry {
     pub reader: Option<ReaderKey>,
     /// The frame.
     pub delivery: Arc<Delivery>,
+}
+
+/// What a session learns of one of its readers, behind all that was queued for it before.
+#[derive(Clone, Debug)]
+pub enum Note {
+    /// It is let in: the hub delivers to it what the selection selects.
+    Live(Ticket, Selection),
+    /// The hub no longer delivers to it, or could not begin to.
+    Fell(Fall),
+    /// Not of one reader: the hub has passed a position that the client awaits.
+    Passed(Lsn),
 }
 
 /// Why the hub no longer delivers to a reader.
@@ -80,14 +105,14 @@ pub enum Offer {
 pub struct Batch {
     /// Frames, in order.
     pub entries: VecDeque<Entry>,
-    /// Readers that the hub dropped after those frames.
-    pub falls: Vec<(ReaderKey, Fall)>,
+    /// What became of readers after those frames, in order.
+    pub notes: Vec<(ReaderKey, Note)>,
 }
 
 #[derive(Debug, Default)]
 struct Queue {
     entries: VecDeque<Entry>,
-    falls: Vec<(ReaderKey, Fall)>,
+    notes: Vec<(ReaderKey, Note)>,
     bytes: usize,
     closed: bool,
 }
@@ -120,18 +145,21 @@ impl Outbox {
         Offer::Queued
     }
 
-    /// Tells the session that the hub has dropped `reader`, after all that was queued for it.
-    pub fn drop_reader(&self, reader: ReaderKey, fall: Fall) {
+    /// Tells the session what became of `reader`, after all that was queued for it; [`Offer::Closed`] if there is no
+    /// session any more.
+    pub fn note(&self, reader: ReaderKey, note: Note) -> Offer {
         let mut queue = self.queue.lock();
-        if !queue.closed {
-            self.fill(&mut queue, |queue| queue.falls.push((reader, fall)));
+        if queue.closed {
+            return Offer::Closed;
         }
+        self.fill(&mut queue, |queue| queue.notes.push((reader, note)));
+        Offer::Queued
     }
 
     /// Queues a frame however full the outbox is: for the few that a session owes its client by protocol, each of
     /// which answers something that the client was allowed to send.
-    pub fn push(&self, reader: Option<ReaderKey>, frame: Frame, cursor: Option<Stamp>) {
-        let delivery = Arc::new(Delivery { frame, cursor });
+    pub fn push(&self, reader: Option<ReaderKey>, delivery: Delivery) {
+        let delivery = Arc::new(delivery);
         let cost = cost(&delivery);
         let mut queue = self.queue.lock();
         if !queue.closed {
@@ -139,6 +167,33 @@ impl Outbox {
                 queue.bytes += cost;
                 queue.entries.push_back(Entry { reader, delivery });
             });
+        }
+    }
+
+    /// As [`Outbox::push`], a plain frame for the whole connection.
+    pub fn push_frame(&self, frame: Frame) {
+        self.push(None, Delivery::plain(frame));
+    }
+
+    /// Waits until the connection has ended.
+    pub async fn closed(&self) {
+        loop {
+            let drained = self.drained.notified();
+            tokio::pin!(drained);
+            drained.as_mut().enable();
+            if self.queue.lock().closed {
+                return;
+            }
+            drained.await;
+        }
+    }
+
+    /// Why a reader was refused, if that is all that waits.
+    pub fn refusal(&self) -> Option<ErrorFrame> {
+        let queue = self.queue.lock();
+        match &*queue.notes {
+            [(_, Note::Fell(Fall::Failed(error)))] if queue.entries.is_empty() => Some((**error).clone()),
+            _ => None,
         }
     }
 
@@ -177,7 +232,7 @@ impl Outbox {
     /// Whether something waits.
     pub fn waits(&self) -> bool {
         let queue = self.queue.lock();
-        !queue.entries.is_empty() || !queue.falls.is_empty()
+        !queue.entries.is_empty() || !queue.notes.is_empty()
     }
 
     /// Takes all that waits into `batch`, which is empty; its memory is used again. What was taken counts against
@@ -185,7 +240,7 @@ impl Outbox {
     pub fn take(&self, batch: &mut Batch) {
         let mut queue = self.queue.lock();
         std::mem::swap(&mut queue.entries, &mut batch.entries);
-        std::mem::swap(&mut queue.falls, &mut batch.falls);
+        std::mem::swap(&mut queue.notes, &mut batch.notes);
     }
 
     /// Makes room for as much as `entries` took.
@@ -198,15 +253,16 @@ impl Outbox {
         }
     }
 
-    /// Takes nothing any more; what waits is dropped.
-    pub fn close(&self) {
-        let mut queue = self.queue.lock();
-        *queue = Queue { closed: true, ..Queue::default() };
+    /// Takes nothing any more, and drops the frames that wait; gives back the notes, which may tell of readers that the
+    /// hub has let in meanwhile.
+    pub fn close(&self) -> Vec<(ReaderKey, Note)> {
+        let queue = std::mem::replace(&mut *self.queue.lock(), Queue { closed: true, ..Queue::default() });
         self.drained.notify_waiters();
+        queue.notes
     }
 
     fn fill(&self, queue: &mut Queue, fill: impl FnOnce(&mut Queue)) {
-        let slept = queue.entries.is_empty() && queue.falls.is_empty();
+        let slept = queue.entries.is_empty() && queue.notes.is_empty();
         fill(queue);
         if slept {
             self.filled.notify_one();
@@ -221,10 +277,9 @@ fn cost(delivery: &Delivery) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::Lsn;
 
     fn delivery() -> Arc<Delivery> {
-        Arc::new(Delivery { frame: Frame::progress(Lsn::ZERO), cursor: None })
+        Arc::new(Delivery::plain(Frame::progress(Lsn::ZERO)))
     }
 
     #[tokio::test]
@@ -242,7 +297,7 @@ mod tests {
         outbox.written(&batch.entries);
         assert_eq!(outbox.room().await, Offer::Queued);
         assert_eq!(outbox.offer(ReaderKey(1), &vec![delivery(); 9]), Offer::Queued, "alone, however large");
-        outbox.close();
+        assert!(outbox.close().is_empty());
         assert_eq!(outbox.offer(ReaderKey(1), &two), Offer::Closed);
         assert_eq!(outbox.room().await, Offer::Closed);
     }

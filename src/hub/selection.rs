@@ -57,6 +57,16 @@ impl Rows {
     }
 }
 
+impl Selection {
+    /// What clients know it as; channels have a name instead, and share one that says nothing.
+    pub fn fingerprint(&self) -> Fingerprint {
+        match self {
+            Self::Rows(rows) => rows.fingerprint,
+            Self::Channel(_) => Fingerprint(0),
+        }
+    }
+}
+
 /// Equality of what is seen and how paced; the fingerprint stands for table, columns and filter.
 impl PartialEq for Selection {
     fn eq(&self, other: &Self) -> bool {

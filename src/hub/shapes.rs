@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 use slab::Slab;
 
 use super::net::Netting;
-use super::outbox::{Delivery, Fall, Offer, Outbox, ReaderKey};
+use super::outbox::{Delivery, Fall, Note, Offer, Outbox, ReaderKey};
 use super::place::Place;
-use super::selection::{Rows, Selection};
+use super::selection::{Fingerprint, Rows, Selection};
 use crate::event::{Datum, Position, Table};
 use crate::filter::Index;
 use crate::protocol::Delivery as Pace;
@@ -57,10 +57,13 @@ struct TableShapes {
     table: Arc<Table>,
     index: Index<ShapeId>,
     unfiltered: Vec<ShapeId>,
+    /// All of them: a filter that nothing can match is in neither.
+    count: usize,
 }
 
 /// All shapes of this process.
 #[derive(Debug, Default)]
+#[expect(clippy::struct_field_names, reason = "the others are ways to find them")]
 pub(super) struct Shapes {
     shapes: Slab<Shape>,
     by_selection: HashMap<Selection, ShapeId>,
@@ -80,6 +83,14 @@ impl Shapes {
 
     pub(super) fn get_mut(&mut self, id: ShapeId) -> Option<&mut Shape> {
         self.shapes.get_mut(id.0 as usize)
+    }
+
+    /// What clients know a shape as; `None` if it is gone, or a channel's.
+    pub(super) fn fingerprint(&self, id: ShapeId) -> Option<Fingerprint> {
+        match &self.shapes.get(id.0 as usize)?.selection {
+            Selection::Rows(rows) => Some(rows.fingerprint),
+            Selection::Channel(_) => None,
+        }
     }
 
     /// The table as its shapes know it; `None` if nobody follows it.
@@ -156,7 +167,8 @@ impl Shapes {
         let readers = std::mem::take(&mut shape.readers);
         let dropped = readers.len();
         for (_, reader) in readers {
-            reader.outbox.drop_reader(reader.key, fall.clone());
+            // A session that has ended needs no telling.
+            _ = reader.outbox.note(reader.key, Note::Fell(fall.clone()));
         }
         self.readers -= dropped;
         self.forget_if_empty(id);
@@ -172,7 +184,7 @@ impl Shapes {
             match offer {
                 Offer::Queued => offered.queued += 1,
                 Offer::Full => {
-                    reader.outbox.drop_reader(reader.key, Fall::Behind(place.clone()));
+                    _ = reader.outbox.note(reader.key, Note::Fell(Fall::Behind(place.clone())));
                     offered.full += 1;
                 }
                 Offer::Closed => offered.closed += 1,
@@ -201,7 +213,9 @@ impl Shapes {
                 table: rows.table.clone(),
                 index: Index::new(),
                 unfiltered: Vec::new(),
+                count: 0,
             });
+            shapes.count += 1;
             match &rows.filter {
                 Some(filter) => shapes.index.insert(filter, id),
                 None => shapes.unfiltered.push(id),
@@ -223,7 +237,8 @@ impl Shapes {
             Some(filter) => shapes.index.remove(filter, &id),
             None => shapes.unfiltered.retain(|other| *other != id),
         }
-        if shapes.index.is_empty() && shapes.unfiltered.is_empty() {
+        shapes.count -= 1;
+        if shapes.count == 0 {
             self.tables.remove(&rows.table.oid);
         }
     }
@@ -235,6 +250,12 @@ pub(super) struct Offered {
     pub(super) queued: usize,
     pub(super) full: usize,
     pub(super) closed: usize,
+}
+
+impl Ticket {
+    pub(super) const fn shape(self) -> ShapeId {
+        self.shape
+    }
 }
 
 impl ShapeId {

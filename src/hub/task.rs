@@ -7,7 +7,7 @@ use tokio::time::sleep_until;
 
 use super::engine::{Engine, Noticed};
 use super::handle::{Attach, Command, Report, Shared};
-use super::outbox::{Offer, Outbox, ReaderKey};
+use super::outbox::{Delivery, Fall, Note, Offer, Outbox, ReaderKey};
 use super::place::Place;
 use super::replay::Replayer;
 use super::selection::Selection;
@@ -84,18 +84,21 @@ impl Task {
     fn obey(&mut self, command: Command) {
         match command {
             Command::Attach { selection, outbox, key, place, reply } => {
-                let attached = self.attach(selection, &outbox, key, place);
+                // An opener that was cancelled no longer asks: its session learns of the reader by the note.
+                _ = reply.send(self.attach(selection, &outbox, key, place));
                 self.gauge();
-                if let Err(Attach::Live(ticket)) = reply.send(attached) {
-                    self.engine.shapes.leave(ticket, &outbox, key);
-                }
             }
             Command::Detach { ticket, outbox, key } => {
                 self.engine.shapes.leave(ticket, &outbox, key);
                 self.gauge();
             }
+            Command::Release { ticket, outbox, key } => {
+                if let Some(place) = self.engine.release(ticket, &outbox, key) {
+                    _ = outbox.note(key, Note::Fell(Fall::Behind(place)));
+                }
+            }
             Command::Report { readers, outbox, report, reply } => {
-                self.report(&readers, &outbox, report, reply)
+                self.report(&readers, &outbox, report, reply);
             }
             Command::Tables(tables) => self.retable(tables),
         }
@@ -115,18 +118,21 @@ impl Task {
         }
         let mut replayer = Replayer::new(selection.clone(), place, self.config);
         match self.replay(&mut replayer, outbox, key) {
-            Attach::Live(()) => {
+            Attach::Live => {
                 let reader = Reader { outbox: outbox.clone(), key };
-                Attach::Live(self.engine.shapes.join(selection, reader, self.engine.position))
+                let ticket = self.engine.shapes.join(selection.clone(), reader, self.engine.position);
+                // Noted here, so that it comes before whatever the hub notes of the reader later.
+                if outbox.note(key, Note::Live(ticket, selection)) == Offer::Closed {
+                    self.engine.shapes.leave(ticket, outbox, key);
+                }
+                Attach::Live
             }
-            Attach::Behind => Attach::Behind,
-            Attach::Refused(reason) => Attach::Refused(reason),
-            Attach::Fell(fall) => Attach::Fell(fall),
+            other => other,
         }
     }
 
     /// Brings a reader from its place to the hub's own, if that is near.
-    fn replay(&self, replayer: &mut Replayer, outbox: &Outbox, key: ReaderKey) -> Attach<()> {
+    fn replay(&self, replayer: &mut Replayer, outbox: &Outbox, key: ReaderKey) -> Attach {
         let place = replayer.place().clone();
         let here = self.engine.position;
         if place.position > here {
@@ -156,10 +162,10 @@ impl Task {
             }
         }
         if frames.is_empty() {
-            return Attach::Live(());
+            return Attach::Live;
         }
         match outbox.offer(key, &frames) {
-            Offer::Queued => Attach::Live(()),
+            Offer::Queued => Attach::Live,
             Offer::Full | Offer::Closed => Attach::Behind,
         }
     }
@@ -177,11 +183,13 @@ impl Task {
             readers.iter().all(|(key, ticket)| self.engine.shapes.owes_nothing(*ticket, outbox, *key));
         let told = match report {
             Report::Progress if settled => {
-                outbox.push(None, Frame::progress(here.commit_lsn), Some(self.engine.stamp()));
+                let cursor = Some(self.engine.stamp());
+                let frame = Frame::progress(here.commit_lsn);
+                outbox.push(None, Delivery { frame, cursor, shape: None });
                 true
             }
             Report::Reached(lsn) if settled && here.commit_lsn >= lsn => {
-                outbox.push(None, Frame::reached(lsn), None);
+                outbox.push(None, Delivery::plain(Frame::reached(lsn)));
                 true
             }
             _ => false,

@@ -184,6 +184,11 @@ impl Journal {
         }
     }
 
+    /// As [`Journal::read`], for one who has read up to `position` already: the end of any record.
+    pub fn read_on(&self, incarnation: Incarnation, position: Position, limit: usize) -> Read {
+        self.0.ring.lock().read(|ring| ring.index_behind(incarnation, position), limit)
+    }
+
     /// Why a cursor cannot be resumed, if it cannot.
     pub fn refuse(&self, incarnation: Incarnation, position: Position) -> Option<ResyncReason> {
         let ring = self.0.ring.lock();
@@ -255,16 +260,30 @@ impl Ring {
         }
     }
 
-    /// The index of the first record after `position`.
+    fn read(&self, from: impl FnOnce(&Self) -> Option<usize>, limit: usize) -> Read {
+        let records =
+            |index| self.records.iter().skip(index).take(limit).map(|kept| kept.record.clone()).collect();
+        from(self).map_or(Read::Gap, |index| Read::Records(records(index)))
+    }
+
+    /// The index of the first record after `position`, the end of a transaction.
     fn index_after(&self, incarnation: Incarnation, position: Position) -> Option<usize> {
+        let index = self.index_behind(incarnation, position)?;
+        let ends = index
+            .checked_sub(1)
+            .map_or(self.start_ends_transaction, |before| self.records[before].record.ends_transaction());
+        ends.then_some(index)
+    }
+
+    /// The index of the first record after `position`, the end of a record.
+    fn index_behind(&self, incarnation: Incarnation, position: Position) -> Option<usize> {
         if incarnation != self.incarnation {
             return None;
         }
         if position == self.start {
-            return self.start_ends_transaction.then_some(0);
+            return Some(0);
         }
-        let index = self.records.binary_search_by_key(&position, |kept| kept.record.end()).ok()?;
-        self.records[index].record.ends_transaction().then_some(index + 1)
+        self.records.binary_search_by_key(&position, |kept| kept.record.end()).ok().map(|index| index + 1)
     }
 }
 

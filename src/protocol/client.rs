@@ -21,7 +21,7 @@ pub enum ClientFrame {
         id: String,
     },
     /// Asks to be told once a position has been delivered.
-    Await(Await),
+    Await(Lsn),
     /// Asks for a `pong`.
     Ping,
 }
@@ -132,13 +132,6 @@ pub struct Page {
     pub limit: u32,
 }
 
-/// A position to be told of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Await {
-    /// Everything up to here.
-    pub lsn: Lsn,
-}
-
 /// Why a frame was not understood.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum FrameError {
@@ -241,7 +234,7 @@ impl ClientFrame {
             "await" => {
                 let RawAwait { lsn } = read(object)?;
                 let lsn = lsn.parse().map_err(|error| Fault::of("lsn", format!("`{lsn}` is {error}")))?;
-                Self::Await(Await { lsn })
+                Self::Await(lsn)
             }
             "ping" => {
                 let RawPing {} = read(object)?;

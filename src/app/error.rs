@@ -1,0 +1,36 @@
+use crate::postgres::{publication, settings};
+use crate::telemetry::Taken;
+use crate::{http, postgres, source};
+
+/// Why the server did not start, or could not go on.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// `postgres.url` cannot be used.
+    #[error("postgres.url cannot be used")]
+    Settings(#[from] settings::Error),
+    /// A pattern in `postgres.tables` is none.
+    #[error("postgres.tables cannot be used")]
+    Tables(#[from] publication::InvalidPattern),
+    /// Metrics cannot be recorded.
+    #[error(transparent)]
+    Metrics(#[from] Taken),
+    /// The address cannot be listened on.
+    #[error(transparent)]
+    Http(#[from] http::Error),
+    /// PostgreSQL refused what is needed.
+    #[error(transparent)]
+    Postgres(#[from] postgres::Error),
+    /// The publication cannot be made or followed.
+    #[error(transparent)]
+    Publication(#[from] publication::Error),
+    /// The stream cannot be followed.
+    #[error(transparent)]
+    Source(#[from] source::Error),
+    /// A part of the server has a fault of its own; the log says where.
+    #[error("the task `{task}` panicked")]
+    Panicked {
+        /// Which.
+        task: &'static str,
+    },
+}

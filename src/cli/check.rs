@@ -1,0 +1,193 @@
+//! `tidegate check`: what stands in the way of following a database, line by line, with the SQL that mends it.
+//!
+//! Exit status: 0 if the server can run; 1 if something stands in its way; 2 if it could not be looked at all.
+
+use std::io::{self, Write};
+
+use anstream::stdout;
+use anstyle::{AnsiColor, Style};
+use clap::Args;
+
+use crate::config::{self, Config, Layers};
+use crate::postgres::check::{self, Finding, Report, Safety, Severity};
+use crate::postgres::publication::{self, InvalidPattern, Patterns};
+use crate::postgres::{self, Settings, settings};
+
+/// Says what stands in the way of following your database, line by line, with the exact SQL that mends it.
+#[derive(Args, Debug)]
+pub struct Arguments {
+    /// Do what is safe: make the publication, add tables, bring partitions in line with their roots. Never touches
+    /// the server's configuration, and never a table's rows.
+    #[arg(long)]
+    fix: bool,
+    /// Say also what is as it should be.
+    #[arg(long, short)]
+    verbose: bool,
+}
+
+/// Why the answer is not «all is well».
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A setting is wrong.
+    #[error(transparent)]
+    Config(#[from] config::Error),
+    /// The connection text is.
+    #[error("postgres.url cannot be used")]
+    Url(#[from] settings::Error),
+    /// A pattern of tables is.
+    #[error("postgres.tables cannot be used")]
+    Pattern(#[from] InvalidPattern),
+    /// The database could not be looked at.
+    #[error(transparent)]
+    Postgres(#[from] postgres::Error),
+    /// Nobody reads the answer.
+    #[error("cannot write the report")]
+    Output(#[source] io::Error),
+    /// It was looked at, and these are in the way.
+    #[error("{} in the way", things(*.0))]
+    Faults(usize),
+}
+
+impl Error {
+    /// 1 if the database was looked at, 2 if not.
+    pub fn exit_status(&self) -> u8 {
+        match self {
+            Self::Faults(_) => 1,
+            Self::Config(_) | Self::Url(_) | Self::Pattern(_) | Self::Postgres(_) | Self::Output(_) => 2,
+        }
+    }
+}
+
+/// Looks, mends if asked to, and prints what is left.
+///
+/// # Errors
+/// [`Error`], with an exit status of its own.
+pub async fn run(arguments: Arguments, layers: Layers) -> Result<(), Error> {
+    let config = layers.load()?;
+    let settings = connection(&config)?;
+    let subject = check::Config { publication: publication(&config)?, slot: config.postgres.slot.clone() };
+    let mut out = Vec::new();
+    if arguments.fix {
+        let done = check::fix(&settings, &subject).await?;
+        write_done(&mut out, &done).map_err(Error::Output)?;
+    }
+    let report = check::run(&settings, &subject).await?;
+    write_report(&mut out, &report, arguments.verbose, &settings.to_string()).map_err(Error::Output)?;
+    print(&out)?;
+    match report.count(Severity::Fault) {
+        0 => Ok(()),
+        faults => Err(Error::Faults(faults)),
+    }
+}
+
+/// Where the configuration says that the database is.
+pub(super) fn connection(config: &Config) -> Result<Settings, settings::Error> {
+    let settings = Settings::parse(config.postgres.url.expose())?;
+    Ok(settings.with_connect_timeout(config.postgres.connect_timeout))
+}
+
+fn publication(config: &Config) -> Result<publication::Config, InvalidPattern> {
+    let tables = Patterns::parse(config.postgres.tables.iter().map(String::as_str))?;
+    Ok(publication::Config { publication: config.postgres.publication.clone(), tables })
+}
+
+/// Writes to stdout, without colours where it does not take them; a reader that has gone has read enough.
+pub(super) fn print(text: &[u8]) -> Result<(), Error> {
+    let mut out = stdout().lock();
+    match out.write_all(text).and_then(|()| out.flush()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        done => done.map_err(Error::Output),
+    }
+}
+
+fn write_done(out: &mut impl Write, done: &[String]) -> io::Result<()> {
+    let bold = Style::new().bold();
+    for sql in done {
+        writeln!(out, "{bold}did{bold:#}      {}", indented(sql))?;
+    }
+    Ok(())
+}
+
+fn write_report(out: &mut impl Write, report: &Report, verbose: bool, place: &str) -> io::Result<()> {
+    let shown = |finding: &&Finding| verbose || finding.severity > Severity::Fine;
+    for finding in report.findings.iter().filter(shown) {
+        let (word, style) = label(finding.severity);
+        writeln!(out, "{style}{word}{style:#} {}: {}", finding.subject, finding.message)?;
+        if let Some(remedy) = &finding.remedy {
+            let dimmed = Style::new().dimmed();
+            let hint = match remedy.safety {
+                Safety::Safe => format!(" {dimmed}-- or: tidegate check --fix{dimmed:#}"),
+                Safety::ByHand => String::new(),
+            };
+            writeln!(out, "         {}{hint}", indented(&remedy.sql))?;
+        }
+    }
+    let left = [(Severity::Fault, "in the way"), (Severity::Warning, "to mind")];
+    let left: Vec<String> = left
+        .into_iter()
+        .map(|(severity, what)| (report.count(severity), what))
+        .filter(|(count, _)| *count > 0)
+        .map(|(count, what)| format!("{} {what}", things(count)))
+        .collect();
+    let verdict = if left.is_empty() { "nothing stands in the way".to_owned() } else { left.join(", ") };
+    writeln!(out, "{place}: {verdict}")
+}
+
+/// Nine columns wide with the blank behind it.
+fn label(severity: Severity) -> (&'static str, Style) {
+    match severity {
+        Severity::Fine => ("ok      ", AnsiColor::Green.on_default()),
+        Severity::Note => ("note    ", AnsiColor::Cyan.on_default()),
+        Severity::Warning => ("warning ", AnsiColor::Yellow.on_default()),
+        Severity::Fault => ("fault   ", AnsiColor::Red.on_default().bold()),
+    }
+}
+
+fn indented(sql: &str) -> String {
+    sql.replace('\n', "\n         ")
+}
+
+fn things(count: usize) -> String {
+    match count {
+        1 => "1 thing".into(),
+        count => format!("{count} things"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::postgres::check::Remedy;
+
+    use super::*;
+
+    #[test]
+    fn a_report_reads_line_by_line_with_the_sql_below() {
+        let finding = |severity, subject: &str, remedy| Finding {
+            severity,
+            subject: subject.into(),
+            message: "is so".into(),
+            remedy,
+        };
+        let sql = |sql: &str, safety| Some(Remedy { sql: sql.into(), safety });
+        let report = Report {
+            findings: vec![
+                finding(Severity::Fine, "version", None),
+                finding(Severity::Fault, "wal_level", sql("alter\nsystem;", Safety::ByHand)),
+                finding(Severity::Note, "publication", sql("create;", Safety::Safe)),
+            ],
+        };
+        let text = |verbose| {
+            let mut out = Vec::new();
+            write_report(&mut out, &report, verbose, "me@here/db").expect("memory takes it");
+            anstream::adapter::strip_str(std::str::from_utf8(&out).expect("UTF-8")).to_string()
+        };
+        assert_eq!(
+            text(false),
+            "fault    wal_level: is so\n         alter\n         system;\n\
+             note     publication: is so\n         create; -- or: tidegate check --fix\n\
+             me@here/db: 1 thing in the way\n"
+        );
+        assert!(text(true).starts_with("ok       version: is so\n"));
+    }
+}

@@ -1,0 +1,96 @@
+use std::convert::Infallible;
+
+use bytes::Bytes;
+use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{BodyExt, Full};
+use hyper::header::{CONTENT_TYPE, RETRY_AFTER};
+use hyper::{Response, StatusCode};
+use serde::Serialize;
+
+use crate::protocol::{ErrorCode, ErrorFrame};
+
+/// What an answer carries.
+pub(super) type Body = UnsyncBoxBody<Bytes, Infallible>;
+
+/// A problem as RFC 9457 has it, with the protocol's own members beside it.
+#[derive(Serialize)]
+struct Problem<'a> {
+    title: &'a str,
+    status: u16,
+    detail: &'a str,
+    code: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    field: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    position: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hint: Option<&'a str>,
+}
+
+/// A whole body.
+pub(super) fn full(bytes: impl Into<Bytes>) -> Body {
+    Full::new(bytes.into()).boxed_unsync()
+}
+
+/// An answer of a status, a type and a body.
+pub(super) fn respond(
+    status: StatusCode,
+    content_type: &'static str,
+    body: impl Into<Bytes>,
+) -> Response<Body> {
+    let mut response = Response::new(full(body));
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, content_type.parse().expect("a constant of visible ASCII"));
+    response
+}
+
+/// The answer to what was refused.
+pub(super) fn problem(error: &ErrorFrame) -> Response<Body> {
+    let status = status(error.code);
+    let problem = Problem {
+        title: status.canonical_reason().unwrap_or("refused"),
+        status: status.as_u16(),
+        detail: &error.message,
+        code: error.code.as_str(),
+        field: error.field,
+        position: error.position,
+        hint: error.hint.as_deref(),
+    };
+    let body = serde_json::to_vec(&problem).expect("plain structs with string keys always serialize");
+    let mut response = respond(status, "application/problem+json", body);
+    if let Some(wait) = error.retry_after {
+        response.headers_mut().insert(RETRY_AFTER, wait.as_secs().max(1).into());
+    }
+    response
+}
+
+/// The answer to a request that is wrong in itself.
+pub(super) fn bad_request(message: impl Into<String>) -> Response<Body> {
+    problem(&ErrorFrame::new(ErrorCode::BadRequest, message))
+}
+
+const fn status(code: ErrorCode) -> StatusCode {
+    match code {
+        ErrorCode::UnknownTable | ErrorCode::UnknownChannel | ErrorCode::UnknownSubscription => {
+            StatusCode::NOT_FOUND
+        }
+        ErrorCode::Unauthenticated => StatusCode::UNAUTHORIZED,
+        ErrorCode::Forbidden => StatusCode::FORBIDDEN,
+        ErrorCode::NoKey
+        | ErrorCode::ReplicaIdentity
+        | ErrorCode::RelationUnsupported
+        | ErrorCode::DuplicateId => StatusCode::CONFLICT,
+        ErrorCode::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+        ErrorCode::RateLimited | ErrorCode::TooManySubscriptions => StatusCode::TOO_MANY_REQUESTS,
+        ErrorCode::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+        ErrorCode::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+        ErrorCode::BadRequest
+        | ErrorCode::UnknownColumn
+        | ErrorCode::FilterSyntax
+        | ErrorCode::FilterUnsupported
+        | ErrorCode::FilterType
+        | ErrorCode::FilterError
+        | ErrorCode::PolicyUnsupported
+        | ErrorCode::PolicyError => StatusCode::BAD_REQUEST,
+    }
+}

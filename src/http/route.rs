@@ -1,0 +1,100 @@
+use hyper::body::Incoming;
+use hyper::header::{
+    ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
+    ACCESS_CONTROL_EXPOSE_HEADERS, ALLOW, HeaderValue, ORIGIN, VARY,
+};
+use hyper::{Method, Request, Response, StatusCode};
+
+use super::connection::Slot;
+use super::problem::{Body, problem, respond};
+use super::{Context, socket, stream, web};
+use crate::protocol::{ErrorCode, ErrorFrame};
+use crate::telemetry::metric;
+
+const TEXT: &str = "text/plain; charset=utf-8";
+/// See <https://prometheus.io/docs/instrumenting/exposition_formats/#text-based-format>.
+const EXPOSITION: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// Answers one request.
+pub(super) async fn answer(context: &Context, request: Request<Incoming>, slot: &Slot) -> Response<Body> {
+    let route = name(request.uri().path());
+    let response = dispatch(context, request, slot).await;
+    let status = response.status().as_u16().to_string();
+    metrics::counter!(metric::HTTP_REQUESTS, metric::ROUTE => route, metric::STATUS => status).increment(1);
+    response
+}
+
+async fn dispatch(context: &Context, request: Request<Incoming>, slot: &Slot) -> Response<Body> {
+    let path = request.uri().path();
+    match (request.method(), path) {
+        (&Method::GET, "/v1/socket") => socket::upgrade(context, request, slot),
+        (&Method::GET | &Method::POST, "/v1/stream") => {
+            let origin = request.headers().get(ORIGIN).cloned();
+            shared_with(origin, stream::answer(context, request).await)
+        }
+        (&Method::OPTIONS, "/v1/stream") if context.config.origins.admit(request.headers()) => {
+            preflight(&request)
+        }
+        (&Method::GET, "/healthz") => respond(StatusCode::OK, TEXT, "alive\n"),
+        (&Method::GET, "/readyz") => match (context.ready)() {
+            Ok(()) => respond(StatusCode::OK, TEXT, "ready\n"),
+            Err(why) => respond(StatusCode::SERVICE_UNAVAILABLE, TEXT, format!("{why}\n")),
+        },
+        (&Method::GET, "/metrics") => respond(StatusCode::OK, EXPOSITION, (context.metrics)()),
+        (&Method::GET, _) => web::file(path).unwrap_or_else(|| not_found(path)),
+        _ if name(path) == "other" => not_found(path),
+        _ => not_allowed(path),
+    }
+}
+
+/// The route as metrics name it: never what a client made up.
+fn name(path: &str) -> &'static str {
+    match path {
+        "/v1/socket" => "/v1/socket",
+        "/v1/stream" => "/v1/stream",
+        "/healthz" => "/healthz",
+        "/readyz" => "/readyz",
+        "/metrics" => "/metrics",
+        path if web::has(path) => "/",
+        _ => "other",
+    }
+}
+
+fn not_found(path: &str) -> Response<Body> {
+    let path: String = path.chars().take(200).collect();
+    let mut response =
+        problem(&ErrorFrame::new(ErrorCode::BadRequest, format!("there is nothing at {path}")));
+    *response.status_mut() = StatusCode::NOT_FOUND;
+    response
+}
+
+fn not_allowed(path: &str) -> Response<Body> {
+    let methods = if path == "/v1/stream" { "GET, POST" } else { "GET" };
+    let message = format!("{path} answers {methods}");
+    let mut response = problem(&ErrorFrame::new(ErrorCode::BadRequest, message));
+    *response.status_mut() = StatusCode::METHOD_NOT_ALLOWED;
+    response.headers_mut().insert(ALLOW, HeaderValue::from_static(methods));
+    response
+}
+
+/// Lets the page that asked read the answer: it was admitted, or the answer says that it was not.
+fn shared_with(origin: Option<HeaderValue>, mut response: Response<Body>) -> Response<Body> {
+    let headers = response.headers_mut();
+    headers.insert(VARY, HeaderValue::from_static("origin"));
+    if let Some(origin) = origin {
+        headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+        headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static("tidegate-session"));
+    }
+    response
+}
+
+/// See <https://fetch.spec.whatwg.org/#cors-preflight-fetch>.
+fn preflight(request: &Request<Incoming>) -> Response<Body> {
+    let origin = request.headers().get(ORIGIN).cloned();
+    let mut response = shared_with(origin, respond(StatusCode::NO_CONTENT, TEXT, ""));
+    let headers = response.headers_mut();
+    headers.insert(ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("GET, POST"));
+    let allowed = HeaderValue::from_static("authorization, content-type, last-event-id");
+    headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, allowed);
+    response
+}

@@ -1,0 +1,174 @@
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::task::{Context as TaskContext, Poll};
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use hyper::body::{Body as HttpBody, Frame as BodyFrame, Incoming};
+use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
+use hyper::{Method, Request, Response};
+use serde_json::{Map, Value, json};
+use tokio::sync::mpsc;
+
+use super::Context;
+use super::problem::{Body, problem};
+use crate::protocol::{ClientFrame, ErrorCode, ErrorFrame, FrameError, Subscribe};
+use crate::session::{self, Stream};
+
+/// What a subscription of a GET is called, which has no name of its own.
+const ONLY: &str = "stream";
+/// Query parameters and the fields of a `subscribe` that they are.
+const PARAMETERS: &str = "`table`, `where`, `param`, `columns`, `snapshot`, `order_by`, `limit`, `cursor`, `shape`, \
+                          `delivery`, `interval_ms`, `channel`";
+
+/// Answers with a stream of server-sent events.
+pub(super) async fn answer(context: &Context, request: Request<Incoming>) -> Response<Body> {
+    if !context.config.origins.admit(request.headers()) {
+        let message = "this page's origin is not allowed: name it in `http.allowed_origins`";
+        return problem(&ErrorFrame::new(ErrorCode::Forbidden, message));
+    }
+    let last_event_id =
+        request.headers().get("last-event-id").and_then(|id| id.to_str().ok()).map(str::to_owned);
+    let subscribes = if request.method() == Method::POST {
+        of_body(request, context.services.config.max_frame_bytes).await
+    } else {
+        of_query(request.uri().query().unwrap_or_default()).map(|subscribe| vec![subscribe])
+    };
+    let subscribes = match subscribes {
+        Ok(subscribes) => subscribes,
+        Err(error) => return problem(&error),
+    };
+    let Stream { pieces, refused } =
+        session::stream(context.services.clone(), subscribes, last_event_id.as_deref()).await;
+    if let Some(error) = refused {
+        return problem(&error);
+    }
+    let mut response = Response::new(Pieces(pieces).boxed_unsync());
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    // nginx holds answers back unless told not to.
+    headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
+    response
+}
+
+/// The subscriptions in a body: one `subscribe` frame, or an array of them.
+async fn of_body(request: Request<Incoming>, limit: usize) -> Result<Vec<Subscribe>, ErrorFrame> {
+    let body = Limited::new(request.into_body(), limit).collect().await.map_err(|error| {
+        let large = error.is::<LengthLimitError>();
+        let code = if large { ErrorCode::TooLarge } else { ErrorCode::BadRequest };
+        ErrorFrame::new(code, format!("the body could not be read, of at most {limit} bytes: {error}"))
+    })?;
+    let frames = match serde_json::from_slice(&body.to_bytes()) {
+        Ok(Value::Array(frames)) if !frames.is_empty() => frames,
+        Ok(frame @ Value::Object(_)) => vec![frame],
+        Ok(_) => return Err(bad("the body is a `subscribe` frame, or an array of them")),
+        Err(error) => return Err(bad(format!("the body is not JSON: {error}"))),
+    };
+    frames.iter().map(subscribe).collect()
+}
+
+fn of_query(query: &str) -> Result<Subscribe, ErrorFrame> {
+    let mut frame = Map::from_iter([("type".into(), json!("subscribe")), ("id".into(), json!(ONLY))]);
+    let (mut params, mut snapshot, mut options) = (Vec::new(), None, Map::new());
+    for (name, value) in form_urlencoded::parse(query.as_bytes()) {
+        let (text, field) = (json!(value), name.to_string());
+        let number = || {
+            let number = value.parse::<u32>();
+            number
+                .map(|number| json!(number))
+                .map_err(|_| bad(format!("`{name}` is a number, not `{value}`")))
+        };
+        let twice = match &*name {
+            "param" => {
+                params.push(text);
+                None
+            }
+            "columns" => frame.insert(field, value.split(',').map(|column| json!(column.trim())).collect()),
+            "snapshot" => match &*value {
+                "true" | "false" => snapshot.replace(value == "true").map(Value::Bool),
+                _ => return Err(bad(format!("`snapshot` is true or false, not `{value}`"))),
+            },
+            "order_by" => options.insert(field, text),
+            "limit" => options.insert(field, number()?),
+            "interval_ms" => frame.insert(field, number()?),
+            "table" | "where" | "cursor" | "shape" | "delivery" | "channel" => frame.insert(field, text),
+            other => return Err(bad(format!("unknown parameter `{other}`; there are {PARAMETERS}"))),
+        };
+        if twice.is_some() {
+            return Err(bad(format!("`{name}` is given twice")));
+        }
+    }
+    if !params.is_empty() {
+        frame.insert("params".into(), params.into());
+    }
+    let live = frame.contains_key("channel") || frame.contains_key("cursor") || snapshot == Some(false);
+    if !options.is_empty() {
+        frame.insert("snapshot".into(), options.into());
+    } else if !live {
+        frame.insert("snapshot".into(), json!(true));
+    }
+    subscribe(&Value::Object(frame))
+}
+
+fn subscribe(frame: &Value) -> Result<Subscribe, ErrorFrame> {
+    match ClientFrame::parse(frame.to_string().as_bytes()) {
+        Ok(ClientFrame::Subscribe(subscribe)) => Ok(subscribe),
+        Ok(_) => Err(bad("a stream takes `subscribe` frames only")),
+        Err(FrameError::BadRequest { message, field, .. }) => Err(ErrorFrame { field, ..bad(message) }),
+        Err(error @ FrameError::NotAnObject(_)) => Err(bad(error.to_string())),
+    }
+}
+
+fn bad(message: impl Into<String>) -> ErrorFrame {
+    ErrorFrame::new(ErrorCode::BadRequest, message)
+}
+
+/// The pieces of a stream as a body.
+struct Pieces(mpsc::Receiver<Bytes>);
+
+impl HttpBody for Pieces {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut TaskContext<'_>,
+    ) -> Poll<Option<Result<BodyFrame<Bytes>, Infallible>>> {
+        self.0.poll_recv(cx).map(|piece| piece.map(|piece| Ok(BodyFrame::data(piece))))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::{Start, Target};
+
+    #[test]
+    fn a_query_is_a_subscription() {
+        let read =
+            of_query("table=public.entries&where=board_id%20%3D%20%241&param=7&columns=id,title&limit=5");
+        let subscribe = read.expect("valid");
+        assert_eq!(subscribe.start, Start::Snapshot);
+        let Target::Table(select) = subscribe.target else { panic!("a table") };
+        assert_eq!(select.filter.as_deref(), Some("board_id = $1"));
+        assert_eq!(select.columns, Some(vec!["id".into(), "title".into()]));
+        assert_eq!(select.snapshot.limit, Some(5));
+        assert_eq!(of_query("table=a&snapshot=false").expect("valid").start, Start::Now);
+        assert_eq!(of_query("channel=a").expect("valid").start, Start::Now);
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_query_is_named() {
+        for (query, part) in [
+            ("", "names a `table` or a `channel`"),
+            ("tabel=a", "unknown parameter `tabel`"),
+            ("table=a&table=b", "`table` is given twice"),
+            ("table=a&limit=many", "`limit` is a number"),
+            ("table=a&snapshot=maybe", "true or false"),
+        ] {
+            let error = of_query(query).expect_err(query);
+            assert!(error.message.contains(part), "{query}: {}", error.message);
+        }
+    }
+}

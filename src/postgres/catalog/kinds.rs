@@ -1,0 +1,94 @@
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use tokio_postgres::Row;
+
+use crate::event::{Class, Kind};
+
+/// The types of the given tables' columns, and those that they are made of: a domain's base, an array's element.
+///
+/// A true array is one that its element type names as its own; `oidvector` and its like are written otherwise.
+pub(super) const TYPES: &str = "
+with recursive needed (oid) as (
+       select a.atttypid
+         from pg_attribute a
+        where a.attrelid = any($1)
+          and a.attnum > 0
+          and not a.attisdropped
+        union
+       select case when t.typtype = 'd' then t.typbasetype else t.typelem end
+         from needed
+         join pg_type t on t.oid = needed.oid
+        where t.typtype = 'd'
+           or exists (select from pg_type e where e.oid = t.typelem and e.typarray = t.oid)
+     )
+select t.oid,
+       t.typname,
+       t.typdelim::text,
+       case when t.typtype = 'd' then t.typbasetype end as base,
+       (select e.oid from pg_type e where e.oid = t.typelem and e.typarray = t.oid) as element,
+       case when t.typtype = 'e'
+            then array(select l.enumlabel from pg_enum l where l.enumtypid = t.oid order by l.enumsortorder)
+       end as labels
+  from needed
+  join pg_type t on t.oid = needed.oid";
+
+/// Types by oid, as the catalog has them.
+#[derive(Default)]
+pub(super) struct Kinds(HashMap<u32, Type>);
+
+struct Type {
+    name: String,
+    delimiter: u8,
+    shape: Shape,
+}
+
+enum Shape {
+    Plain,
+    Domain { base: u32 },
+    Array { element: u32 },
+    Enum { labels: Vec<String> },
+}
+
+impl Kinds {
+    pub(super) fn read(rows: &[Row]) -> Result<Self, tokio_postgres::Error> {
+        let mut kinds = Self::default();
+        for row in rows {
+            let delimiter: &str = row.try_get("typdelim")?;
+            let shape = match (row.try_get("base")?, row.try_get("element")?, row.try_get("labels")?) {
+                (Some(base), _, _) => Shape::Domain { base },
+                (None, Some(element), _) => Shape::Array { element },
+                (None, None, Some(labels)) => Shape::Enum { labels },
+                (None, None, None) => Shape::Plain,
+            };
+            let delimiter = delimiter.bytes().next().unwrap_or(b',');
+            let named = Type { name: row.try_get("typname")?, delimiter, shape };
+            kinds.0.insert(row.try_get("oid")?, named);
+        }
+        Ok(kinds)
+    }
+
+    /// The type as the stream's readers see it; a type that the catalog no longer has is known by its text only.
+    pub(super) fn resolve(&self, oid: u32) -> Kind {
+        let Some(named) = self.0.get(&oid) else {
+            return Kind { oid, name: "unknown".into(), class: Class::Other };
+        };
+        let name: Arc<str> = named.name.as_str().into();
+        match &named.shape {
+            // PostgreSQL has no domain over itself: the recursion ends at a base type.
+            Shape::Domain { base } => self.resolve(*base),
+            Shape::Array { element } => {
+                // The element's own type decides, be it a domain.
+                let delimiter = self.0.get(element).map_or(b',', |element| element.delimiter);
+                let element = Box::new(self.resolve(*element));
+                let name = format!("{}[]", element.name).into();
+                Kind { oid, name, class: Class::Array { element, delimiter } }
+            }
+            Shape::Enum { labels } => {
+                let labels = labels.iter().map(|label| label.as_str().into()).collect();
+                Kind { oid, name, class: Class::Enum(labels) }
+            }
+            Shape::Plain => Kind { oid, name, class: Class::of_builtin(oid).unwrap_or(Class::Other) },
+        }
+    }
+}

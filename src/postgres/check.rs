@@ -1,0 +1,176 @@
+//! What stands in the way of following a database, and the exact SQL that mends it.
+//!
+//! Reads only, but for [`fix`], which does what cannot hurt: it makes the publication, adds tables that can be followed,
+//! makes the event trigger, and sets the replica identity of partitions to that of their root. It never sets FULL where
+//! a publication has a column list (updates would start to fail), and never touches the server's configuration.
+
+mod role;
+mod server;
+mod slots;
+mod tables;
+
+use tokio_postgres::Client;
+
+use super::catalog::{Candidate, candidates};
+use super::event_trigger;
+use super::publication::{self, Found};
+use super::{Connection, Error, Settings};
+
+/// What is to be checked.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The publication and its tables.
+    pub publication: publication::Config,
+    /// The replication slot.
+    pub slot: String,
+}
+
+/// What was found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[must_use]
+pub struct Report {
+    /// In the order in which to mend them.
+    pub findings: Vec<Finding>,
+}
+
+/// One line of a report.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// How bad it is.
+    pub severity: Severity,
+    /// What it is about, as in `wal_level`, `public.entries`.
+    pub subject: String,
+    /// What was found, and what it means.
+    pub message: String,
+    /// What mends it, if something can be done.
+    pub remedy: Option<Remedy>,
+}
+
+/// How bad a finding is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Severity {
+    /// As it should be.
+    Fine,
+    /// Good to know.
+    Note,
+    /// Works, and may hurt one day; or concerns one table only.
+    Warning,
+    /// The server cannot run like this, or not truthfully.
+    Fault,
+}
+
+/// What mends a finding.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Remedy {
+    /// The statement, or what to put in its place.
+    pub sql: String,
+    /// Who may do it.
+    pub safety: Safety,
+}
+
+/// Who may apply a remedy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Safety {
+    /// [`fix`] does it.
+    Safe,
+    /// Only someone who knows the database: it locks, costs, grants, or needs a restart.
+    ByHand,
+}
+
+impl Report {
+    /// Whether the server could not run, or not truthfully.
+    pub fn has_faults(&self) -> bool {
+        self.count(Severity::Fault) > 0
+    }
+
+    /// How many findings are of this severity.
+    pub fn count(&self, severity: Severity) -> usize {
+        self.findings.iter().filter(|finding| finding.severity == severity).count()
+    }
+
+    fn add(&mut self, severity: Severity, subject: impl Into<String>, message: impl Into<String>) {
+        self.findings.push(Finding {
+            severity,
+            subject: subject.into(),
+            message: message.into(),
+            remedy: None,
+        });
+    }
+
+    /// Gives the finding added last its remedy.
+    fn mend(&mut self, safety: Safety, sql: impl Into<String>) {
+        if let Some(finding) = self.findings.last_mut() {
+            finding.remedy = Some(Remedy { sql: sql.into(), safety });
+        }
+    }
+}
+
+/// Looks at everything.
+///
+/// # Errors
+/// If it could not look: the server is away, or refuses.
+pub async fn run(settings: &Settings, config: &Config) -> Result<Report, Error> {
+    let mut session = Connection::open(settings).await?;
+    look(session.client_mut(), config).await.map_err(Error::query("look at the database"))
+}
+
+async fn look(client: &mut Client, config: &Config) -> Result<Report, tokio_postgres::Error> {
+    let mut report = Report::default();
+    let trigger = event_trigger::standing(client).await?;
+    let transaction = client.transaction().await?;
+    let name = &config.publication.publication;
+    let server = server::look(&transaction, &mut report).await?;
+    if server == server::Release::TooOld {
+        // What is asked from here on, the release may not have.
+        return Ok(report);
+    }
+    let found = Found::look(&transaction, name).await?;
+    role::look(&transaction, found.as_ref(), &mut report).await?;
+    slots::look(&transaction, &config.slot, &mut report).await?;
+    let candidates: Vec<Candidate> = candidates(&transaction, name).await?;
+    tables::look(&transaction, config, found.as_ref(), &candidates, &mut report).await?;
+    match trigger {
+        event_trigger::Standing::Present => {
+            report.add(Severity::Fine, "event trigger", "changed definitions are told in the stream");
+        }
+        event_trigger::Standing::Possible => {
+            report.add(
+                Severity::Note,
+                "event trigger",
+                "not there yet; the server makes it at start, as `tidegate check --fix` does, and polls the catalog besides",
+            );
+        }
+        event_trigger::Standing::NotAllowed => report.add(
+            Severity::Note,
+            "event trigger",
+            "this role may not make one; changed definitions are noticed by polling the catalog",
+        ),
+    }
+    transaction.commit().await?;
+    Ok(report)
+}
+
+/// Does what can be done safely, and says what it did, statement by statement.
+///
+/// # Errors
+/// [`publication::Error`]: that a user's own publication cannot be followed is none here; [`run`] tells of it.
+pub async fn fix(settings: &Settings, config: &Config) -> Result<Vec<String>, Error> {
+    let mut session = Connection::open(settings).await?;
+    let client = session.client_mut();
+    let mut done = Vec::new();
+    for sql in
+        tables::leaf_identities(client, config).await.map_err(Error::query("look at the partitions"))?
+    {
+        client.batch_execute(&sql).await.map_err(Error::query("set a partition's replica identity"))?;
+        done.push(sql);
+    }
+    match publication::ensure(client, &config.publication).await {
+        Ok(report) => done.extend(tables::told(&config.publication.publication, &report)),
+        Err(publication::Error::Unusable { .. }) => {}
+        Err(publication::Error::Postgres(error)) => return Err(error),
+    }
+    if event_trigger::ensure(client).await? == event_trigger::Outcome::Created {
+        done.push("create event trigger tidegate_schema …;".into());
+    }
+    Ok(done)
+}

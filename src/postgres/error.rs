@@ -1,0 +1,113 @@
+use std::time::Duration;
+
+use tokio_postgres::error::SqlState;
+
+use super::tls;
+
+/// A conversation with PostgreSQL that did not come about, or broke off.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// TLS cannot be set up on this side: no retry mends it.
+    #[error("TLS to PostgreSQL cannot be set up")]
+    Tls(#[source] tls::Error),
+    /// No server could be logged in to; of several hosts the last one's reason.
+    #[error("could not connect to PostgreSQL at {endpoint} as `{user}`")]
+    Connect {
+        /// The server.
+        endpoint: String,
+        /// The role.
+        user: String,
+        /// Why.
+        #[source]
+        source: tokio_postgres::Error,
+    },
+    /// A server took too long to answer.
+    #[error("PostgreSQL at {endpoint} did not answer within {timeout:?}")]
+    ConnectTimeout {
+        /// The server.
+        endpoint: String,
+        /// How long it had.
+        timeout: Duration,
+    },
+    /// Every connection of the pool stayed in use.
+    #[error("all {size} connections of the pool were in use for {waited:?}")]
+    Busy {
+        /// How many there are.
+        size: usize,
+        /// How long was waited for one.
+        waited: Duration,
+    },
+    /// The pool was closed: the process is on its way out.
+    #[error("the pool is closed")]
+    Closed,
+    /// A statement went wrong.
+    #[error("could not {operation}")]
+    Query {
+        /// What it was for, as in `read the catalog`.
+        operation: &'static str,
+        /// Why.
+        #[source]
+        source: tokio_postgres::Error,
+    },
+    /// An answer that PostgreSQL does not give.
+    #[error("could not {operation}: PostgreSQL answered with something else")]
+    Answer {
+        /// What was asked.
+        operation: &'static str,
+    },
+    /// A statement took too long.
+    #[error("could not {operation} within {timeout:?}")]
+    Timeout {
+        /// What it was for.
+        operation: &'static str,
+        /// How long it had.
+        timeout: Duration,
+    },
+}
+
+/// What the caller does about an [`Error`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum Recovery {
+    /// Try again a little later: the server is away, starting, or busy.
+    Retry,
+    /// Tell someone: the same again gives the same answer.
+    Halt,
+}
+
+impl Error {
+    /// Wraps what went wrong while doing `operation`.
+    pub(super) fn query(operation: &'static str) -> impl Fn(tokio_postgres::Error) -> Self + Copy {
+        move |source| Self::Query { operation, source }
+    }
+
+    /// PostgreSQL's own code, where it gave one.
+    pub fn sql_state(&self) -> Option<&SqlState> {
+        match self {
+            Self::Connect { source, .. } | Self::Query { source, .. } => source.code(),
+            _ => None,
+        }
+    }
+
+    /// What the caller does about it.
+    pub fn recovery(&self) -> Recovery {
+        match self {
+            Self::Tls(_) | Self::Answer { .. } | Self::Closed => Recovery::Halt,
+            Self::ConnectTimeout { .. } | Self::Busy { .. } | Self::Timeout { .. } => Recovery::Retry,
+            Self::Connect { source, .. } | Self::Query { source, .. } => match source.code() {
+                // No code: the line broke, or there was none.
+                None => Recovery::Retry,
+                Some(state) if is_passing(state) => Recovery::Retry,
+                Some(_) => Recovery::Halt,
+            },
+        }
+    }
+}
+
+/// Whether `state` tells of the moment (connections, resources, an operator's hand, a lock) and not of the statement.
+///
+/// See <https://www.postgresql.org/docs/current/errcodes-appendix.html>.
+pub(super) fn is_passing(state: &SqlState) -> bool {
+    ["08", "40", "53", "55", "57", "58"].contains(&&state.code()[..2])
+}

@@ -1,0 +1,85 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::timeout;
+
+use crate::event::{Table, TableName};
+use crate::postgres::catalog::{Catalog, Found, Refusal};
+use crate::protocol::{ErrorCode, ErrorFrame};
+
+/// The tables there are, as sessions look them up. Cloning shares it.
+#[derive(Clone, Debug)]
+pub struct Catalogs {
+    current: watch::Receiver<Arc<Catalog>>,
+    refreshes: mpsc::Sender<Refresh>,
+}
+
+/// A wish that the catalog be read again now; answered when it has been.
+pub type Refresh = oneshot::Sender<()>;
+
+/// How long a subscriber waits for the catalog to be read again.
+const REFRESH_WITHIN: Duration = Duration::from_secs(5);
+
+impl Catalogs {
+    /// Looks tables up in `current`, and asks for a fresher one through `refreshes`.
+    pub fn new(current: watch::Receiver<Arc<Catalog>>, refreshes: mpsc::Sender<Refresh>) -> Self {
+        Self { current, refreshes }
+    }
+
+    /// The table called `text`. One that is not known is looked for once more in a fresh catalog.
+    ///
+    /// # Errors
+    /// Why it cannot be subscribed to.
+    pub(super) async fn table(&self, text: &str, hints: bool) -> Result<Arc<Table>, ErrorFrame> {
+        let name = TableName::parse(text).ok_or_else(|| {
+            let message =
+                format!("`{text}` is no table's name: write `schema.table`, quoted as in SQL where needed");
+            ErrorFrame { field: Some("table"), ..ErrorFrame::new(ErrorCode::BadRequest, message) }
+        })?;
+        if let Ok(table) = self.look_up(&name, hints) {
+            return Ok(table);
+        }
+        self.refresh().await;
+        self.look_up(&name, hints)
+    }
+
+    /// Has the catalog read again, unless that takes too long.
+    pub(super) async fn refresh(&self) {
+        let (done, refreshed) = oneshot::channel();
+        let asked = async {
+            if self.refreshes.send(done).await.is_ok() {
+                // A catalog that could not be read leaves the last one in place.
+                _ = refreshed.await;
+            }
+        };
+        _ = timeout(REFRESH_WITHIN, asked).await;
+    }
+
+    fn look_up(&self, name: &TableName, hints: bool) -> Result<Arc<Table>, ErrorFrame> {
+        let refuse = |code, message: String, hint| ErrorFrame {
+            field: Some("table"),
+            hint,
+            ..ErrorFrame::new(code, message)
+        };
+        match self.current.borrow().find(name) {
+            Found::Table(table) => Ok(table.clone()),
+            Found::Refused(refusal) => {
+                let hint = if hints { refusal.sql() } else { None };
+                Err(refuse(code_of(&refusal), refusal.to_string(), hint))
+            }
+            Found::Unknown { nearest } => {
+                let meant = nearest.map(|nearest| format!("; did you mean `{nearest}`?")).unwrap_or_default();
+                Err(refuse(ErrorCode::UnknownTable, format!("there is no table {name}{meant}"), None))
+            }
+        }
+    }
+}
+
+const fn code_of(refusal: &Refusal) -> ErrorCode {
+    match refusal {
+        Refusal::Kind { .. } => ErrorCode::RelationUnsupported,
+        Refusal::NoKey { .. } => ErrorCode::NoKey,
+        Refusal::NotPublished { .. } => ErrorCode::UnknownTable,
+    }
+}

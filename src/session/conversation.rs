@@ -1,0 +1,360 @@
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio_util::sync::CancellationToken;
+
+use super::Config;
+use super::open::{Again, From};
+use super::rate::Rate;
+use crate::event::Lsn;
+use crate::hub::{Delivery, Entry, Fall, Fingerprint, Note, Outbox, ReaderKey, Selection, Ticket};
+use crate::protocol::{
+    ClientFrame, CloseCode, ErrorCode, ErrorFrame, Frame, FrameError, Page, SnapshotOptions, Start,
+    Subscribe, Target,
+};
+use crate::telemetry::metric;
+
+/// One client's conversation as a value: frames and notes in, answers into the outbox, actions out.
+#[derive(Debug)]
+pub(super) struct Conversation {
+    outbox: Arc<Outbox>,
+    subscriptions: Vec<Subscription>,
+    next_key: u32,
+    awaited: Vec<Awaited>,
+    rate: Rate,
+    max_subscriptions: usize,
+    /// Frames were refused for their pace since the last one that was not.
+    refused: u32,
+}
+
+#[derive(Debug)]
+struct Subscription {
+    id: Box<str>,
+    key: ReaderKey,
+    target: Arc<Target>,
+    again: Again,
+    state: State,
+    /// Older rows asked for and not yet being read.
+    page: Option<Box<Page>>,
+}
+
+#[derive(Debug)]
+enum State {
+    /// An opener brings it up.
+    Opening(CancellationToken),
+    /// The hub delivers to it.
+    Live(Ticket, Selection),
+}
+
+/// A position that the client wants to be told of.
+#[derive(Clone, Copy, Debug)]
+struct Awaited {
+    lsn: Lsn,
+    /// The hub has passed it.
+    passed: bool,
+}
+
+/// What the conversation wants done.
+#[derive(Debug)]
+pub(super) enum Action {
+    /// Bring a subscription up.
+    Open { key: ReaderKey, target: Arc<Target>, opener: CancellationToken, from: From },
+    /// Take a reader out of the hub.
+    Detach { key: ReaderKey, ticket: Ticket },
+    /// Take a reader out of the hub, which notes where it stands then.
+    Release { key: ReaderKey, ticket: Ticket },
+    /// Tell when a position has been passed.
+    Await(Lsn),
+    /// End the conversation.
+    Close(CloseCode, Option<Duration>),
+}
+
+/// How many positions a client may await at once.
+const MAX_AWAITED: usize = 16;
+/// A client whose frames are refused this often in a row does not listen: it is closed.
+const MOST_REFUSED: u32 = 100;
+/// How long a client that was too fast stays away, at least.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+impl Conversation {
+    pub(super) fn new(outbox: Arc<Outbox>, config: &Config, now: Instant) -> Self {
+        Self {
+            outbox,
+            subscriptions: Vec::new(),
+            next_key: 0,
+            awaited: Vec::new(),
+            rate: Rate::new(config.frames_per_second, config.frames_burst, now),
+            max_subscriptions: config.max_subscriptions,
+            refused: 0,
+        }
+    }
+
+    /// Takes what the client says.
+    pub(super) fn receive(&mut self, text: &[u8], now: Instant) -> Option<Action> {
+        let admitted = self.rate.admits(now);
+        self.refused = if admitted { 0 } else { self.refused + 1 };
+        if self.refused > MOST_REFUSED {
+            return Some(Action::Close(CloseCode::TooFast, Some(RETRY_AFTER)));
+        }
+        match ClientFrame::parse(text) {
+            Err(FrameError::NotAnObject(_)) => Some(Action::Close(CloseCode::NotAnObject, None)),
+            Err(FrameError::BadRequest { id, message, field }) => {
+                let error = ErrorFrame { field, ..ErrorFrame::new(ErrorCode::BadRequest, message) };
+                self.refuse(id.as_deref(), &error);
+                None
+            }
+            Ok(frame) if !admitted => {
+                let id = match &frame {
+                    ClientFrame::Subscribe(subscribe) => Some(subscribe.id.as_str()),
+                    _ => None,
+                };
+                let error = ErrorFrame {
+                    retry_after: Some(RETRY_AFTER),
+                    ..ErrorFrame::new(ErrorCode::RateLimited, "too many frames in too short a time")
+                };
+                self.refuse(id, &error);
+                None
+            }
+            Ok(frame) => self.obey(frame),
+        }
+    }
+
+    /// Starts a subscription that came by another way than a frame.
+    pub(super) fn subscribe(&mut self, subscribe: Subscribe) -> Option<Action> {
+        let Subscribe { id, target, start } = subscribe;
+        if self.subscriptions.iter().any(|other| *other.id == *id) {
+            let message =
+                format!("the subscription `{id}` is open already: end it first, or take another `id`");
+            self.refuse(
+                Some(&id),
+                &ErrorFrame { field: Some("id"), ..ErrorFrame::new(ErrorCode::DuplicateId, message) },
+            );
+            return None;
+        }
+        if self.subscriptions.len() >= self.max_subscriptions {
+            let message = format!("a connection holds at most {} subscriptions", self.max_subscriptions);
+            self.refuse(Some(&id), &ErrorFrame::new(ErrorCode::TooManySubscriptions, message));
+            return None;
+        }
+        let key = ReaderKey(self.next_key);
+        self.next_key += 1;
+        let again = if start == Start::Now { Again::Live } else { Again::Snapshot };
+        let (target, opener) = (Arc::new(target), CancellationToken::new());
+        let state = State::Opening(opener.clone());
+        let target_ = target.clone();
+        self.subscriptions.push(Subscription {
+            id: id.into(),
+            key,
+            target: target_,
+            again,
+            state,
+            page: None,
+        });
+        metrics::gauge!(metric::SESSION_SUBSCRIPTIONS).increment(1.0);
+        Some(Action::Open { key, target, opener, from: From::Start(start) })
+    }
+
+    /// Takes the news of a reader.
+    pub(super) fn note(&mut self, key: ReaderKey, note: Note) -> Option<Action> {
+        if let Note::Passed(lsn) = note {
+            self.passed(lsn);
+            return None;
+        }
+        let Some(index) = self.subscriptions.iter().position(|subscription| subscription.key == key) else {
+            // It was ended while the news was on its way.
+            return match note {
+                Note::Live(ticket, _) => Some(Action::Detach { key, ticket }),
+                Note::Fell(_) | Note::Passed(_) => None,
+            };
+        };
+        let subscription = &mut self.subscriptions[index];
+        match note {
+            Note::Live(ticket, selection) => {
+                subscription.state = State::Live(ticket, selection);
+                subscription.page.is_some().then_some(Action::Release { key, ticket })
+            }
+            Note::Fell(Fall::Failed(error)) => {
+                let subscription = self.remove(index);
+                self.refuse(Some(&subscription.id), &error);
+                None
+            }
+            Note::Fell(Fall::Resync(reason)) => match subscription.state {
+                // An opener that gives up has tried often enough.
+                State::Opening(_) => Some(Action::Close(CloseCode::TooSlow, Some(RETRY_AFTER))),
+                State::Live(..) => {
+                    self.outbox.push(Some(key), Delivery::plain(Frame::resync(reason)));
+                    let again = subscription.again;
+                    Some(subscription.open(From::Again(again)))
+                }
+            },
+            Note::Fell(Fall::Behind(place)) => match &subscription.state {
+                State::Opening(_) => None,
+                State::Live(_, selection) => {
+                    let selection = selection.clone();
+                    let from = match subscription.page.take() {
+                        None => From::Place(selection, place),
+                        Some(page) => From::Page(selection, place, page),
+                    };
+                    Some(subscription.open(from))
+                }
+            },
+            Note::Passed(_) => None,
+        }
+    }
+
+    /// The `id` under which a queued frame is written; `None` if its subscription has ended.
+    #[expect(clippy::option_option, reason = "the connection's own frames have no `id`, and are written")]
+    pub(super) fn id_of(&self, entry: &Entry) -> Option<Option<&str>> {
+        match entry.reader {
+            None => Some(None),
+            Some(key) => self.subscriptions.iter().find(|it| it.key == key).map(|it| Some(&*it.id)),
+        }
+    }
+
+    /// All readers and where the hub has them; `None` while one of them is on its way.
+    pub(super) fn tickets(&self) -> Option<Vec<(ReaderKey, Ticket)>> {
+        let ticket = |subscription: &Subscription| match &subscription.state {
+            State::Live(ticket, _) => Some((subscription.key, *ticket)),
+            State::Opening(_) => None,
+        };
+        self.subscriptions.iter().map(ticket).collect()
+    }
+
+    /// The hub has passed a position.
+    pub(super) fn passed(&mut self, lsn: Lsn) {
+        for awaited in self.awaited.iter_mut().filter(|awaited| awaited.lsn == lsn) {
+            awaited.passed = true;
+        }
+    }
+
+    /// A position that the hub has passed and the client has not been told of.
+    pub(super) fn owed(&self) -> Option<Lsn> {
+        self.awaited.iter().find(|awaited| awaited.passed).map(|awaited| awaited.lsn)
+    }
+
+    /// The client is told of a position.
+    pub(super) fn told(&mut self, lsn: Lsn) {
+        self.awaited.retain(|awaited| awaited.lsn != lsn);
+    }
+
+    /// The shapes of all subscriptions in their order; `None` while one of them is on its way.
+    pub(super) fn shapes(&self) -> Option<Vec<Fingerprint>> {
+        let shape = |subscription: &Subscription| match &subscription.state {
+            State::Live(_, selection) => Some(selection.fingerprint()),
+            State::Opening(_) => None,
+        };
+        self.subscriptions.iter().map(shape).collect()
+    }
+
+    /// Whether nothing is subscribed.
+    pub(super) fn is_idle(&self) -> bool {
+        self.subscriptions.is_empty()
+    }
+
+    /// Ends all subscriptions; gives back the readers to be taken out of the hub.
+    pub(super) fn end(&mut self) -> Vec<(ReaderKey, Ticket)> {
+        let mut tickets = Vec::new();
+        while !self.subscriptions.is_empty() {
+            let subscription = self.remove(self.subscriptions.len() - 1);
+            if let State::Live(ticket, _) = subscription.state {
+                tickets.push((subscription.key, ticket));
+            }
+        }
+        tickets
+    }
+
+    fn obey(&mut self, frame: ClientFrame) -> Option<Action> {
+        match frame {
+            // Nobody is asked for a token in this mode; a client that sends one all the same has nothing to fear.
+            ClientFrame::Auth { .. } => None,
+            ClientFrame::Ping => {
+                self.outbox.push(None, Delivery::plain(Frame::pong()));
+                None
+            }
+            ClientFrame::Subscribe(subscribe) => self.subscribe(subscribe),
+            ClientFrame::Unsubscribe { id } => self.unsubscribe(&id),
+            ClientFrame::Page(page) => self.page(page),
+            ClientFrame::Await(lsn) => {
+                if self.awaited.len() >= MAX_AWAITED {
+                    let message = format!("at most {MAX_AWAITED} positions are awaited at once");
+                    self.refuse(None, &ErrorFrame::new(ErrorCode::RateLimited, message));
+                    return None;
+                }
+                self.awaited.push(Awaited { lsn, passed: false });
+                Some(Action::Await(lsn))
+            }
+        }
+    }
+
+    fn unsubscribe(&mut self, id: &str) -> Option<Action> {
+        let index = self.find(id)?;
+        let subscription = self.remove(index);
+        self.outbox.push(None, Delivery::plain(Frame::unsubscribed().named(id)));
+        match subscription.state {
+            State::Live(ticket, _) => Some(Action::Detach { key: subscription.key, ticket }),
+            State::Opening(_) => None,
+        }
+    }
+
+    /// A page is read while the hub does not deliver: what happens meanwhile follows it.
+    fn page(&mut self, page: Page) -> Option<Action> {
+        let index = self.find(&page.id)?;
+        let subscription = &mut self.subscriptions[index];
+        let refusal = match &*subscription.target {
+            Target::Channel(_) => "a channel has no pages",
+            Target::Table(select) if select.snapshot == SnapshotOptions::default() => {
+                "pages need an order: subscribe with `\"snapshot\":{\"order_by\":…,\"limit\":…}`"
+            }
+            Target::Table(_) if subscription.page.is_some() => {
+                "one page at a time: the last one has not been answered"
+            }
+            Target::Table(_) => {
+                subscription.page = Some(Box::new(page));
+                return match subscription.state {
+                    State::Live(ticket, _) => Some(Action::Release { key: subscription.key, ticket }),
+                    State::Opening(_) => None,
+                };
+            }
+        };
+        let error = ErrorFrame { request: Some("page"), ..ErrorFrame::new(ErrorCode::BadRequest, refusal) };
+        self.refuse(Some(&page.id), &error);
+        None
+    }
+
+    /// The subscription called `id`; the client is told if there is none.
+    fn find(&self, id: &str) -> Option<usize> {
+        let index = self.subscriptions.iter().position(|subscription| *subscription.id == *id);
+        if index.is_none() {
+            let message = format!("there is no subscription `{id}`");
+            self.refuse(Some(id), &ErrorFrame::new(ErrorCode::UnknownSubscription, message));
+        }
+        index
+    }
+
+    fn remove(&mut self, index: usize) -> Subscription {
+        metrics::gauge!(metric::SESSION_SUBSCRIPTIONS).decrement(1.0);
+        let subscription = self.subscriptions.swap_remove(index);
+        if let State::Opening(opener) = &subscription.state {
+            opener.cancel();
+        }
+        subscription
+    }
+
+    fn refuse(&self, id: Option<&str>, error: &ErrorFrame) {
+        metrics::counter!(metric::SESSION_ERRORS, metric::REASON => error.code.as_str()).increment(1);
+        let frame = Frame::error(error);
+        let frame = match id {
+            Some(id) => frame.named(id),
+            None => frame,
+        };
+        self.outbox.push(None, Delivery::plain(frame));
+    }
+}
+
+impl Subscription {
+    fn open(&mut self, from: From) -> Action {
+        let opener = CancellationToken::new();
+        self.state = State::Opening(opener.clone());
+        Action::Open { key: self.key, target: self.target.clone(), opener, from }
+    }
+}

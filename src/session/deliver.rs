@@ -1,0 +1,103 @@
+use std::sync::Arc;
+
+use super::Services;
+use crate::event::Position;
+use crate::hub::{Attach, Delivery, Fall, Offer, Outbox, Place, ReaderKey, Replayer, Selection};
+use crate::journal::Read;
+use crate::protocol::ResyncReason;
+
+/// Why a reader did not come up to the hub.
+#[derive(Debug)]
+pub(super) enum Missed {
+    /// It starts over, or ends.
+    Fell(Fall),
+    /// Nobody is there any more.
+    Gone,
+}
+
+/// How many records are read from the journal at once: a lock each time, and a look at the outbox.
+const RECORDS_AT_ONCE: usize = 64;
+
+/// Brings a reader from its place up to the hub, at its own pace, and hands it over.
+pub(super) async fn catch_up(
+    services: &Services,
+    selection: &Selection,
+    place: Place,
+    outbox: &Arc<Outbox>,
+    key: ReaderKey,
+) -> Result<(), Missed> {
+    let hub = &services.hub;
+    let mut moves = hub.moves();
+    let mut replayer = Replayer::new(selection.clone(), place, hub.config());
+    loop {
+        replay(services, &mut replayer, outbox, key).await?;
+        let place = replayer.place().clone();
+        let seen = *moves.borrow_and_update();
+        let attach = hub.attach(selection.clone(), outbox.clone(), key, place.clone());
+        match attach.await.map_err(|_| Missed::Gone)? {
+            Attach::Live => return Ok(()),
+            Attach::Refused(reason) => return Err(Missed::Fell(Fall::Resync(reason))),
+            Attach::Fell(fall) => return Err(Missed::Fell(fall)),
+            Attach::Behind => {
+                room(outbox).await?;
+                // At the hub's own place, it is the hub that cannot let anyone in until it has moved.
+                if seen.position == place.position && moves.changed().await.is_err() {
+                    return Err(Missed::Gone);
+                }
+            }
+        }
+    }
+}
+
+/// Offers what a reader missed, up to where the hub stands now.
+async fn replay(
+    services: &Services,
+    replayer: &mut Replayer,
+    outbox: &Arc<Outbox>,
+    key: ReaderKey,
+) -> Result<(), Missed> {
+    let (hub, journal) = (&services.hub, services.hub.journal());
+    let incarnation = replayer.place().incarnation;
+    let mut read: Position = replayer.place().position;
+    loop {
+        let here = hub.here();
+        if here.incarnation != incarnation {
+            return Err(Missed::Fell(Fall::Resync(ResyncReason::SourceReset)));
+        }
+        if read >= here.position {
+            break;
+        }
+        let Read::Records(records) = journal.read_on(incarnation, read, RECORDS_AT_ONCE) else {
+            let reason = journal.refuse(incarnation, read).unwrap_or(ResyncReason::CursorExpired);
+            return Err(Missed::Fell(Fall::Resync(reason)));
+        };
+        // The journal may be ahead of the hub, which then tells of it itself.
+        for record in records.iter().take_while(|record| record.end() <= here.position) {
+            read = record.end();
+            let frames = replayer.feed(record).map_err(Missed::Fell)?;
+            offer(outbox, key, &frames).await?;
+        }
+        tokio::task::yield_now().await;
+    }
+    let frames = replayer.finish().map_err(Missed::Fell)?;
+    offer(outbox, key, &frames).await
+}
+
+/// Queues frames for a reader once there is room for them.
+pub(super) async fn offer(outbox: &Outbox, key: ReaderKey, frames: &[Arc<Delivery>]) -> Result<(), Missed> {
+    while !frames.is_empty() {
+        match outbox.offer(key, frames) {
+            Offer::Queued => break,
+            Offer::Closed => return Err(Missed::Gone),
+            Offer::Full => room(outbox).await?,
+        }
+    }
+    Ok(())
+}
+
+async fn room(outbox: &Outbox) -> Result<(), Missed> {
+    match outbox.room().await {
+        Offer::Closed => Err(Missed::Gone),
+        Offer::Queued | Offer::Full => Ok(()),
+    }
+}

@@ -1,0 +1,110 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::Services;
+use super::conversation::{Action, Conversation};
+use super::open::Opener;
+use crate::event::Lsn;
+use crate::hub::{Note, Outbox, ReaderKey, Report};
+
+/// Does what a conversation wants done, whatever it is carried by.
+pub(super) struct Driver {
+    pub(super) services: Services,
+    pub(super) outbox: Arc<Outbox>,
+    pub(super) conversation: Conversation,
+}
+
+/// How soon a report is tried again that something withheld prevented.
+const RETRY: Duration = Duration::from_millis(50);
+
+impl Driver {
+    pub(super) async fn act(&mut self, action: Action) {
+        let (hub, outbox) = (&self.services.hub, self.outbox.clone());
+        match action {
+            Action::Open { key, target, opener, from } => {
+                let opener = Opener {
+                    services: self.services.clone(),
+                    outbox,
+                    key,
+                    target,
+                    cancelled: opener,
+                    begun: false,
+                    shape: None,
+                };
+                self.services.scope.spawn("opener", opener.run(from));
+            }
+            // A hub that has stopped holds no readers.
+            Action::Detach { key, ticket } => _ = hub.detach(ticket, outbox, key).await,
+            Action::Release { key, ticket } => _ = hub.release(ticket, outbox, key).await,
+            Action::Await(lsn) => {
+                let services = self.services.clone();
+                self.services.scope.spawn("await", async move {
+                    let closing = services.scope.clone();
+                    tokio::select! {
+                        biased;
+                        () = closing.closing() => {}
+                        () = outbox.closed() => {}
+                        () = passed(&services, lsn) => {
+                            // A session that has ended needs no telling.
+                            _ = outbox.note(ReaderKey::NONE, Note::Passed(lsn));
+                        }
+                    }
+                });
+            }
+            Action::Close(..) => {}
+        }
+    }
+
+    /// When a report that is owed is due again; `None` if none is.
+    pub(super) fn retry_at(&self) -> Option<Instant> {
+        self.conversation.owed().map(|_| Instant::now() + RETRY)
+    }
+
+    /// Tells the client of awaited positions, where nothing is owed any more.
+    pub(super) async fn report_owed(&mut self) {
+        while let Some(lsn) = self.conversation.owed() {
+            let Some(tickets) = self.conversation.tickets() else { return };
+            let report = self.services.hub.report(tickets, self.outbox.clone(), Report::Reached(lsn));
+            if report.await != Ok(true) {
+                return;
+            }
+            self.conversation.told(lsn);
+        }
+    }
+
+    /// Tells the client how far it is, unless something is owed to it.
+    pub(super) async fn report_progress(&mut self) {
+        if self.conversation.is_idle() {
+            return;
+        }
+        if let Some(tickets) = self.conversation.tickets() {
+            // Told or not: there is another heartbeat.
+            _ = self.services.hub.report(tickets, self.outbox.clone(), Report::Progress).await;
+        }
+    }
+
+    /// Takes all readers out of the hub.
+    pub(super) async fn end(&mut self) {
+        let late = self.outbox.close().into_iter().filter_map(|(key, note)| match note {
+            Note::Live(ticket, _) => Some((key, ticket)),
+            Note::Fell(_) | Note::Passed(_) => None,
+        });
+        for (key, ticket) in self.conversation.end().into_iter().chain(late) {
+            // A hub that has stopped holds no readers.
+            _ = self.services.hub.detach(ticket, self.outbox.clone(), key).await;
+        }
+    }
+}
+
+/// Waits until the hub has passed `lsn`.
+async fn passed(services: &Services, lsn: Lsn) {
+    let mut moves = services.hub.moves();
+    // On a quiet database nothing passes by itself: a mark does.
+    if moves.borrow().position.commit_lsn < lsn {
+        // PostgreSQL away: then nothing is committed either, until it is back.
+        _ = services.marker.pass(None).await;
+    }
+    _ = moves.wait_for(|tail| tail.position.commit_lsn >= lsn).await;
+}

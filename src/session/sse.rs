@@ -1,0 +1,248 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep_until, timeout};
+
+use super::Services;
+use super::conversation::{Action, Conversation};
+use super::driver::Driver;
+use crate::hub::{Batch, Entry, Note, Outbox};
+use crate::protocol::{CloseCode, ErrorFrame, Frame, Start, Subscribe};
+use crate::telemetry::metric;
+
+/// A stream of server-sent events, as a body to be sent piece by piece.
+///
+/// See <https://html.spec.whatwg.org/multipage/server-sent-events.html>.
+#[derive(Debug)]
+pub struct Stream {
+    /// The pieces.
+    pub pieces: mpsc::Receiver<Bytes>,
+    /// Why the only subscription was refused, if it was: then there are no pieces.
+    pub refused: Option<ErrorFrame>,
+}
+
+/// Pieces that wait for the client's connection besides what its outbox holds: enough for one to be written while the
+/// next is put together.
+const PIECES: usize = 1;
+/// How long a response waits for its first frame before it is sent without one.
+const FIRST_FRAME: Duration = Duration::from_secs(2);
+
+/// Starts a stream of `subscribes`. `last_event_id` resumes: the cursor, then the shape of each, between dots.
+pub async fn stream(
+    services: Services,
+    mut subscribes: Vec<Subscribe>,
+    last_event_id: Option<&str>,
+) -> Stream {
+    if let Some(id) = last_event_id {
+        resume(&mut subscribes, id);
+    }
+    let (sender, pieces) = mpsc::channel(PIECES);
+    let outbox = Arc::new(Outbox::new(services.config.outbox_bytes));
+    let conversation = Conversation::new(outbox.clone(), &services.config, Instant::now().into_std());
+    let alone = subscribes.len() == 1;
+    let scope = services.scope.clone();
+    let mut session = Session { driver: Driver { services, outbox, conversation }, sender, alone };
+    for subscribe in subscribes {
+        if let Some(action) = session.driver.conversation.subscribe(subscribe) {
+            session.driver.act(action).await;
+        }
+    }
+    let refused = session.wait_for_refusal().await;
+    if refused.is_some() {
+        session.driver.end().await;
+    } else {
+        scope.spawn("stream", session.run());
+    }
+    Stream { pieces, refused }
+}
+
+/// Has each subscription go on where the last event left it.
+fn resume(subscribes: &mut [Subscribe], id: &str) {
+    let mut parts = id.split('.');
+    let cursor = parts.next().unwrap_or_default();
+    for subscribe in subscribes {
+        let shape = parts.next().map(Into::into);
+        subscribe.start = Start::Cursor { cursor: cursor.to_owned(), shape };
+    }
+}
+
+struct Session {
+    driver: Driver,
+    sender: mpsc::Sender<Bytes>,
+    /// There is one subscription: each of its cursors is the stream's.
+    alone: bool,
+}
+
+/// The stream has ended.
+struct Ended;
+
+impl Session {
+    /// Waits for the first word of the only subscription; gives it back if that is a refusal.
+    async fn wait_for_refusal(&mut self) -> Option<ErrorFrame> {
+        if !self.alone || timeout(FIRST_FRAME, self.driver.outbox.filled()).await.is_err() {
+            return None;
+        }
+        self.driver.outbox.refusal()
+    }
+
+    async fn run(mut self) {
+        metrics::gauge!(metric::SESSION_CONNECTIONS, metric::TRANSPORT => "sse").increment(1.0);
+        let name = format!("{:016x}", fastrand::u64(..));
+        let mut ready = Vec::new();
+        write_frame(
+            &Frame::ready(&name, self.driver.services.config.heartbeat),
+            None,
+            None,
+            None,
+            &mut ready,
+        );
+        if self.sender.send(ready.into()).await.is_ok() {
+            // Ended by the client, by the server, or by its last subscription: in each case nothing more is sent.
+            let Ended = self.converse().await;
+        }
+        self.driver.end().await;
+        metrics::gauge!(metric::SESSION_CONNECTIONS, metric::TRANSPORT => "sse").decrement(1.0);
+    }
+
+    async fn converse(&mut self) -> Ended {
+        let scope = self.driver.services.scope.clone();
+        let (outbox, sender) = (self.driver.outbox.clone(), self.sender.clone());
+        let heartbeat = self.driver.services.config.heartbeat;
+        let mut beat_at = Instant::now() + heartbeat;
+        loop {
+            let turn = tokio::select! {
+                biased;
+                // 1. Shutdown: what waits is sent, so that the client returns with its last cursor.
+                () = scope.closing() => {
+                    _ = self.deliver().await;
+                    return Ended;
+                }
+                // 2. Frames owed to the client.
+                () = outbox.filled() => self.deliver().await,
+                // 3. The client is gone.
+                () = sender.closed() => return Ended,
+                // 4. Silence.
+                () = sleep_until(beat_at) => {
+                    beat_at = Instant::now() + heartbeat;
+                    self.driver.report_progress().await;
+                    self.send(b":\n\n".to_vec()).await
+                }
+            };
+            if turn.is_err() {
+                return Ended;
+            }
+        }
+    }
+
+    async fn deliver(&mut self) -> Result<(), Ended> {
+        let mut batch = Batch::default();
+        self.driver.outbox.take(&mut batch);
+        let mut piece = Vec::new();
+        let settled = !batch.notes.iter().any(|(_, note)| matches!(note, Note::Fell(_)));
+        for entry in &batch.entries {
+            self.write_entry(entry, settled, &mut piece);
+        }
+        metrics::counter!(metric::SESSION_FRAMES_OUT).increment(batch.entries.len() as u64);
+        metrics::counter!(metric::SESSION_BYTES_OUT).increment(piece.len() as u64);
+        if !piece.is_empty() {
+            self.send(piece).await?;
+        }
+        self.driver.outbox.written(&batch.entries);
+        for (key, note) in batch.notes {
+            match self.driver.conversation.note(key, note) {
+                Some(Action::Close(CloseCode::TooSlow | CloseCode::GoingAway, _)) => return Err(Ended),
+                Some(action) => self.driver.act(action).await,
+                None => {}
+            }
+        }
+        // Its last subscription refused, and that told: nothing can follow.
+        if self.driver.conversation.is_idle() && !self.driver.outbox.waits() {
+            return Err(Ended);
+        }
+        Ok(())
+    }
+
+    async fn send(&self, piece: Vec<u8>) -> Result<(), Ended> {
+        let patience = self.driver.services.config.write_timeout;
+        match timeout(patience, self.sender.send(piece.into())).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(_)) | Err(_) => Err(Ended),
+        }
+    }
+
+    fn write_entry(&self, entry: &Entry, settled: bool, out: &mut Vec<u8>) {
+        let Some(id) = self.driver.conversation.id_of(entry) else { return };
+        let delivery = &entry.delivery;
+        let cursor = delivery.cursor.as_ref().map(|stamp| &*stamp.text);
+        let event_id = cursor.and_then(|cursor| self.event_id(entry, cursor, settled));
+        write_frame(&delivery.frame, id, cursor, event_id.as_deref(), out);
+    }
+
+    /// What resumes the whole stream behind this entry; `None` where something is still owed to one of several
+    /// subscriptions.
+    fn event_id(&self, entry: &Entry, cursor: &str, settled: bool) -> Option<String> {
+        if self.alone && entry.reader.is_some() {
+            let shape = entry.delivery.shape.map(|shape| format!(".{shape}")).unwrap_or_default();
+            return Some(format!("{cursor}{shape}"));
+        }
+        let shapes = self.driver.conversation.shapes().filter(|_| settled)?;
+        let mut id = cursor.to_owned();
+        for shape in shapes {
+            id.push('.');
+            id.push_str(&shape.to_string());
+        }
+        Some(id)
+    }
+}
+
+fn write_frame(
+    frame: &Frame,
+    id: Option<&str>,
+    cursor: Option<&str>,
+    event_id: Option<&str>,
+    out: &mut Vec<u8>,
+) {
+    if let Some(event_id) = event_id {
+        out.extend_from_slice(b"id: ");
+        out.extend_from_slice(event_id.as_bytes());
+        out.push(b'\n');
+    }
+    out.extend_from_slice(b"event: ");
+    out.extend_from_slice(frame.kind().as_str().as_bytes());
+    out.extend_from_slice(b"\ndata: ");
+    let start = out.len();
+    frame.write(id, cursor, out);
+    break_lines(out, start);
+    out.extend_from_slice(b"\n\n");
+}
+
+/// A line break can only stand between the words of embedded JSON, where one is as good as another; as an event each
+/// line is data of its own.
+fn break_lines(out: &mut Vec<u8>, start: usize) {
+    if memchr::memchr2(b'\n', b'\r', &out[start..]).is_none() {
+        return;
+    }
+    let data = out.split_off(start);
+    for byte in data {
+        match byte {
+            b'\n' | b'\r' => out.extend_from_slice(b"\ndata: "),
+            byte => out.push(byte),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_line_of_embedded_json_is_data() {
+        let mut out = b"data: ".to_vec();
+        let start = out.len();
+        out.extend_from_slice(b"{\"a\":\r\n1,\n\"b\":2}");
+        break_lines(&mut out, start);
+        assert_eq!(out, b"data: {\"a\":\ndata: \ndata: 1,\ndata: \"b\":2}");
+    }
+}

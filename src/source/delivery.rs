@@ -1,0 +1,86 @@
+use crate::event::{Change, Lsn, Timestamp};
+
+/// What the source hands on, in the order of the log.
+///
+/// Positions of chunks and marks never go back, but for what comes again after [`Delivery::Closed`].
+#[derive(Clone, Debug, PartialEq)]
+pub enum Delivery {
+    /// The stream is open; what follows goes on where the last one stopped, or a new life begins.
+    Opened {
+        /// The system identifier: one a cluster, its standbys included.
+        system_id: u64,
+        /// The timeline: a new one after each failover and each recovery to a point in time.
+        timeline: u32,
+        /// Every transaction whose commit record starts at or behind this place is delivered.
+        starts_at: Lsn,
+        /// Whether anything may lie between the last delivery and the next.
+        continuity: Continuity,
+    },
+    /// A part of a transaction; its parts follow each other with nothing in between but [`Delivery::Closed`].
+    Chunk {
+        /// Where the transaction's commit record starts in the log: the same for all its parts.
+        commit_lsn: Lsn,
+        /// In the last part, where the commit record ends: once that is confirmed, the transaction does not come
+        /// again. In the parts before it, where it starts.
+        end_lsn: Lsn,
+        /// The transaction, in 32 bits.
+        xid: u32,
+        /// When it committed, by PostgreSQL's clock.
+        committed_at: Timestamp,
+        /// How many changes of the transaction came in earlier parts.
+        first_index: u32,
+        /// This part's changes, in the order in which they were made; never empty.
+        changes: Vec<Change>,
+        /// Whether this part ends the transaction.
+        last: bool,
+    },
+    /// A position passed, with nothing of interest before it since the last delivery.
+    Mark {
+        /// The position: behind every commit record delivered before. Several tokens of one transaction share it.
+        commit_lsn: Lsn,
+        /// Once this is confirmed, nothing up to here comes again.
+        end_lsn: Lsn,
+        /// The number that was written into the log, if one was: who waits for it.
+        token: Option<u64>,
+    },
+    /// The connection is lost. A transaction that was cut in the middle comes again, from its first change, and so
+    /// does all that was delivered and not confirmed.
+    Closed,
+}
+
+/// Whether anything may lie between the last delivery and the next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Continuity {
+    /// Nothing does. On the first opening of a process, as far as the slot alone can tell.
+    Continued,
+    /// Something may: what was known of the rows is void.
+    Reset(Reason),
+}
+
+/// Why what was known of the rows is void.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// There was no slot, and this process had never had one.
+    SlotCreated,
+    /// The slot was dropped or invalidated, or could not be read any further.
+    SlotLost,
+    /// Someone else has read from the slot, or dropped it and created it again.
+    SlotAdvanced,
+    /// Another cluster answers.
+    SystemChanged,
+    /// The cluster was promoted or recovered to a point in time: what it had confirmed may never have happened.
+    TimelineChanged,
+}
+
+impl Reason {
+    /// The word for it in logs and metrics.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::SlotCreated => "slot_created",
+            Self::SlotLost => "slot_lost",
+            Self::SlotAdvanced => "slot_advanced",
+            Self::SystemChanged => "system_changed",
+            Self::TimelineChanged => "timeline_changed",
+        }
+    }
+}

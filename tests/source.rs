@@ -1,0 +1,9 @@
+//! The source against PostgreSQL itself: what it delivers, what it survives, whom it lets in.
+
+mod changes;
+mod emitted;
+mod follower;
+pub(crate) mod login;
+mod outages;
+mod pace;
+mod slots;

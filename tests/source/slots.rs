@@ -1,0 +1,334 @@
+//! The slot: whose it is, and what is told when it is no longer the same.
+
+use tidegate::cli::demo::cluster::Shutdown;
+use tidegate::event::Lsn;
+use tidegate::postgres::Settings;
+use tidegate::source::{Config, Continuity, Error, Reason, Recovery};
+use tokio_postgres::NoTls;
+
+use super::follower::{Follower, Seen, config, publish};
+use crate::fixture::{Database, Test, eventually, private, scenario};
+
+async fn prepared(test: &Test) -> Database {
+    let database = test.database().await;
+    database.execute("create table things (id int primary key)").await;
+    publish(&database).await;
+    database
+}
+
+/// Cuts the stream from the server's side, once it is there.
+async fn cut(database: &Database) {
+    let sql = format!(
+        "select count(pg_terminate_backend(active_pid, 10000))
+         from pg_replication_slots
+         where slot_name = '{}' and active_pid is not null",
+        database.slot()
+    );
+    eventually("the stream is cut", async || (database.number(&sql).await == 1).then_some(())).await;
+}
+
+#[test]
+fn a_slot_is_made_once_and_what_was_not_confirmed_comes_again() {
+    scenario(async |test| {
+        let database = prepared(test).await;
+        let mut follower = Follower::start(config(&database)).without_confirming();
+        assert_eq!(follower.opened().await, Continuity::Reset(Reason::SlotCreated));
+        database.execute("insert into things values (1)").await;
+        assert_eq!(follower.story().await, ["+ things (1)"]);
+        follower.stop().await.expect("stops");
+
+        let mut follower = Follower::start(config(&database));
+        assert_eq!(follower.opened().await, Continuity::Continued);
+        assert_eq!(follower.story().await, ["+ things (1)"]);
+        follower.stop().await.expect("stops");
+
+        let mut follower = Follower::start(config(&database));
+        assert_eq!(follower.opened().await, Continuity::Continued);
+        database.execute("insert into things values (2)").await;
+        assert_eq!(follower.story().await, ["+ things (2)"], "the last confirmation was told at the end");
+        follower.stop().await.expect("stops");
+    });
+}
+
+#[test]
+fn a_slot_in_use_is_waited_for_and_goes_on_where_its_holder_stopped() {
+    scenario(async |test| {
+        let database = prepared(test).await;
+        let mut first = Follower::open(config(&database)).await;
+        let mut second = Follower::start(config(&database));
+        eventually("the second one waits", async || test.logged("the slot is in use").then_some(())).await;
+        database.execute("insert into things values (1)").await;
+        assert_eq!(first.story().await, ["+ things (1)"]);
+        first.stop().await.expect("stops");
+        assert_eq!(second.opened().await, Continuity::Continued);
+        database.execute("insert into things values (2)").await;
+        assert_eq!(second.story().await, ["+ things (2)"]);
+        second.stop().await.expect("stops");
+    });
+}
+
+#[test]
+fn a_frozen_holder_gives_the_slot_up() {
+    scenario(async |test| {
+        let database = prepared(test).await;
+        let quick = Config { wal_sender_timeout: std::time::Duration::from_secs(1), ..config(&database) };
+        let (frozen, thaw) = std::sync::mpsc::channel::<()>();
+        let (running, runs) = tokio::sync::oneshot::channel();
+        let of_holder = quick.clone();
+        let holder = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            runtime.expect("the machine has threads").block_on(async move {
+                let _follower = Follower::open(of_holder).await;
+                running.send(()).expect("the test waits");
+                // The only thread of this runtime stands still: neither data nor keepalives are answered.
+                thaw.recv().expect_err("the test never sends");
+            });
+        });
+        runs.await.expect("it holds the slot");
+        let mut second = Follower::start(quick);
+        assert_eq!(second.opened().await, Continuity::Continued);
+        second.stop().await.expect("stops");
+        drop(frozen);
+        holder.join().expect("does not panic");
+    });
+}
+
+#[test]
+fn a_dropped_slot_is_made_again_and_told_as_lost() {
+    scenario(async |test| {
+        test.expect_in_log("no stream from PostgreSQL");
+        let database = prepared(test).await;
+        let mut follower = Follower::open(config(&database)).await;
+        drop_slot(&database).await;
+        assert_eq!(follower.reset().await, Reason::SlotLost);
+        database.execute("insert into things values (1)").await;
+        assert_eq!(follower.story().await, ["+ things (1)"]);
+        follower.stop().await.expect("stops");
+    });
+}
+
+/// Drops the slot while its reader is between two connections.
+async fn drop_slot(database: &Database) {
+    let client = database.client().await;
+    let slot = database.slot();
+    eventually("the slot is dropped", async || {
+        cut(database).await;
+        client.execute("select pg_drop_replication_slot($1)", &[&slot]).await.ok()
+    })
+    .await;
+}
+
+#[test]
+fn a_slot_that_someone_else_has_read_or_made_again_is_told_as_advanced() {
+    scenario(async |test| {
+        test.expect_in_log("no stream from PostgreSQL");
+        let database = prepared(test).await;
+        let mut follower = Follower::open(config(&database)).await;
+        database.execute("insert into things values (1)").await;
+        follower.story().await;
+        let client = database.client().await;
+        let slot = database.slot();
+        for sql in [
+            "select pg_replication_slot_advance($1, pg_current_wal_lsn())::text",
+            "select (pg_drop_replication_slot($1),
+                     pg_create_logical_replication_slot($1, 'pgoutput'))::text",
+        ] {
+            database.execute("insert into things select max(id) + 1 from things").await;
+            eventually("it is done in between", async || {
+                cut(&database).await;
+                client.query_one(sql, &[&slot]).await.ok()
+            })
+            .await;
+            assert_eq!(follower.reset().await, Reason::SlotAdvanced, "{sql}");
+        }
+        follower.stop().await.expect("stops");
+    });
+}
+
+#[test]
+fn an_invalidated_slot_is_replaced_and_told_as_lost() {
+    scenario(async |test| {
+        test.expect_in_log("no stream from PostgreSQL");
+        test.expect_in_log("dropped a slot that cannot be read any more");
+        let cluster =
+            private(&[("max_slot_wal_keep_size", "1MB"), ("min_wal_size", "32MB"), ("max_wal_size", "32MB")]);
+        let database = Database::create_on(cluster.address()).await;
+        database.execute("create table things (id int primary key); create table noise (body text)").await;
+        publish(&database).await;
+        let mut follower = Follower::start(config(&database)).without_confirming();
+        follower.opened().await;
+        let sql = format!(
+            "select count(*) from pg_replication_slots where slot_name = '{}' and wal_status = 'lost'",
+            database.slot()
+        );
+        let mut reset = None;
+        eventually("the slot is lost", async || {
+            database
+                .execute("insert into noise select repeat('x', 1000) from generate_series(1, 20000)")
+                .await;
+            database.execute("select pg_switch_wal()").await;
+            database.execute("checkpoint").await;
+            while let Ok(seen) =
+                tokio::time::timeout(std::time::Duration::from_millis(20), follower.next()).await
+            {
+                if let Seen::Opened(Continuity::Reset(reason)) = seen {
+                    reset = Some(reason);
+                }
+            }
+            (reset.is_some() || database.number(&sql).await == 1).then_some(())
+        })
+        .await;
+        let reason = match reset {
+            Some(reason) => reason,
+            None => follower.reset().await,
+        };
+        assert_eq!(reason, Reason::SlotLost);
+        follower.stop().await.expect("stops");
+    });
+}
+
+#[test]
+fn a_slot_older_than_its_publication_is_replaced() {
+    scenario(async |test| {
+        test.expect_in_log("no stream from PostgreSQL");
+        test.expect_in_log("dropped a slot that cannot be read any more");
+        let database = test.database().await;
+        let slot = database.slot();
+        database.execute("create table things (id int primary key)").await;
+        database.execute(&format!("select pg_create_logical_replication_slot('{slot}', 'pgoutput')")).await;
+        database.execute("insert into things values (1)").await;
+        publish(&database).await;
+        let mut follower = Follower::open(config(&database)).await;
+        assert_eq!(follower.reset().await, Reason::SlotLost);
+        database.execute("insert into things values (2)").await;
+        assert_eq!(follower.story().await, ["+ things (2)"]);
+        follower.stop().await.expect("stops");
+    });
+}
+
+#[test]
+fn a_publication_that_is_missing_is_waited_for_with_a_warning_that_names_it() {
+    scenario(async |test| {
+        test.expect_in_log("there is no publication");
+        let database = test.database().await;
+        let mut follower = Follower::start(config(&database));
+        let named = format!("there is no publication `{}`: `create publication", database.publication());
+        eventually("the warning", async || test.logged(&named).then_some(())).await;
+        publish(&database).await;
+        assert_eq!(follower.opened().await, Continuity::Reset(Reason::SlotCreated));
+        follower.stop().await.expect("stops");
+    });
+}
+
+#[test]
+fn a_slot_for_something_else_halts_with_the_sql_that_mends_it() {
+    scenario(async |test| {
+        let database = prepared(test).await;
+        let slot = database.slot();
+        for (create, what) in [
+            (format!("select pg_create_physical_replication_slot('{slot}')"), "is a physical one"),
+            (
+                format!("select pg_create_logical_replication_slot('{slot}', 'test_decoding')"),
+                "is for the plugin `test_decoding`",
+            ),
+        ] {
+            database.execute(&create).await;
+            let error = Follower::start(config(&database)).failure().await;
+            assert_eq!(error.recovery(), Recovery::Halt);
+            let text = error.to_string();
+            assert!(text.contains(what), "{text}");
+            let Error::UnfitSlot { sql, .. } = error else { panic!("{text}") };
+            database.execute(&sql).await;
+        }
+        let other = test.database().await;
+        let elsewhere = Config { slot: slot.clone(), ..config(&other) };
+        database.execute(&format!("select pg_create_logical_replication_slot('{slot}', 'pgoutput')")).await;
+        publish(&other).await;
+        let text = Follower::start(elsewhere).failure().await.to_string();
+        assert!(text.contains(&format!("belongs to the database `{}`", database.name())), "{text}");
+    });
+}
+
+#[test]
+fn nothing_is_confirmed_that_the_reader_has_not_confirmed() {
+    scenario(async |test| {
+        let database = prepared(test).await;
+        let mut follower = Follower::start(config(&database)).without_confirming();
+        follower.opened().await;
+        database.execute("insert into things values (1)").await;
+        let Seen::Transaction { end_lsn: first, .. } = follower.next().await else { panic!("a row") };
+        database.execute("insert into things values (2)").await;
+        let Seen::Transaction { end_lsn: second, .. } = follower.next().await else { panic!("a row") };
+        follower.confirmed.send_replace(first);
+        let slot = format!("from pg_replication_slots where slot_name = '{}'", database.slot());
+        let at = |lsn: Lsn| format!("select count(*) {slot} and confirmed_flush_lsn = '{lsn}'");
+        eventually("it is told", async || (database.number(&at(first)).await == 1).then_some(())).await;
+        // A reader that claims more than it was given is not believed.
+        follower.confirmed.send_replace(Lsn::new(u64::MAX));
+        eventually("it is told", async || (database.number(&at(second)).await == 1).then_some(())).await;
+        follower.stop().await.expect("stops");
+    });
+}
+
+#[test]
+fn another_timeline_is_another_life_and_a_standby_is_passed_over() {
+    scenario(async |test| {
+        test.expect_in_log("no stream from PostgreSQL");
+        let mut cluster = private(&[("hot_standby", "on")]);
+        let database = Database::create_on(cluster.address()).await;
+        database.execute("create table things (id int primary key)").await;
+        publish(&database).await;
+        let mut follower = Follower::open(config(&database)).await;
+        let folder = data_folder(&database).await;
+        cluster.stop(Shutdown::Fast).expect("ours");
+        std::fs::write(format!("{folder}/standby.signal"), "").expect("ours");
+        cluster.resume().expect("starts as a standby");
+        eventually("the standby is told of", async || test.logged("is a standby").then_some(())).await;
+        database.execute("select pg_promote()").await;
+        assert_eq!(follower.reset().await, Reason::TimelineChanged);
+        database.execute("insert into things values (1)").await;
+        assert_eq!(follower.story().await, ["+ things (1)"]);
+        follower.stop().await.expect("stops");
+    });
+}
+
+#[test]
+fn another_cluster_is_another_life() {
+    scenario(async |test| {
+        test.expect_in_log("no stream from PostgreSQL");
+        let (mut first, second) = (private(&[]), private(&[]));
+        let database = Database::create_on(first.address()).await;
+        publish(&database).await;
+        let (name, publication) = (database.name(), database.publication());
+        for (place, sql) in [
+            ("postgres", format!("create database {name}")),
+            (
+                name,
+                format!(
+                    "create table things (id int primary key); create publication {publication} for all tables"
+                ),
+            ),
+        ] {
+            let (client, connection) =
+                tokio_postgres::connect(&second.url(place), NoTls).await.expect("runs");
+            tokio::select! {
+                done = client.batch_execute(&sql) => done.expect("the superuser may"),
+                _ = connection => panic!("the connection ended"),
+            }
+        }
+        let ports = [&first, &second].map(|cluster| cluster.address().port().expect("runs"));
+        let text =
+            format!("user=postgres dbname={name} host=127.0.0.1,127.0.0.1 port={},{}", ports[0], ports[1]);
+        let settings = Settings::parse(&text).expect("valid");
+        let mut follower = Follower::open(Config { settings, ..config(&database) }).await;
+        first.stop(Shutdown::Immediate).expect("ours");
+        assert_eq!(follower.reset().await, Reason::SystemChanged);
+        follower.stop().await.expect("stops");
+        first.resume().expect("ours, for the database to be dropped");
+    });
+}
+
+pub(crate) async fn data_folder(database: &Database) -> String {
+    let row = database.client().await.query_one("show data_directory", &[]).await;
+    row.expect("the superuser may").get(0)
+}
