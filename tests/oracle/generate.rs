@@ -2,6 +2,8 @@
 
 mod special;
 
+use std::fmt::Write as _;
+
 use fastrand::Rng;
 use tidegate::filter::Param;
 
@@ -86,7 +88,7 @@ impl Generator {
             if character == MARK {
                 sql.push_str(&self.params[number].1);
                 number += 1;
-                text.push_str(&format!("${number}"));
+                let _ = write!(text, "${number}");
             } else {
                 text.push(character);
                 sql.push(character);
