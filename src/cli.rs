@@ -43,7 +43,10 @@ enum Command {
     Serve(serve::Arguments),
     /// Serves a private database with a simulated team at work on it, to look at.
     Demo(demo::Arguments),
+    Check(check::Arguments),
+    Teardown(teardown::Arguments),
     Tail(Box<tail::Arguments>),
+    Types(types::Arguments),
 }
 
 /// What ended the command.
@@ -60,7 +63,13 @@ enum Error {
     #[error(transparent)]
     Demo(#[from] demo::Error),
     #[error(transparent)]
+    Check(#[from] check::Error),
+    #[error(transparent)]
+    Teardown(#[from] teardown::Error),
+    #[error(transparent)]
     Tail(#[from] tail::Error),
+    #[error(transparent)]
+    Types(#[from] types::Error),
 }
 
 impl Error {
@@ -70,7 +79,10 @@ impl Error {
             Self::Runtime(_) | Self::Unconfigured { .. } | Self::Config(_) => 2,
             Self::Serve(error) => error.exit_status(),
             Self::Demo(error) => error.exit_status(),
+            Self::Check(error) => error.exit_status(),
+            Self::Teardown(error) => error.exit_status(),
             Self::Tail(error) => error.exit_status(),
+            Self::Types(error) => error.exit_status(),
         }
     }
 }
@@ -100,6 +112,9 @@ impl Command {
         match self {
             Self::Serve(arguments) => Ok(serve::run(arguments, settings.layers()?).await?),
             Self::Demo(arguments) => Ok(demo::run(arguments, settings.layers()?).await?),
+            Self::Check(arguments) => Ok(check::run(arguments, settings.layers()?).await?),
+            Self::Teardown(arguments) => Ok(teardown::run(arguments, settings.layers()?).await?),
+            Self::Types(arguments) => Ok(types::run(arguments, settings.layers()?).await?),
             Self::Tail(arguments) => {
                 settings.refuse("tail")?;
                 Ok(tail::run(*arguments).await?)

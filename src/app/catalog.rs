@@ -146,8 +146,7 @@ impl Keeper {
 /// Whether time alone may mend it.
 fn passes(error: &Error) -> bool {
     let error: &postgres::Error = match error {
-        Error::Postgres(error) => error,
-        Error::Publication(publication::Error::Postgres(error)) => error,
+        Error::Postgres(error) | Error::Publication(publication::Error::Postgres(error)) => error,
         _ => return false,
     };
     error.recovery() == Recovery::Retry

@@ -43,7 +43,16 @@ impl<K: Copy + Eq + Hash> Index<K> {
         Self::default()
     }
 
+    /// Whether nothing would ever be a candidate.
+    pub fn is_empty(&self) -> bool {
+        self.columns.is_empty() && self.rest.as_slice().is_empty()
+    }
+
     /// Adds `key`, which stands for one filter and no other, under `filter`.
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "a key is handed over, to as many postings as its filter has values"
+    )]
     pub fn insert(&mut self, filter: &Filter, key: K) {
         match Access::of(filter.predicate()) {
             Access::Nothing => {}

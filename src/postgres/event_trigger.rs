@@ -21,7 +21,7 @@ pub const PREFIX: &str = "tidegate.schema";
 const LOCK_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// `search_path` is fixed, since it runs in the session of whoever changes a table.
-pub(super) const CREATE: &str = "
+const CREATE: &str = "
 create schema if not exists tidegate;
 create or replace function tidegate.tell_schema_change()
 returns event_trigger

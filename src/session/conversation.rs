@@ -220,6 +220,7 @@ impl Conversation {
     }
 
     /// The `id` under which a queued frame is written; `None` if its subscription has ended.
+    #[expect(clippy::option_option, reason = "the connection's own frames have no `id`, and are written")]
     pub(super) fn id_of(&self, entry: &Entry) -> Option<Option<&str>> {
         match entry.reader {
             None => Some(None),

@@ -118,17 +118,14 @@ impl Snapshots {
     pub(super) fn board(&self, wanted: &Wanted) -> Passenger {
         let flight = match self.0.flights.entry(wanted.clone()) {
             Entry::Occupied(mut entry) => {
-                match entry.get().upgrade().filter(|flight| flight.takes_passengers()) {
-                    Some(flight) => {
-                        metrics::counter!(metric::SNAPSHOT_SHARED).increment(1);
-                        flight
-                    }
-                    None => {
-                        let flight = Arc::new(Flight::new());
-                        entry.insert(Arc::downgrade(&flight));
-                        self.start(wanted, &flight);
-                        flight
-                    }
+                if let Some(flight) = entry.get().upgrade().filter(|flight| flight.takes_passengers()) {
+                    metrics::counter!(metric::SNAPSHOT_SHARED).increment(1);
+                    flight
+                } else {
+                    let flight = Arc::new(Flight::new());
+                    entry.insert(Arc::downgrade(&flight));
+                    self.start(wanted, &flight);
+                    flight
                 }
             }
             Entry::Vacant(entry) => {

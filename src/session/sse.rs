@@ -94,7 +94,7 @@ impl Session {
         metrics::gauge!(metric::SESSION_CONNECTIONS, metric::TRANSPORT => "sse").increment(1.0);
         let name = format!("{:016x}", fastrand::u64(..));
         let mut ready = Vec::new();
-        self.write_frame(
+        write_frame(
             &Frame::ready(&name, self.driver.services.config.heartbeat),
             None,
             None,
@@ -177,33 +177,54 @@ impl Session {
     fn write_entry(&mut self, entry: &Entry, out: &mut Vec<u8>) {
         let Some(id) = self.driver.conversation.id_of(entry) else { return };
         let delivery = &entry.delivery;
+<<<<<<< HEAD
         let cursor = delivery.cursor.as_ref().map(|stamp| &stamp.text);
         let moved = self.places.take(entry);
         let event_id = if moved { self.places.event_id() } else { None };
         self.write_frame(&delivery.frame, id, cursor.map(|cursor| &**cursor), event_id.as_deref(), out);
+=======
+        let cursor = delivery.cursor.as_ref().map(|stamp| &*stamp.text);
+        let event_id = cursor.and_then(|cursor| self.event_id(entry, cursor, settled));
+        write_frame(&delivery.frame, id, cursor, event_id.as_deref(), out);
     }
 
-    fn write_frame(
-        &self,
-        frame: &Frame,
-        id: Option<&str>,
-        cursor: Option<&str>,
-        event_id: Option<&str>,
-        out: &mut Vec<u8>,
-    ) {
-        if let Some(event_id) = event_id {
-            out.extend_from_slice(b"id: ");
-            out.extend_from_slice(event_id.as_bytes());
-            out.push(b'\n');
+    /// What resumes the whole stream behind this entry; `None` where something is still owed to one of several
+    /// subscriptions.
+    fn event_id(&self, entry: &Entry, cursor: &str, settled: bool) -> Option<String> {
+        if self.alone && entry.reader.is_some() {
+            let shape = entry.delivery.shape.map(|shape| format!(".{shape}")).unwrap_or_default();
+            return Some(format!("{cursor}{shape}"));
         }
-        out.extend_from_slice(b"event: ");
-        out.extend_from_slice(frame.kind().as_str().as_bytes());
-        out.extend_from_slice(b"\ndata: ");
-        let start = out.len();
-        frame.write(id, cursor, out);
-        break_lines(out, start);
-        out.extend_from_slice(b"\n\n");
+        let shapes = self.driver.conversation.shapes().filter(|_| settled)?;
+        let mut id = cursor.to_owned();
+        for shape in shapes {
+            id.push('.');
+            id.push_str(&shape.to_string());
+        }
+        Some(id)
+>>>>>>> main
     }
+}
+
+fn write_frame(
+    frame: &Frame,
+    id: Option<&str>,
+    cursor: Option<&str>,
+    event_id: Option<&str>,
+    out: &mut Vec<u8>,
+) {
+    if let Some(event_id) = event_id {
+        out.extend_from_slice(b"id: ");
+        out.extend_from_slice(event_id.as_bytes());
+        out.push(b'\n');
+    }
+    out.extend_from_slice(b"event: ");
+    out.extend_from_slice(frame.kind().as_str().as_bytes());
+    out.extend_from_slice(b"\ndata: ");
+    let start = out.len();
+    frame.write(id, cursor, out);
+    break_lines(out, start);
+    out.extend_from_slice(b"\n\n");
 }
 
 /// A line break can only stand between the words of embedded JSON, where one is as good as another; as an event each

@@ -189,7 +189,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
     async fn hear(&mut self, message: Option<Result<Message, Error>>) -> Result<(), End> {
         self.heard_at = Instant::now();
         let action = match message {
-            None => return Err(End::Gone),
             Some(Ok(Message::Text(text))) => {
                 metrics::counter!(metric::SESSION_FRAMES_IN).increment(1);
                 self.driver.conversation.receive(text.as_bytes(), self.heard_at.into_std())
@@ -204,7 +203,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
                 self.driver.conversation.count(self.heard_at.into_std())
             }
             Some(Ok(_)) => self.driver.conversation.count(self.heard_at.into_std()),
-            Some(Err(_)) => return Err(End::Gone),
+            None | Some(Err(_)) => return Err(End::Gone),
         };
         match action {
             Some(action) => self.act(action).await,

@@ -202,7 +202,11 @@ fn refused(refusal: &Refusal, config: &Config, report: &mut Report) {
         _ if config.publication.tables.names(refusal.table()) => Severity::Warning,
         _ => return,
     };
-    report.add(severity, refusal.table().to_string(), refusal.to_string());
+    let message = match refusal {
+        Refusal::NoKey { reason, .. } => reason.to_string(),
+        other => other.to_string(),
+    };
+    report.add(severity, refusal.table().to_string(), message);
     if let Some(sql) = refusal.sql() {
         let safety = match refusal {
             Refusal::NoKey { reason: NoKey::Leaf { mend: LeafIdentity::Default, .. }, .. } => Safety::Safe,
