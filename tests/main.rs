@@ -3,15 +3,17 @@
 mod client;
 mod fixture;
 mod server;
+mod stage;
 
 mod catalog;
 mod check;
 mod clusters;
 mod config;
 mod conversation;
+mod input;
 mod invariants;
 mod layers;
+mod oracle;
 mod publication;
 mod snapshot;
 mod source;
-mod oracle;

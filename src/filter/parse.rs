@@ -11,6 +11,7 @@ use super::error::Error;
 use super::lex;
 use super::param::Param;
 use super::precedence;
+use super::reserved::is_reserved;
 use super::syntax::{Comparison, Expr, Like, Name, Node, Positions};
 
 /// Levels of the parser's own recursion: about two for each level of parentheses that `lex` lets through.

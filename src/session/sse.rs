@@ -177,32 +177,10 @@ impl Session {
     fn write_entry(&mut self, entry: &Entry, out: &mut Vec<u8>) {
         let Some(id) = self.driver.conversation.id_of(entry) else { return };
         let delivery = &entry.delivery;
-<<<<<<< HEAD
         let cursor = delivery.cursor.as_ref().map(|stamp| &stamp.text);
         let moved = self.places.take(entry);
         let event_id = if moved { self.places.event_id() } else { None };
-        self.write_frame(&delivery.frame, id, cursor.map(|cursor| &**cursor), event_id.as_deref(), out);
-=======
-        let cursor = delivery.cursor.as_ref().map(|stamp| &*stamp.text);
-        let event_id = cursor.and_then(|cursor| self.event_id(entry, cursor, settled));
-        write_frame(&delivery.frame, id, cursor, event_id.as_deref(), out);
-    }
-
-    /// What resumes the whole stream behind this entry; `None` where something is still owed to one of several
-    /// subscriptions.
-    fn event_id(&self, entry: &Entry, cursor: &str, settled: bool) -> Option<String> {
-        if self.alone && entry.reader.is_some() {
-            let shape = entry.delivery.shape.map(|shape| format!(".{shape}")).unwrap_or_default();
-            return Some(format!("{cursor}{shape}"));
-        }
-        let shapes = self.driver.conversation.shapes().filter(|_| settled)?;
-        let mut id = cursor.to_owned();
-        for shape in shapes {
-            id.push('.');
-            id.push_str(&shape.to_string());
-        }
-        Some(id)
->>>>>>> main
+        write_frame(&delivery.frame, id, cursor.map(|cursor| &**cursor), event_id.as_deref(), out);
     }
 }
 
