@@ -142,7 +142,7 @@ fn a_filter_that_cannot_be_is_refused_with_its_position() {
             ("board_id = 7 and and", "filter_syntax", Some(18)),
             ("titel = 'größe' and (board_id = 7", "filter_syntax", Some(34)),
             ("board_id = 7; drop table entries", "filter_syntax", Some(13)),
-            ("board_id = (select 1)", "filter_unsupported", Some(12)),
+            ("board_id = (select 1)", "filter_unsupported", Some(13)),
             ("lower(title) = 'a'", "filter_unsupported", Some(1)),
             ("board_id + 1 = 7", "filter_unsupported", Some(1)),
             ("status > 'a'", "filter_unsupported", Some(1)),

@@ -62,10 +62,7 @@ impl Raw {
     pub(crate) async fn json(&mut self, response: &Response) -> Value {
         let length = response.head.split("content-length: ").nth(1).and_then(|rest| rest.lines().next());
         let length = length.and_then(|length| length.parse().ok()).expect("a length");
-        while self.read.len() < length {
-            assert!(self.more().await, "the body is cut short");
-        }
-        let body: Vec<u8> = self.read.drain(..length).collect();
+        let body = self.exactly(length).await.expect("a whole body");
         serde_json::from_slice(&body).expect("JSON")
     }
 
@@ -81,33 +78,30 @@ impl Raw {
         }
     }
 
+    /// The next `count` bytes; `None` if the connection ends before.
+    pub(crate) async fn exactly(&mut self, count: usize) -> Option<Vec<u8>> {
+        while self.read.len() < count {
+            if !self.more().await {
+                return None;
+            }
+        }
+        Some(self.read.drain(..count).collect())
+    }
+
     /// The code of the close frame that comes; `None` if the connection ends without one. Frames before it are read.
     pub(crate) async fn close_code(&mut self) -> Option<u16> {
         loop {
-            while self.read.len() < 2 {
-                if !self.more().await {
-                    return None;
-                }
-            }
-            let (header, length) = match self.read[1] {
+            let header = self.exactly(2).await?;
+            let length = match header[1] {
                 126 => {
-                    while self.read.len() < 4 {
-                        if !self.more().await {
-                            return None;
-                        }
-                    }
-                    (4, usize::from(u16::from_be_bytes([self.read[2], self.read[3]])))
+                    let length = self.exactly(2).await?;
+                    usize::from(u16::from_be_bytes([length[0], length[1]]))
                 }
-                length => (2, usize::from(length)),
+                length => usize::from(length),
             };
-            while self.read.len() < header + length {
-                if !self.more().await {
-                    return None;
-                }
-            }
-            let frame: Vec<u8> = self.read.drain(..header + length).collect();
-            if frame[0] == 0x88 {
-                return Some(u16::from_be_bytes([frame[2], frame[3]]));
+            let payload = self.exactly(length).await?;
+            if header[0] == 0x88 {
+                return Some(u16::from_be_bytes([payload[0], payload[1]]));
             }
         }
     }
