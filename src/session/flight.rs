@@ -3,7 +3,6 @@ use std::sync::{Arc, Weak};
 use std::time::Instant;
 
 use dashmap::DashMap;
-use dashmap::Entry;
 use parking_lot::Mutex;
 use tokio::sync::{Notify, Semaphore, SemaphorePermit};
 use tokio::time::timeout_at;
@@ -118,28 +117,17 @@ impl Snapshots {
 
     /// Boards the snapshot that is in flight for this, or starts one.
     pub(super) fn board(&self, wanted: &Wanted) -> Passenger {
-        let flight = match self.0.flights.entry(wanted.clone()) {
-            Entry::Occupied(mut entry) => {
-                let here = self.0.hub.here();
-                match entry.get().upgrade().filter(|flight| flight.takes_passengers(&here)) {
-                    Some(flight) => {
-                        metrics::counter!(metric::SNAPSHOT_SHARED).increment(1);
-                        flight
-                    }
-                    None => {
-                        let flight = Arc::new(Flight::new());
-                        entry.insert(Arc::downgrade(&flight));
-                        self.start(wanted, &flight);
-                        flight
-                    }
-                }
-            }
-            Entry::Vacant(entry) => {
-                let flight = Arc::new(Flight::new());
-                entry.insert(Arc::downgrade(&flight));
-                self.start(wanted, &flight);
-                flight
-            }
+        let here = self.0.hub.here();
+        let mut entry = self.0.flights.entry(wanted.clone()).or_default();
+        let boarding = entry.upgrade().filter(|flight| flight.takes_passengers(&here));
+        let flight = if let Some(flight) = boarding {
+            metrics::counter!(metric::SNAPSHOT_SHARED).increment(1);
+            flight
+        } else {
+            let flight = Arc::new(Flight::new());
+            *entry = Arc::downgrade(&flight);
+            self.start(wanted, &flight);
+            flight
         };
         Passenger { flight, next: 0 }
     }
@@ -188,6 +176,7 @@ impl Shared {
             return Err(Failure::Lost);
         }
         let started = Instant::now();
+        let deadline = (started + self.config.timeout).into();
         // The place is held before the moment is fixed, and both within one life of the server.
         let life = self.marker.life().await.map_err(|_| Failure::Lost)?;
         let mut place = self.hub.here();
@@ -218,8 +207,13 @@ impl Shared {
             }
             Ok(())
         };
+        // The reader watches PostgreSQL's pace only: a snapshot that nobody takes holds back vacuum just the same.
+        let reading = timeout_at(deadline, reading);
         let (settled, read) = tokio::join!(passing, reading);
-        read?;
+        read.unwrap_or_else(|_| {
+            let (table, timeout) = (rows.table.name.clone(), self.config.timeout);
+            Err(postgres(snapshot::Error::Timeout { table, timeout }))
+        })?;
         metrics::histogram!(metric::SNAPSHOT_SECONDS).record(started.elapsed());
         let settled = settled.map_err(|_| Failure::Lost)?;
         if self.hub.here().incarnation != place.incarnation {

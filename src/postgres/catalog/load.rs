@@ -223,7 +223,8 @@ fn assemble(
     }
     if !left_out.is_empty() {
         let publication = publication.to_owned();
-        return Err(relation.no_key(NoKey::ColumnList { publication, columns: left_out }));
+        let listed = columns.iter().map(|column| column.name.to_string()).collect();
+        return Err(relation.no_key(NoKey::ColumnList { publication, columns: left_out, listed }));
     }
     Ok(Table {
         oid: relation.oid,
