@@ -51,6 +51,8 @@ pub struct Column {
     pub name: Arc<str>,
     /// Its type; of a domain the base type.
     pub kind: Kind,
+    /// `pg_type.oid` of the type it was declared with; a domain's own.
+    pub type_oid: u32,
     /// Whether it can be NULL.
     pub nullable: bool,
     /// How its text is compared.

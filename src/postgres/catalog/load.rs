@@ -190,10 +190,12 @@ fn published_columns(
         if !listed || !carried {
             continue;
         }
+        let type_oid = row.try_get("atttypid")?;
         let not_null: bool = row.try_get("attnotnull")?;
         columns.push(Column {
             name: name.into(),
-            kind: kinds.resolve(row.try_get("atttypid")?),
+            kind: kinds.resolve(type_oid),
+            type_oid,
             nullable: !not_null,
             collation: match row.try_get("collation")? {
                 "none" => Collation::None,
