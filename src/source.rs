@@ -20,6 +20,7 @@ mod connection;
 mod delivery;
 mod error;
 mod feedback;
+mod pace;
 mod slot;
 mod stream;
 
@@ -118,13 +119,17 @@ pub async fn run(
         recreate: false,
     };
     let mut reader = Reader { deliveries, confirmed };
+    let deliveries = reader.deliveries.clone();
     let outcome = tokio::select! {
         biased;
         // 1. Shutdown: take nothing in, confirm what is held.
         () = closing => Ok(()),
-        // 2. The stream.
+        // 2. Nobody reads any more.
+        () = deliveries.closed() => Ok(()),
+        // 3. The stream.
         outcome = source.work(&mut reader) => outcome,
     };
+    drop(deliveries);
     source.close(reader).await;
     outcome
 }
@@ -252,9 +257,10 @@ impl Source {
 
     async fn close(self, reader: Reader) {
         let Reader { deliveries, mut confirmed } = reader;
+        let is_read = !deliveries.is_closed();
         drop(deliveries);
         let Some(stream) = self.stream else { return };
-        if let Some(Life { delivered, settled: true, .. }) = stream.introduced_life() {
+        if let (true, Some(Life { delivered, settled: true, .. })) = (is_read, stream.introduced_life()) {
             // Without the last confirmation the end of the stream comes again at the next start: no loss.
             let _ = timeout(CLOSING_GRACE, confirmed.wait_for(|confirmed| *confirmed >= delivered)).await;
         }

@@ -8,6 +8,7 @@ use tidegate::postgres::visibility::{Visibility, current_snapshot};
 use tidegate::postgres::{Connection, Error, Pool, Recovery, Settings, literals};
 
 use crate::fixture::{Database, eventually, private, scenario};
+use crate::source::login::Server;
 
 fn settings(database: &Database) -> Settings {
     Settings::parse(&database.url()).expect("the fixture's URL is valid")
@@ -92,6 +93,44 @@ fn of_several_hosts_the_first_that_answers_is_taken() {
         let settings = Settings::parse(&url.replace("postgres@", &format!("{user}@"))).expect("valid");
         let session = Connection::open(&settings).await.expect("the second");
         assert!(session.batch_execute("create table public.t (id int)").await.is_ok());
+    });
+}
+
+#[test]
+fn tls_is_as_strict_as_the_mode_says() {
+    scenario(async |_| {
+        let server = Server::start().await;
+        let open = async |host: &str, more: &str| {
+            let (name, port) = (server.database.name(), server.port());
+            let text =
+                format!("user=secure password='pâss word' dbname={name} host={host} port={port} {more}");
+            let session = Connection::open(&Settings::parse(&text).expect("valid")).await?;
+            let row =
+                session.query_one("select ssl from pg_stat_ssl where pid = pg_backend_pid()", &[]).await;
+            Ok::<bool, Error>(row.expect("there is one").get(0))
+        };
+        for (host, more) in [
+            ("127.0.0.1", "sslmode=prefer".to_owned()),
+            ("127.0.0.1", "sslmode=require channel_binding=require".into()),
+            ("127.0.0.1", server.rooted("require")),
+            ("127.0.0.1", server.rooted("verify-ca")),
+            ("localhost", server.rooted("verify-full")),
+        ] {
+            assert!(open(host, &more).await.expect(&more), "{more}");
+        }
+        for (host, more) in [
+            ("127.0.0.1", "sslmode=disable".to_owned()),
+            ("127.0.0.1", server.rooted("verify-full")),
+            ("localhost", "sslmode=verify-full".into()),
+            ("localhost", "sslmode=verify-ca".into()),
+            ("localhost", "sslmode=verify-full sslrootcert=/nowhere.pem".into()),
+        ] {
+            assert!(open(host, &more).await.is_err(), "{more}");
+        }
+        // Where TLS is turned away, `prefer` does without.
+        let text =
+            format!("user=shy dbname={} host=127.0.0.1 port={}", server.database.name(), server.port());
+        assert!(Connection::open(&Settings::parse(&text).expect("valid")).await.is_ok());
     });
 }
 

@@ -11,3 +11,4 @@ mod layers;
 mod publication;
 mod snapshot;
 mod source;
+mod oracle;

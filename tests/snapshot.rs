@@ -311,7 +311,7 @@ fn a_reader_that_is_dropped_midway_gives_its_session_back_clean() {
         let read = tokio::time::timeout(Duration::from_millis(50), reader.next_chunk(10)).await;
         assert!(read.is_err(), "the server sleeps");
         drop(reader);
-        assert_eq!(pid().await, before, "cancelled, and clean");
+        assert_ne!(pid().await, before, "a cancelled session is not handed on");
         eventually("no transaction stays open", async || {
             (open_transactions(&database).await == 0).then_some(())
         })
@@ -353,7 +353,7 @@ fn a_snapshot_that_takes_too_long_is_over() {
         let query = all(&big, &[0]);
         assert_eq!(
             read(snapshot::open(&pool, &query).await.expect("opens"), 1 << 16).await.expect("reads").len(),
-            3000
+            1000
         );
     });
 }

@@ -3,7 +3,7 @@
 mod changes;
 mod emitted;
 mod follower;
-mod login;
+pub(crate) mod login;
 mod outages;
 mod pace;
 mod slots;

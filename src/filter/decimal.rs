@@ -71,9 +71,8 @@ impl<'a> Decimal<'a> {
         match i64::try_from(floor) {
             Ok(floor) if whole => Place::At(floor),
             Ok(floor) if floor < i64::MAX => Place::After(floor),
-            Ok(_) => Place::Above,
             Err(_) if self.negative => Place::Below,
-            Err(_) => Place::Above,
+            Ok(_) | Err(_) => Place::Above,
         }
     }
 

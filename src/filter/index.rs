@@ -37,7 +37,7 @@ impl<K> Default for Index<K> {
     }
 }
 
-impl<K: Clone + Eq + Hash> Index<K> {
+impl<K: Copy + Eq + Hash> Index<K> {
     /// An index without filters.
     pub fn new() -> Self {
         Self::default()
@@ -47,14 +47,14 @@ impl<K: Clone + Eq + Hash> Index<K> {
     pub fn insert(&mut self, filter: &Filter, key: K) {
         match Access::of(filter.predicate()) {
             Access::Nothing => {}
-            Access::Everything => drop(self.rest.add(&key)),
+            Access::Everything => drop(self.rest.add(key)),
             Access::Column(column, scale, place) => {
                 let found = self.columns.iter().position(|index| index.is_for(column, scale));
                 let at = found.unwrap_or_else(|| {
                     self.columns.push(ColumnIndex::new(column, scale.clone()));
                     self.columns.len() - 1
                 });
-                self.columns[at].insert(&place, &key);
+                self.columns[at].insert(&place, key);
             }
         }
     }

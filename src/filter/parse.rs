@@ -34,7 +34,7 @@ pub(super) fn expression(text: &str, params: &[Param]) -> Result<Expr, Error> {
     if tokens.is_empty() {
         return Err(Error::syntax(1, "the filter is empty: leave `where` out to see every row"));
     }
-    let expr = whole(tokens, &positions, |parser| parser.parse_expr())?;
+    let expr = whole(tokens, &positions, Parser::parse_expr)?;
     let mut reader = Reader { positions: &positions, params, used: vec![false; params.len()], depth: 0 };
     let expr = reader.expr(&expr)?;
     match reader.used.iter().position(|used| !used) {
@@ -44,10 +44,10 @@ pub(super) fn expression(text: &str, params: &[Param]) -> Result<Expr, Error> {
 }
 
 /// Lets `read` have all tokens, and sees to it that it takes them all.
-pub(super) fn whole<T>(
+pub(super) fn whole<'a, T>(
     tokens: Vec<sqlparser::tokenizer::TokenWithSpan>,
     positions: &Positions,
-    read: impl FnOnce(&mut Parser<'_>) -> Result<T, ParserError>,
+    read: impl FnOnce(&mut Parser<'a>) -> Result<T, ParserError>,
 ) -> Result<T, Error> {
     let mut parser =
         Parser::new(&PostgreSqlDialect {}).with_recursion_limit(RECURSION).with_tokens_with_locations(tokens);

@@ -336,13 +336,12 @@ impl ArrayTest {
             let Some(at) = value.and_then(|value| position(&elements.constants, value)) else {
                 return false;
             };
-            let seen = match many.get_mut(at) {
-                Some(seen) => std::mem::replace(seen, true),
-                None => {
-                    let seen = few >> at & 1 == 1;
-                    few |= 1 << at;
-                    seen
-                }
+            let seen = if let Some(seen) = many.get_mut(at) {
+                std::mem::replace(seen, true)
+            } else {
+                let seen = few >> at & 1 == 1;
+                few |= 1 << at;
+                seen
             };
             missing -= usize::from(!seen);
             missing == 0

@@ -138,7 +138,7 @@ impl Renderer {
         let _ = write!(self.text, " {} ", order.comparison.sign());
         match &order.sql_type {
             SqlType::Builtin(name) => {
-                self.value(&order.constant.text, constant_type(name, [&order.constant]))
+                self.value(&order.constant.text, constant_type(name, [&order.constant]));
             }
             // The label of that text among those of the column's own type, whatever schema it is in.
             SqlType::Label => {
@@ -223,7 +223,7 @@ impl Renderer {
                     Part::Open => Token::Open,
                     Part::Close => Token::Close,
                     Part::Null => Token::Null,
-                    Part::Element(text) => Token::Element(text.as_bytes()),
+                    Part::Element(element) => Token::Element(element.as_bytes()),
                 });
                 self.value(&array::write(tokens), &format!("{name}[]"));
                 return;

@@ -39,10 +39,11 @@ pub(super) enum Unread {
 }
 
 /// Types whose text is the same exactly where PostgreSQL's `=` holds: their output functions write every part that
-/// their comparison reads, in one way only.
-const SAME_TEXT_IF_EQUAL: [u32; 15] = [
+/// their comparison reads, in one way only. `cidr` is not one of them: it is compared as `inet`, which is written
+/// otherwise.
+const SAME_TEXT_IF_EQUAL: [u32; 14] = [
     26,   // oid
-    650,  // cidr
+    27,   // tid
     774,  // macaddr8
     829,  // macaddr
     869,  // inet
@@ -55,7 +56,6 @@ const SAME_TEXT_IF_EQUAL: [u32; 15] = [
     3912, // daterange
     3926, // int8range
     5069, // xid8
-    27,   // tid
 ];
 
 impl Scale {

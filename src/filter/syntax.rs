@@ -148,7 +148,6 @@ impl TypeName {
             "oid" => 26,
             "tid" => 27,
             "json" => 114,
-            "cidr" => 650,
             "float4" | "real" => 700,
             "float8" | "float" | "double precision" => 701,
             "macaddr8" => 774,

@@ -24,9 +24,9 @@ pub struct Handle {
 /// How a reader was let in.
 #[derive(Debug)]
 #[must_use]
-pub enum Attach<T = Ticket> {
-    /// What it missed was queued, and everything later will be.
-    Live(T),
+pub enum Attach {
+    /// What it missed was queued, and everything later will be; a [`Note::Live`](super::Note::Live) tells its session.
+    Live,
     /// It is further behind than the hub replays, or its outbox has no room: replay from the journal, and ask again.
     Behind,
     /// It must start over.

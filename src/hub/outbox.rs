@@ -145,12 +145,15 @@ impl Outbox {
         Offer::Queued
     }
 
-    /// Tells the session what became of `reader`, after all that was queued for it.
-    pub fn note(&self, reader: ReaderKey, note: Note) {
+    /// Tells the session what became of `reader`, after all that was queued for it; [`Offer::Closed`] if there is no
+    /// session any more.
+    pub fn note(&self, reader: ReaderKey, note: Note) -> Offer {
         let mut queue = self.queue.lock();
-        if !queue.closed {
-            self.fill(&mut queue, |queue| queue.notes.push((reader, note)));
+        if queue.closed {
+            return Offer::Closed;
         }
+        self.fill(&mut queue, |queue| queue.notes.push((reader, note)));
+        Offer::Queued
     }
 
     /// Queues a frame however full the outbox is: for the few that a session owes its client by protocol, each of
@@ -250,11 +253,12 @@ impl Outbox {
         }
     }
 
-    /// Takes nothing any more; what waits is dropped.
-    pub fn close(&self) {
-        let mut queue = self.queue.lock();
-        *queue = Queue { closed: true, ..Queue::default() };
+    /// Takes nothing any more, and drops the frames that wait; gives back the notes, which may tell of readers that the
+    /// hub has let in meanwhile.
+    pub fn close(&self) -> Vec<(ReaderKey, Note)> {
+        let queue = std::mem::replace(&mut *self.queue.lock(), Queue { closed: true, ..Queue::default() });
         self.drained.notify_waiters();
+        queue.notes
     }
 
     fn fill(&self, queue: &mut Queue, fill: impl FnOnce(&mut Queue)) {
@@ -293,7 +297,7 @@ mod tests {
         outbox.written(&batch.entries);
         assert_eq!(outbox.room().await, Offer::Queued);
         assert_eq!(outbox.offer(ReaderKey(1), &vec![delivery(); 9]), Offer::Queued, "alone, however large");
-        outbox.close();
+        assert!(outbox.close().is_empty());
         assert_eq!(outbox.offer(ReaderKey(1), &two), Offer::Closed);
         assert_eq!(outbox.room().await, Offer::Closed);
     }

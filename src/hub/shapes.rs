@@ -166,7 +166,8 @@ impl Shapes {
         let readers = std::mem::take(&mut shape.readers);
         let dropped = readers.len();
         for (_, reader) in readers {
-            reader.outbox.note(reader.key, Note::Fell(fall.clone()));
+            // A session that has ended needs no telling.
+            _ = reader.outbox.note(reader.key, Note::Fell(fall.clone()));
         }
         self.readers -= dropped;
         self.forget_if_empty(id);
@@ -182,7 +183,7 @@ impl Shapes {
             match offer {
                 Offer::Queued => offered.queued += 1,
                 Offer::Full => {
-                    reader.outbox.note(reader.key, Note::Fell(Fall::Behind(place.clone())));
+                    _ = reader.outbox.note(reader.key, Note::Fell(Fall::Behind(place.clone())));
                     offered.full += 1;
                 }
                 Offer::Closed => offered.closed += 1,

@@ -84,11 +84,9 @@ impl Task {
     fn obey(&mut self, command: Command) {
         match command {
             Command::Attach { selection, outbox, key, place, reply } => {
-                let attached = self.attach(selection, &outbox, key, place);
+                // An opener that was cancelled no longer asks: its session learns of the reader by the note.
+                _ = reply.send(self.attach(selection, &outbox, key, place));
                 self.gauge();
-                if let Err(Attach::Live(ticket)) = reply.send(attached) {
-                    self.engine.shapes.leave(ticket, &outbox, key);
-                }
             }
             Command::Detach { ticket, outbox, key } => {
                 self.engine.shapes.leave(ticket, &outbox, key);
@@ -96,7 +94,7 @@ impl Task {
             }
             Command::Release { ticket, outbox, key } => {
                 if let Some(place) = self.engine.release(ticket, &outbox, key) {
-                    outbox.note(key, Note::Fell(Fall::Behind(place)));
+                    _ = outbox.note(key, Note::Fell(Fall::Behind(place)));
                 }
             }
             Command::Report { readers, outbox, report, reply } => {
@@ -120,18 +118,21 @@ impl Task {
         }
         let mut replayer = Replayer::new(selection.clone(), place, self.config);
         match self.replay(&mut replayer, outbox, key) {
-            Attach::Live(()) => {
+            Attach::Live => {
                 let reader = Reader { outbox: outbox.clone(), key };
-                Attach::Live(self.engine.shapes.join(selection, reader, self.engine.position))
+                let ticket = self.engine.shapes.join(selection.clone(), reader, self.engine.position);
+                // Noted here, so that it comes before whatever the hub notes of the reader later.
+                if outbox.note(key, Note::Live(ticket, selection)) == Offer::Closed {
+                    self.engine.shapes.leave(ticket, outbox, key);
+                }
+                Attach::Live
             }
-            Attach::Behind => Attach::Behind,
-            Attach::Refused(reason) => Attach::Refused(reason),
-            Attach::Fell(fall) => Attach::Fell(fall),
+            other => other,
         }
     }
 
     /// Brings a reader from its place to the hub's own, if that is near.
-    fn replay(&self, replayer: &mut Replayer, outbox: &Outbox, key: ReaderKey) -> Attach<()> {
+    fn replay(&self, replayer: &mut Replayer, outbox: &Outbox, key: ReaderKey) -> Attach {
         let place = replayer.place().clone();
         let here = self.engine.position;
         if place.position > here {
@@ -161,10 +162,10 @@ impl Task {
             }
         }
         if frames.is_empty() {
-            return Attach::Live(());
+            return Attach::Live;
         }
         match outbox.offer(key, &frames) {
-            Offer::Queued => Attach::Live(()),
+            Offer::Queued => Attach::Live,
             Offer::Full | Offer::Closed => Attach::Behind,
         }
     }

@@ -6,6 +6,7 @@ use rustls::ClientConfig;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
+use tokio_postgres::config::SslMode;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::{AsyncMessage, Client};
 use tokio_postgres_rustls::MakeRustlsConnect;
@@ -54,9 +55,9 @@ impl Connection {
         &mut self.client
     }
 
-    /// Has the server give up what it is doing for this session, which then reads an error for it.
+    /// Asks the server to give up what it is doing for this session.
     ///
-    /// When this returns, the server has been told; a session that does nothing by then ignores it.
+    /// The request goes its own way and may arrive late: the session must not be used again.
     pub(super) async fn cancel(&self) -> Result<(), tokio_postgres::Error> {
         self.client.cancel_token().cancel_query(self.tls.clone()).await
     }
@@ -104,6 +105,14 @@ impl Connector {
                     let connection = self.log_in(&config).await?;
                     connection.batch_execute(&pinned_statements()).await?;
                     Ok(connection)
+                }
+                // As libpq does for `prefer`: a server that lets this role in without TLS only is taken at its word.
+                Err(error)
+                    if config.get_ssl_mode() == SslMode::Prefer
+                        && error.code() == Some(&SqlState::INVALID_AUTHORIZATION_SPECIFICATION) =>
+                {
+                    config.ssl_mode(SslMode::Disable);
+                    self.log_in(&config).await.map_err(|_| error)
                 }
                 done => done,
             }

@@ -88,11 +88,6 @@ impl Pooled {
         Object::take(self.0)
     }
 
-    /// Has the server give up what it is doing for this session.
-    pub(super) async fn cancel(&self) -> Result<(), tokio_postgres::Error> {
-        self.0.cancel().await
-    }
-
     /// The client, for a transaction.
     pub fn client_mut(&mut self) -> &mut Client {
         self.0.client_mut()

@@ -3,19 +3,23 @@
 //! Read here once, for ordinary connections and for replication alike. What libpq takes from files and from the
 //! environment (`.pgpass`, `PGHOST`, `~/.postgresql`) is not read: only `config` reads the environment.
 
+mod endpoint;
 mod error;
 mod parameters;
+mod security;
 
 use std::fmt;
-use std::net::IpAddr;
-use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
 use tokio_postgres::config::{ChannelBinding, SslNegotiation, TargetSessionAttrs};
 
+use endpoint::endpoints;
+pub use endpoint::{Endpoint, Host};
 pub use error::Error;
 use parameters::Parameters;
+use security::tls;
+pub use security::{Binding, Negotiation, SslMode, Tls};
 
 use super::nearest::nearest;
 
@@ -41,10 +45,6 @@ pub const PINNED: [(&str, &str); 11] = [
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// A server that is gone without a word is noticed within a minute, not after the two hours that Linux waits by itself.
 const KEEPALIVES: &str = "keepalives_idle=30 keepalives_interval=10 keepalives_retries=3 ";
-const DEFAULT_PORT: u16 = 5432;
-/// Where Debian's and Red Hat's servers put their socket.
-const SOCKET_FOLDER: &str = "/var/run/postgresql";
-
 /// Parameters that libpq has and this does not, each with what to do.
 const UNSUPPORTED: [(&str, &str); 13] = [
     ("replication", "the replication connection sets it itself"),
@@ -100,78 +100,6 @@ pub struct Settings {
     connect_timeout: Duration,
     /// All that is neither place nor TLS, as tokio-postgres reads it.
     config: tokio_postgres::Config,
-}
-
-/// One server that may be the one.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Endpoint {
-    /// Its name or socket folder.
-    pub host: Host,
-    /// Its address, if the name is not to be looked up (`hostaddr`).
-    pub address: Option<IpAddr>,
-    /// Its port; of a socket the number in its name.
-    pub port: u16,
-}
-
-/// What a server is called.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Host {
-    /// A name or an address.
-    Tcp(String),
-    /// The folder of a Unix socket.
-    Unix(PathBuf),
-}
-
-/// How TLS is used.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Tls {
-    /// What is demanded of the server.
-    pub mode: SslMode,
-    /// Whom to trust; `None` for the operating system's roots where a mode verifies at all.
-    pub roots: Option<PathBuf>,
-    /// The client's own certificate and key, in PEM.
-    pub certificate: Option<(PathBuf, PathBuf)>,
-    /// How the TLS handshake is asked for.
-    pub negotiation: Negotiation,
-    /// Whether the password exchange must be bound to the TLS channel.
-    pub channel_binding: Binding,
-}
-
-/// What is demanded of the server, as libpq's `sslmode`.
-///
-/// See <https://www.postgresql.org/docs/current/libpq-ssl.html#LIBPQ-SSL-PROTECTION>.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SslMode {
-    /// No TLS.
-    Disable,
-    /// TLS if the server has it (`allow` too).
-    Prefer,
-    /// TLS, with whomever.
-    Require,
-    /// TLS with a server that a trusted authority signed.
-    VerifyCa,
-    /// TLS with a server that a trusted authority signed for this very name.
-    VerifyFull,
-}
-
-/// How the TLS handshake is asked for, as libpq's `sslnegotiation`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Negotiation {
-    /// By PostgreSQL's own request first.
-    Postgres,
-    /// At once, with ALPN `postgresql` (PostgreSQL 17).
-    Direct,
-}
-
-/// Whether the password exchange is bound to the TLS channel, as libpq's `channel_binding`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Binding {
-    /// Never.
-    Disable,
-    /// Where the server offers it.
-    Prefer,
-    /// Always: any other exchange is refused.
-    Require,
 }
 
 impl Settings {
@@ -353,86 +281,6 @@ fn is_known(key: &str) -> bool {
     KNOWN.contains(&key) || UNSUPPORTED.iter().any(|(name, _)| *name == key)
 }
 
-fn endpoints(parameters: &mut Parameters) -> Result<Vec<Endpoint>, Error> {
-    let list = |text: Option<String>| -> Vec<String> {
-        text.map(|text| text.split(',').map(|item| item.trim().to_owned()).collect()).unwrap_or_default()
-    };
-    let (mut hosts, addresses, ports) =
-        (list(parameters.take("host")), list(parameters.take("hostaddr")), list(parameters.take("port")));
-    if hosts.is_empty() {
-        hosts = vec![String::new(); addresses.len().max(1)];
-    }
-    for (key, others, needed) in
-        [("hostaddr", addresses.len(), !addresses.is_empty()), ("port", ports.len(), ports.len() > 1)]
-    {
-        if needed && others != hosts.len() {
-            return Err(Error::Lists { key, hosts: hosts.len(), others });
-        }
-    }
-    let mut endpoints = Vec::with_capacity(hosts.len());
-    for (index, host) in hosts.iter().enumerate() {
-        let address = match addresses.get(index).map(String::as_str) {
-            None | Some("") => None,
-            Some(text) => {
-                let expected = "an IP address";
-                Some(text.parse().map_err(|_| Error::Value { key: "hostaddr".into(), expected })?)
-            }
-        };
-        let port = match ports.get(index).or(ports.first()).map(String::as_str) {
-            None | Some("") => DEFAULT_PORT,
-            Some(text) => {
-                let expected = "a number from 1 to 65535";
-                let port = text.parse().ok().filter(|port| *port > 0);
-                port.ok_or_else(|| Error::Value { key: "port".into(), expected })?
-            }
-        };
-        endpoints.push(Endpoint { host: Host::new(host, address), address, port });
-    }
-    Ok(endpoints)
-}
-
-impl Host {
-    fn new(text: &str, address: Option<IpAddr>) -> Self {
-        match (text, address) {
-            ("", Some(address)) => Self::Tcp(address.to_string()),
-            ("", None) if Path::new(SOCKET_FOLDER).is_dir() => Self::Unix(SOCKET_FOLDER.into()),
-            ("", None) => Self::Tcp("localhost".into()),
-            (folder, _) if folder.starts_with('/') => Self::Unix(folder.into()),
-            (name, _) => Self::Tcp(name.into()),
-        }
-    }
-}
-
-fn tls(parameters: &mut Parameters) -> Result<Tls, Error> {
-    let mode = match (parameters.take("sslmode").as_deref(), parameters.take("ssl").as_deref()) {
-        (Some("disable"), _) => SslMode::Disable,
-        (Some("require"), _) | (None, Some("true")) => SslMode::Require,
-        (Some("allow" | "prefer"), _) | (None, None) => SslMode::Prefer,
-        (Some("verify-ca"), _) => SslMode::VerifyCa,
-        (Some("verify-full"), _) => SslMode::VerifyFull,
-        (Some(_), _) => {
-            let expected = "one of `disable`, `allow`, `prefer`, `require`, `verify-ca`, `verify-full`";
-            return Err(Error::Value { key: "sslmode".into(), expected });
-        }
-        (None, Some(_)) => return Err(Error::Value { key: "ssl".into(), expected: "`true`" }),
-    };
-    let path = |text: Option<String>| text.filter(|text| !text.is_empty()).map(PathBuf::from);
-    let (mode, roots) = match path(parameters.take("sslrootcert")) {
-        // `system` demands the strictest mode, or it would trust anyone with a certificate of any name.
-        Some(roots) if roots == Path::new("system") => (SslMode::VerifyFull, None),
-        // As in libpq: whoever names an authority wants it asked.
-        Some(roots) if mode == SslMode::Require => (SslMode::VerifyCa, Some(roots)),
-        roots => (mode, roots),
-    };
-    let certificate = match (path(parameters.take("sslcert")), path(parameters.take("sslkey"))) {
-        (None, None) => None,
-        (Some(certificate), Some(key)) => Some((certificate, key)),
-        (None, _) => return Err(Error::NoValue { key: "sslcert".into() }),
-        (_, None) => return Err(Error::NoValue { key: "sslkey".into() }),
-    };
-    Ok(Tls { mode, roots, certificate, negotiation: Negotiation::Postgres, channel_binding: Binding::Prefer })
-}
-
 /// What is neither place nor TLS: tokio-postgres reads it, one by one first, so that an error names its parameter.
 fn rest(parameters: &Parameters) -> Result<tokio_postgres::Config, Error> {
     let mut text = KEEPALIVES.to_owned();
@@ -468,17 +316,6 @@ impl FromStr for Settings {
 
     fn from_str(text: &str) -> Result<Self, Error> {
         Self::parse(text)
-    }
-}
-
-/// `host:port` or `folder/.s.PGSQL.port`.
-impl fmt::Display for Endpoint {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.host {
-            Host::Tcp(name) if name.contains(':') => write!(f, "[{name}]:{}", self.port),
-            Host::Tcp(name) => write!(f, "{name}:{}", self.port),
-            Host::Unix(folder) => write!(f, "{}/.s.PGSQL.{}", folder.display(), self.port),
-        }
     }
 }
 

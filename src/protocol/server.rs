@@ -77,12 +77,14 @@ pub struct ErrorFrame {
     pub hint: Option<String>,
     /// When to try again.
     pub retry_after: Option<Duration>,
+    /// The `type` of the request that was refused, where its subscription goes on all the same.
+    pub request: Option<&'static str>,
 }
 
 impl ErrorFrame {
     /// An error with a code and a message and nothing else.
     pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
-        Self { code, message: message.into(), field: None, position: None, hint: None, retry_after: None }
+        Self { code, message: message.into(), field: None, position: None, hint: None, retry_after: None, request: None }
     }
 }
 
@@ -120,6 +122,8 @@ struct ErrorBody<'a> {
     hint: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     retry_after_ms: Option<u128>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    request: Option<&'static str>,
 }
 
 impl Frame {
@@ -229,6 +233,7 @@ impl Frame {
                 position: error.position,
                 hint: error.hint.as_deref(),
                 retry_after_ms: error.retry_after.map(|wait| wait.as_millis()),
+                request: error.request,
             },
         )
     }

@@ -315,7 +315,8 @@ impl Conversation {
                 };
             }
         };
-        self.refuse(Some(&page.id), &ErrorFrame::new(ErrorCode::BadRequest, refusal));
+        let error = ErrorFrame { request: Some("page"), ..ErrorFrame::new(ErrorCode::BadRequest, refusal) };
+        self.refuse(Some(&page.id), &error);
         None
     }
 

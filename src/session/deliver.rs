@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use super::Services;
 use crate::event::Position;
-use crate::hub::{Attach, Delivery, Fall, Offer, Outbox, Place, ReaderKey, Replayer, Selection, Ticket};
+use crate::hub::{Attach, Delivery, Fall, Offer, Outbox, Place, ReaderKey, Replayer, Selection};
 use crate::journal::Read;
 use crate::protocol::ResyncReason;
 
@@ -25,7 +25,7 @@ pub(super) async fn catch_up(
     place: Place,
     outbox: &Arc<Outbox>,
     key: ReaderKey,
-) -> Result<Ticket, Missed> {
+) -> Result<(), Missed> {
     let hub = &services.hub;
     let mut moves = hub.moves();
     let mut replayer = Replayer::new(selection.clone(), place, hub.config());
@@ -35,7 +35,7 @@ pub(super) async fn catch_up(
         let seen = *moves.borrow_and_update();
         let attach = hub.attach(selection.clone(), outbox.clone(), key, place.clone());
         match attach.await.map_err(|_| Missed::Gone)? {
-            Attach::Live(ticket) => return Ok(ticket),
+            Attach::Live => return Ok(()),
             Attach::Refused(reason) => return Err(Missed::Fell(Fall::Resync(reason))),
             Attach::Fell(fall) => return Err(Missed::Fell(fall)),
             Attach::Behind => {

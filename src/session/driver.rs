@@ -46,7 +46,10 @@ impl Driver {
                         biased;
                         () = closing.closing() => {}
                         () = outbox.closed() => {}
-                        () = passed(&services, lsn) => outbox.note(ReaderKey::NONE, Note::Passed(lsn)),
+                        () = passed(&services, lsn) => {
+                            // A session that has ended needs no telling.
+                            _ = outbox.note(ReaderKey::NONE, Note::Passed(lsn));
+                        }
                     }
                 });
             }
@@ -84,8 +87,11 @@ impl Driver {
 
     /// Takes all readers out of the hub.
     pub(super) async fn end(&mut self) {
-        self.outbox.close();
-        for (key, ticket) in self.conversation.end() {
+        let late = self.outbox.close().into_iter().filter_map(|(key, note)| match note {
+            Note::Live(ticket, _) => Some((key, ticket)),
+            Note::Fell(_) | Note::Passed(_) => None,
+        });
+        for (key, ticket) in self.conversation.end().into_iter().chain(late) {
             // A hub that has stopped holds no readers.
             _ = self.services.hub.detach(ticket, self.outbox.clone(), key).await;
         }

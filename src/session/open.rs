@@ -112,9 +112,7 @@ impl Opener {
                 Failed::TooSlow => {
                     slow += 1;
                     if slow == ATTEMPTS {
-                        return self
-                            .outbox
-                            .note(self.key, Note::Fell(Fall::Resync(ResyncReason::SlowReader)));
+                        return self.give_up(Fall::Resync(ResyncReason::SlowReader));
                     }
                     self.begun.then_some(ResyncReason::SlowReader)
                 }
@@ -125,7 +123,7 @@ impl Opener {
                     pause = (pause * 2).min(PAUSES.1);
                     self.begun.then_some(ResyncReason::SourceReset)
                 }
-                Failed::Error(error) => return self.outbox.note(self.key, Note::Fell(Fall::Failed(error))),
+                Failed::Error(error) => return self.give_up(Fall::Failed(error)),
             };
             if let Some(reason) = reason {
                 metrics::counter!(metric::HUB_RESYNCS, metric::REASON => reason.as_str()).increment(1);
@@ -263,16 +261,19 @@ impl Opener {
         if let (Selection::Rows(rows), Target::Table(select)) = (selection, &*self.target) {
             let frame = page::read(&self.services, rows, select, page).await;
             // A page that is refused leaves the subscription as it is.
-            self.push(frame.unwrap_or_else(|error| Frame::error(&error)), None);
+            let refused = |error| Frame::error(&ErrorFrame { request: Some("page"), ..error });
+            self.push(frame.unwrap_or_else(refused), None);
         }
         self.go_live(selection, place).await
     }
 
     async fn go_live(&self, selection: &Selection, place: Place) -> Result<(), Failed> {
-        let ticket =
-            catch_up(&self.services, selection, place, &self.outbox, self.key).await.map_err(Failed::from)?;
-        self.outbox.note(self.key, Note::Live(ticket, selection.clone()));
-        Ok(())
+        catch_up(&self.services, selection, place, &self.outbox, self.key).await.map_err(Failed::from)
+    }
+
+    fn give_up(&self, fall: Fall) {
+        // A session that has ended needs no telling.
+        _ = self.outbox.note(self.key, Note::Fell(fall));
     }
 
     /// Sends `subscribed`: from here on, starting over has to be told.

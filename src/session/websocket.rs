@@ -1,5 +1,6 @@
 use std::cell::RefCell;
 use std::future::poll_fn;
+use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -23,6 +24,8 @@ use crate::telemetry::metric;
 
 /// tungstenite reads into a buffer of this size, one a socket; its default of 128 KiB would cost 2 GB at 15,000.
 const READ_BUFFER_BYTES: usize = 2 * 1_024;
+/// An empty ping.
+const PING: [u8; 2] = [0x89, 0];
 /// How long a client has to answer a close, so that what was sent before it arrives.
 const GOODBYE: Duration = Duration::from_secs(1);
 /// A scratch buffer that has grown beyond this is given back.
@@ -45,7 +48,7 @@ where
     metrics::gauge!(metric::SESSION_CONNECTIONS, metric::TRANSPORT => "websocket").increment(1.0);
     let heartbeat = services.config.heartbeat;
     let session = Session {
-        socket: Socket { ws, rest: Vec::new() },
+        socket: Socket { ws },
         driver: Driver { services, outbox, conversation },
         heard_at: now,
         // Spread over the interval, so that sockets that came together do not all beat together.
@@ -61,7 +64,7 @@ where
     S: AsyncRead + AsyncWrite + Unpin + Send,
 {
     metrics::counter!(metric::SESSION_REFUSED, metric::REASON => reason(code)).increment(1);
-    let mut socket = Socket { ws: open(stream, read, 1_024).await, rest: Vec::new() };
+    let mut socket = Socket { ws: open(stream, read, 1_024).await };
     socket.close(code, retry_after).await;
 }
 
@@ -92,6 +95,19 @@ enum End {
     Gone,
     /// The server closes.
     Close(CloseCode, Option<Duration>),
+}
+
+/// A connection that broke is nobody's fault.
+impl From<Error> for End {
+    fn from(_: Error) -> Self {
+        Self::Gone
+    }
+}
+
+impl From<io::Error> for End {
+    fn from(_: io::Error) -> Self {
+        Self::Gone
+    }
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
@@ -138,7 +154,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
     }
 
     fn deadline(&self) -> Instant {
-        self.driver.retry_at().map_or(self.beat_at, |retry| self.beat_at.min(retry))
+        let deadline = self.beat_at.min(self.silent_until());
+        self.driver.retry_at().map_or(deadline, |retry| deadline.min(retry))
+    }
+
+    /// When a client that says nothing more is given up.
+    fn silent_until(&self) -> Instant {
+        self.heard_at + self.driver.services.config.idle_timeout
     }
 
     fn rearm(&self, mut timer: Pin<&mut Sleep>) {
@@ -152,17 +174,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
     async fn deliver(&mut self) -> Result<(), End> {
         let mut batch = Batch::default();
         self.driver.outbox.take(&mut batch);
-        let conversation = &self.driver.conversation;
-        let written = self.socket.write(|out| compose(conversation, &batch, out));
-        match timeout(self.driver.services.config.write_timeout, written).await {
-            Ok(Ok(())) => {}
-            Ok(Err(_)) => return Err(End::Gone),
-            Err(_) => {
-                metrics::counter!(metric::SESSION_REFUSED, metric::REASON => reason(CloseCode::TooSlow))
-                    .increment(1);
-                return Err(End::Gone);
-            }
-        }
+        let (conversation, patience) = (&self.driver.conversation, self.driver.services.config.write_timeout);
+        self.socket.write(patience, |out| compose(conversation, &batch, out)).await?;
         self.driver.outbox.written(&batch.entries);
         for (key, note) in batch.notes {
             if let Some(action) = self.driver.conversation.note(key, note) {
@@ -199,19 +212,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
     /// Pings the client and tells it how far it is; gives up on one that has been silent for too long.
     async fn beat(&mut self) -> Result<(), End> {
         let now = Instant::now();
+        if now >= self.silent_until() {
+            return Err(End::Close(CloseCode::TimedOut, None));
+        }
         self.driver.report_owed().await;
         if now < self.beat_at {
             return Ok(());
         }
-        let config = &self.driver.services.config;
-        if now.duration_since(self.heard_at) > config.idle_timeout {
-            return Err(End::Close(CloseCode::TimedOut, None));
-        }
-        self.beat_at = now + config.heartbeat;
-        let patience = config.write_timeout;
+        self.beat_at = now + self.driver.services.config.heartbeat;
+        let patience = self.driver.services.config.write_timeout;
         self.driver.report_progress().await;
-        let ping = self.socket.write(|out| out.extend_from_slice(&[0x89, 0]));
-        timeout(patience, ping).await.map_err(|_| End::Gone)?.map_err(|_| End::Gone)
+        self.socket.write(patience, |out| out.extend_from_slice(&PING)).await
     }
 
     async fn act(&mut self, action: Action) -> Result<(), End> {
@@ -276,43 +287,49 @@ fn write_text(out: &mut Vec<u8>, least: usize, payload: impl FnOnce(&mut Vec<u8>
 /// The WebSocket, on which frames that were put together elsewhere can be written too.
 struct Socket<S> {
     ws: WebSocketStream<S>,
-    /// What a write left over; empty between calls.
-    rest: Vec<u8>,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> Socket<S> {
-    /// Writes what `compose` puts into the buffer, in as few writes as the socket takes.
-    async fn write(&mut self, compose: impl FnOnce(&mut Vec<u8>)) -> Result<(), Error> {
+    /// Writes what `compose` puts into the buffer, in as few writes as the socket takes; gives up on a client that takes
+    /// no byte for as long as `patience`.
+    async fn write(&mut self, patience: Duration, compose: impl FnOnce(&mut Vec<u8>)) -> Result<(), End> {
         // Whatever tungstenite still holds goes first: frames must not be mixed.
         self.ws.flush().await?;
         let mut compose = Some(compose);
-        poll_fn(|cx| {
-            let Some(compose) = compose.take() else { return Poll::Ready(Ok(())) };
+        let rest = poll_fn(|cx| {
+            let Some(compose) = compose.take() else { return Poll::Ready(Ok(Vec::new())) };
             SCRATCH.with_borrow_mut(|scratch| {
                 scratch.clear();
                 compose(scratch);
-                let written = self.write_now(cx, scratch)?;
-                self.rest.extend_from_slice(&scratch[written..]);
+                let written = self.write_now(cx, scratch);
+                let rest = written.map(|written| scratch[written..].to_vec());
                 if scratch.capacity() > SCRATCH_BYTES {
                     *scratch = Vec::new();
                 }
-                Poll::Ready(Ok::<(), Error>(()))
+                Poll::Ready(rest)
             })
-        })
-        .await?;
-        if !self.rest.is_empty() {
-            let rest = std::mem::take(&mut self.rest);
-            self.ws.get_mut().write_all(&rest).await?;
+        });
+        let mut rest = Bytes::from(rest.await?);
+        while !rest.is_empty() {
+            match timeout(patience, self.ws.get_mut().write_buf(&mut rest)).await {
+                Ok(written) => _ = written?,
+                Err(_) => {
+                    // In the middle of a frame there is no goodbye.
+                    metrics::counter!(metric::SESSION_REFUSED, metric::REASON => reason(CloseCode::TooSlow))
+                        .increment(1);
+                    return Err(End::Gone);
+                }
+            }
         }
         Ok(())
     }
 
     /// How much the socket takes at once.
-    fn write_now(&mut self, cx: &mut Context<'_>, buffer: &[u8]) -> Result<usize, Error> {
+    fn write_now(&mut self, cx: &mut Context<'_>, buffer: &[u8]) -> io::Result<usize> {
         let mut written = 0;
         while written < buffer.len() {
             match Pin::new(self.ws.get_mut()).poll_write(cx, &buffer[written..])? {
-                Poll::Ready(0) => return Err(std::io::Error::from(std::io::ErrorKind::WriteZero).into()),
+                Poll::Ready(0) => return Err(io::ErrorKind::WriteZero.into()),
                 Poll::Ready(count) => written += count,
                 Poll::Pending => break,
             }

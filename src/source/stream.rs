@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use metrics::{Counter, Gauge};
 use tokio::sync::mpsc::error::TrySendError;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until};
 
 use super::assembler::Assembler;
 use super::connection::{Connection, Word};
 use super::feedback::{Answer, Feedback, status_update};
+use super::pace::Pace;
 use super::{Config, Delivery, Error, Life, Reader};
 use crate::event::Lsn;
 use crate::pgoutput;
@@ -42,6 +43,7 @@ pub(super) struct Stream {
     connection: Connection,
     assembler: Assembler,
     feedback: Feedback,
+    pace: Pace,
     life: Life,
     /// Whether the reader was told of this stream.
     introduced: bool,
@@ -83,6 +85,7 @@ impl Stream {
             assembler: Assembler::new(config.chunk_bytes),
             // Three in the time that the server waits, whatever the configuration says: one may be late.
             feedback: Feedback::new(config.status_interval.min(config.wal_sender_timeout / 3), now),
+            pace: Pace::new(now),
             life,
             introduced: false,
             outbox: VecDeque::new(),
@@ -153,8 +156,12 @@ impl Stream {
             () = sleep_until(deadline) => self.tick(reader.confirmed()).await?,
             // 2. What the server says.
             received = self.connection.fill() => {
-                self.counters.bytes.increment(received? as u64);
+                let bytes = received?;
+                self.counters.bytes.increment(bytes as u64);
                 self.heard_at = Instant::now();
+                if let Some(pause) = self.pace.note(bytes, self.heard_at) {
+                    sleep(pause).await;
+                }
             }
             // 3. The reader has confirmed something.
             changed = reader.confirmed.changed(), if !self.feedback.is_soon() => {

@@ -166,10 +166,10 @@ fn empty_transactions_do_not_flood_the_reader() {
                          perform pg_logical_emit_message(true, 'tidegate.mark', '');
                          commit;
                      end loop;
-                 end $$;
-                 insert into things values (1);",
+                 end $$",
             )
             .await;
+        database.execute("insert into things values (1)").await;
         assert_eq!(follower.story().await, ["+ things (1)"]);
         let taken = follower.deliveries_taken;
         assert!(taken < 200, "{taken} deliveries for 2,000 heartbeats and one row");

@@ -136,7 +136,6 @@ impl Follower {
     pub(crate) async fn stop(self) -> Result<(), source::Error> {
         // It may have stopped by itself.
         let _ = self.closing.send(());
-        drop(self.deliveries);
         timeout(DEADLINE, self.task).await.expect("stops in time").expect("does not panic")
     }
 

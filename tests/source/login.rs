@@ -27,14 +27,14 @@ hostssl all shy      all reject
 ";
 
 /// A cluster with a role for each method, and a certificate for `localhost`.
-struct Server {
+pub(crate) struct Server {
     cluster: Cluster,
-    database: Database,
+    pub(crate) database: Database,
     roots: PathBuf,
 }
 
 impl Server {
-    async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         let cluster = private(&[]);
         let database = Database::create_on(cluster.address()).await;
         let folder = PathBuf::from(data_folder(&database).await);
@@ -67,7 +67,7 @@ impl Server {
         .await;
     }
 
-    fn port(&self) -> u16 {
+    pub(crate) fn port(&self) -> u16 {
         self.cluster.address().port().expect("runs")
     }
 
@@ -82,7 +82,7 @@ impl Server {
         probe(&Config::new(settings, "p", "s")).await.map(drop)
     }
 
-    fn rooted(&self, mode: &str) -> String {
+    pub(crate) fn rooted(&self, mode: &str) -> String {
         format!("sslmode={mode} sslrootcert='{}'", self.roots.display())
     }
 }

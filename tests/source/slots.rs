@@ -2,7 +2,9 @@
 
 use tidegate::cli::demo::cluster::Shutdown;
 use tidegate::event::Lsn;
+use tidegate::postgres::Settings;
 use tidegate::source::{Config, Continuity, Error, Reason, Recovery};
+use tokio_postgres::NoTls;
 
 use super::follower::{Follower, Seen, config, publish};
 use crate::fixture::{Database, Test, eventually, private, scenario};
@@ -292,6 +294,43 @@ fn another_timeline_is_another_life_and_a_standby_is_passed_over() {
         database.execute("insert into things values (1)").await;
         assert_eq!(follower.story().await, ["+ things (1)"]);
         follower.stop().await.expect("stops");
+    });
+}
+
+#[test]
+fn another_cluster_is_another_life() {
+    scenario(async |test| {
+        test.expect_in_log("no stream from PostgreSQL");
+        test.expect_in_log("what was known of the rows is void");
+        let (mut first, second) = (private(&[]), private(&[]));
+        let database = Database::create_on(first.address()).await;
+        publish(&database).await;
+        let (name, publication) = (database.name(), database.publication());
+        for (place, sql) in [
+            ("postgres", format!("create database {name}")),
+            (
+                name,
+                format!(
+                    "create table things (id int primary key); create publication {publication} for all tables"
+                ),
+            ),
+        ] {
+            let (client, connection) =
+                tokio_postgres::connect(&second.url(place), NoTls).await.expect("runs");
+            tokio::select! {
+                done = client.batch_execute(&sql) => done.expect("the superuser may"),
+                _ = connection => panic!("the connection ended"),
+            }
+        }
+        let ports = [&first, &second].map(|cluster| cluster.address().port().expect("runs"));
+        let text =
+            format!("user=postgres dbname={name} host=127.0.0.1,127.0.0.1 port={},{}", ports[0], ports[1]);
+        let settings = Settings::parse(&text).expect("valid");
+        let mut follower = Follower::open(Config { settings, ..config(&database) }).await;
+        first.stop(Shutdown::Immediate).expect("ours");
+        assert_eq!(follower.reset().await, Reason::SystemChanged);
+        follower.stop().await.expect("stops");
+        first.resume().expect("ours, for the database to be dropped");
     });
 }
 

@@ -521,7 +521,7 @@ function paintDeed(row) {
   return deed
 }
 
-function tell({ action, detail }) {
+function tell({ action, actor_id: actor, detail }) {
   const title = emphasis(detail.title ?? 'a card')
   const column = (status) => COLUMN_NAMES[status] ?? status
   switch (action) {
@@ -530,6 +530,7 @@ function tell({ action, detail }) {
     case 'moved':
       return detail.top ? [' moved ', title, ' to the top'] : [' moved ', title, ` to ${column(detail.to)}`]
     case 'assigned':
+      if (detail.assignee_id === actor) return [' took ', title]
       return [' handed ', title, ` to ${person(detail.assignee_id)?.name.split(' ')[0] ?? 'somebody'}`]
     case 'commented':
       return [' on ', title, quote(detail.text)]

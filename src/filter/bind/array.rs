@@ -11,6 +11,9 @@ use crate::filter::predicate::{ArrayRelation, ArrayTest, Constant, Elements, Pre
 use crate::filter::scale::Scale;
 use crate::filter::syntax::{Expr, Literal, TypeName};
 
+/// `pg_type.oid` of `name`.
+const NAME: u32 = 19;
+
 /// An array constant: its parts, and beside each the element's value.
 struct Parts {
     parts: Vec<Part>,
@@ -55,51 +58,13 @@ impl Binder<'_> {
             typed.equality_scale(position)?;
             return Ok(Predicate::Constant(None));
         }
-        let literals = self.array_literals(literal, &typed.kind, position)?;
+        let literals = array_literals(literal, &typed.kind, position)?;
         self.count(literals.len(), position)?;
         if literals.is_empty() {
             typed.equality_scale(position)?;
             return Ok(Predicate::Constant(Some(false)));
         }
         self.list(typed, &literals, Numbers::Double, position)
-    }
-
-    /// The elements of `any (…)`, each as a literal to compare with a value of `kind`.
-    fn array_literals<'l>(
-        &mut self,
-        literal: &'l Literal,
-        kind: &Kind,
-        position: usize,
-    ) -> Result<Cow<'l, [Literal]>, Error> {
-        match literal {
-            Literal::List(items) => Ok(Cow::Borrowed(items)),
-            Literal::Array(items) => {
-                let texts = items.iter().any(|item| matches!(item, Literal::Text(_)));
-                if texts && kind.class != Class::Text {
-                    let message = format!(
-                        "`array['…']` holds texts, and the column is of type {}: write `any ('{{…}}')`, or cast the array",
-                        kind.name
-                    );
-                    return Err(Error::mistyped(position, message));
-                }
-                Ok(Cow::Borrowed(items))
-            }
-            Literal::Text(text) => Ok(Cow::Owned(leaves(text, position)?)),
-            Literal::Cast(inner, name) if name.array => {
-                let items = match &**inner {
-                    Literal::Text(text) => leaves(text, position)?,
-                    Literal::Array(items) | Literal::List(items) => items.clone(),
-                    _ => return Err(Error::mistyped(position, "an array is wanted here")),
-                };
-                let element = TypeName { array: false, ..name.clone() };
-                let cast = |item: Literal| match item {
-                    Literal::Null => Literal::Null,
-                    other => Literal::Cast(Box::new(other), element.clone()),
-                };
-                Ok(Cow::Owned(items.into_iter().map(cast).collect()))
-            }
-            _ => Err(Error::mistyped(position, "an array is wanted here: '{…}', `array[…]`, or a parameter")),
-        }
     }
 
     pub(super) fn array_equals(
@@ -246,6 +211,52 @@ impl Binder<'_> {
         }
         Ok((!pending).then_some(built))
     }
+}
+
+/// The elements of `any (…)`, each as a literal to compare with a value of `kind`.
+fn array_literals<'l>(
+    literal: &'l Literal,
+    kind: &Kind,
+    position: usize,
+) -> Result<Cow<'l, [Literal]>, Error> {
+    match literal {
+        Literal::List(items) => Ok(Cow::Borrowed(items)),
+        Literal::Array(items) => {
+            let texts = items.iter().any(|item| matches!(item, Literal::Text(_)));
+            if texts && kind.class != Class::Text {
+                let message = format!(
+                    "`array['…']` holds texts, and the column is of type {}: write `any ('{{…}}')`, or cast the array",
+                    kind.name
+                );
+                return Err(Error::mistyped(position, message));
+            }
+            if kind.oid == NAME {
+                // A `name` compares with a text as a text, which is not cut to a name's length.
+                let text = TypeName { name: "text".into(), array: false };
+                return Ok(Cow::Owned(cast_each(items.clone(), &text)));
+            }
+            Ok(Cow::Borrowed(items))
+        }
+        Literal::Text(text) => Ok(Cow::Owned(leaves(text, position)?)),
+        Literal::Cast(inner, name) if name.array => {
+            let items = match &**inner {
+                Literal::Text(text) => leaves(text, position)?,
+                Literal::Array(items) | Literal::List(items) => items.clone(),
+                _ => return Err(Error::mistyped(position, "an array is wanted here")),
+            };
+            let element = TypeName { array: false, ..name.clone() };
+            Ok(Cow::Owned(cast_each(items, &element)))
+        }
+        _ => Err(Error::mistyped(position, "an array is wanted here: '{…}', `array[…]`, or a parameter")),
+    }
+}
+
+fn cast_each(items: Vec<Literal>, name: &TypeName) -> Vec<Literal> {
+    let cast = |item| match item {
+        Literal::Null => Literal::Null,
+        other => Literal::Cast(Box::new(other), name.clone()),
+    };
+    items.into_iter().map(cast).collect()
 }
 
 enum LiteralPart<'l> {

@@ -7,7 +7,7 @@ use crate::filter::decimal::Place;
 use crate::filter::error::Error;
 use crate::filter::predicate::{Constant, Order, Predicate, SqlType};
 use crate::filter::scale::Scale;
-use crate::filter::syntax::{Comparison, Expr, Literal, Node};
+use crate::filter::syntax::{Comparison, Expr, Literal, Node, TypeName};
 use crate::filter::value::Key;
 
 impl Binder<'_> {
@@ -183,14 +183,8 @@ impl Binder<'_> {
                 equals.collect::<Result<_, _>>().map(Predicate::or)
             }
             Side::Operand(typed) => {
-                // Several values agree on one type with the column, which then is `real`, unless one is a double.
-                let double = |literal: &Literal| matches!(literal, Literal::Cast(_, name) if name.builtin() == Some(701));
-                let numbers = if literals.len() > 1 && !literals.iter().any(double) {
-                    Numbers::Single
-                } else {
-                    Numbers::Double
-                };
                 let blamed = items.first().map_or(position, |item| item.position);
+                let (literals, numbers) = agreed(literals, &typed.kind);
                 self.list(&typed, &literals, numbers, blamed)
             }
             Side::Literal(subject) => literals
@@ -234,6 +228,25 @@ impl Binder<'_> {
             _ => None,
         }))
     }
+}
+
+/// Several values in a list agree on one type with the column. That shows beside a `real`: with one double among them
+/// all are doubles, texts included, and else all are `real`, numbers included.
+fn agreed(literals: Vec<Literal>, kind: &Kind) -> (Vec<Literal>, Numbers) {
+    let double = |literal: &Literal| matches!(literal, Literal::Cast(_, name) if name.builtin() == Some(701));
+    if kind.class != Class::Float4 || literals.len() < 2 {
+        return (literals, Numbers::Double);
+    }
+    if !literals.iter().any(double) {
+        return (literals, Numbers::Single);
+    }
+    let widened = |literal| match literal {
+        Literal::Text(_) => {
+            Literal::Cast(Box::new(literal), TypeName { name: "float8".into(), array: false })
+        }
+        other => other,
+    };
+    (literals.into_iter().map(widened).collect(), Numbers::Double)
 }
 
 /// The type in which PostgreSQL compares two literals; integers are compared as `numeric`, to the same result.

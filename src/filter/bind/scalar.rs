@@ -53,7 +53,7 @@ impl Binder<'_> {
                 position,
                 "an array where one value is wanted: write `= any (…)` to compare with each of its elements",
             )),
-            Literal::Cast(inner, name) => self.cast(inner, name, kind, scale, position),
+            Literal::Cast(inner, name) => self.cast(inner, name, kind, scale, numbers, position),
         }
     }
 
@@ -70,13 +70,14 @@ impl Binder<'_> {
         name: &TypeName,
         kind: &Kind,
         scale: &Scale,
+        numbers: Numbers,
         position: usize,
     ) -> Result<Scalar, Error> {
         let given = name.builtin().filter(|_| !name.array);
         if let Literal::Cast(innermost, inner_name) = inner {
             // `'7'::int::int`: the same type twice changes nothing.
             if inner_name == name {
-                return self.cast(innermost, name, kind, scale, position);
+                return self.cast(innermost, name, kind, scale, numbers, position);
             }
             return Err(Error::unsupported(position, "a cast of a cast is not supported in a filter"));
         }
@@ -106,7 +107,7 @@ impl Binder<'_> {
             ) => match self.converted(inner, oid, position)? {
                 Converted::Null => Ok(Scalar::Null),
                 Converted::Pending => Ok(Scalar::Pending),
-                Converted::Text(text) => number(&text, kind, Numbers::Double, position),
+                Converted::Text(text) => number(&text, kind, numbers, position),
             },
             (Some(oid @ (700 | 701)), Class::Float4 | Class::Float8) => {
                 match self.converted(inner, oid, position)? {
@@ -133,6 +134,9 @@ impl Binder<'_> {
             Some(plain) if matches!(inner, Literal::Number(_)) => plain,
             _ => text.clone(),
         };
+        if matches!((inner, oid), (Literal::Number(_), 20 | 21 | 23)) && text.contains('.') {
+            return Err(Error::unsupported(position, format!("a cast that rounds {text} to an integer")));
+        }
         let class = Class::of_builtin(oid).expect("asked for numeric types only");
         let kind = Kind { oid, name: type_name(oid).into(), class };
         Ok(self.canonical(&text, &kind, position)?.map_or(Converted::Pending, Converted::Text))
@@ -206,7 +210,7 @@ fn float(digits: &str, single: bool, position: usize) -> Result<Constant, Error>
     let value = text.and_then(|text| {
         if single { text.parse::<f32>().ok().map(f64::from) } else { text.parse::<f64>().ok() }
     });
-    value.map(|value| float_constant(value)).ok_or_else(|| {
+    value.map(float_constant).ok_or_else(|| {
         let kind = if single { "float4" } else { "float8" };
         Error::mistyped(position, format!("`{digits}` is out of range for type {kind}"))
     })

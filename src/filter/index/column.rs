@@ -22,7 +22,7 @@ pub(super) struct ColumnIndex<K> {
     several: usize,
 }
 
-impl<K: Clone + Eq + Hash> ColumnIndex<K> {
+impl<K: Copy + Eq + Hash> ColumnIndex<K> {
     pub(super) fn new(column: usize, scale: Scale) -> Self {
         Self {
             column,
@@ -42,7 +42,7 @@ impl<K: Clone + Eq + Hash> ColumnIndex<K> {
         self.integers.is_empty() && self.equal.is_empty() && self.ranges.is_empty()
     }
 
-    pub(super) fn insert(&mut self, place: &Place<'_>, key: &K) {
+    pub(super) fn insert(&mut self, place: &Place<'_>, key: K) {
         let constants = match place {
             Place::Range(range) => return self.ranges.insert(*range, key),
             Place::Equal(constants) => constants,
@@ -55,10 +55,8 @@ impl<K: Clone + Eq + Hash> ColumnIndex<K> {
             };
             match (posting, &constant.key) {
                 (Some(posting), _) => new |= posting.add(key),
-                (None, Key::Int(value)) => {
-                    new |= self.integers.insert(*value, Posting::One(key.clone())).is_none()
-                }
-                (None, value) => new |= self.equal.insert(value.clone(), Posting::One(key.clone())).is_none(),
+                (None, Key::Int(value)) => new |= self.integers.insert(*value, Posting::One(key)).is_none(),
+                (None, value) => new |= self.equal.insert(value.clone(), Posting::One(key)).is_none(),
             }
         }
         self.several += usize::from(new && constants.len() > 1);
@@ -108,10 +106,10 @@ impl<K: Clone + Eq + Hash> ColumnIndex<K> {
         let postings = self.integers.values().chain(self.equal.values());
         let keys = postings.flat_map(Posting::as_slice);
         if self.several == 0 {
-            out.extend(keys.cloned());
+            out.extend(keys.copied());
         } else {
             let mut seen = HashSet::new();
-            out.extend(keys.filter(|key| seen.insert(*key)).cloned());
+            out.extend(keys.filter(|key| seen.insert(*key)).copied());
         }
         self.ranges.all(out);
     }

@@ -21,14 +21,14 @@ pub(super) enum Taken {
     Last,
 }
 
-impl<K: Clone + Eq + Hash> Posting<K> {
+impl<K: Copy + Eq + Hash> Posting<K> {
     /// Whether `key` is new here.
-    pub(super) fn add(&mut self, key: &K) -> bool {
+    pub(super) fn add(&mut self, key: K) -> bool {
         match self {
-            Self::One(first) if first == key => false,
+            Self::One(first) if *first == key => false,
             Self::One(first) => {
                 let mut crowd = Crowd::default();
-                crowd.add(first);
+                crowd.add(*first);
                 crowd.add(key);
                 *self = Self::Many(Box::new(crowd));
                 true
@@ -46,7 +46,7 @@ impl<K: Clone + Eq + Hash> Posting<K> {
                     return Taken::Nothing;
                 }
                 if let [only] = crowd.as_slice() {
-                    *self = Self::One(only.clone());
+                    *self = Self::One(*only);
                 }
                 Taken::Key
             }
@@ -75,12 +75,12 @@ impl<K> Default for Crowd<K> {
     }
 }
 
-impl<K: Clone + Eq + Hash> Crowd<K> {
+impl<K: Copy + Eq + Hash> Crowd<K> {
     /// Whether `key` is new here.
-    pub(super) fn add(&mut self, key: &K) -> bool {
-        let new = self.places.try_insert(key.clone(), self.keys.len()).is_ok();
+    pub(super) fn add(&mut self, key: K) -> bool {
+        let new = self.places.try_insert(key, self.keys.len()).is_ok();
         if new {
-            self.keys.push(key.clone());
+            self.keys.push(key);
         }
         new
     }
@@ -90,7 +90,7 @@ impl<K: Clone + Eq + Hash> Crowd<K> {
         let Some(at) = self.places.remove(key) else { return false };
         self.keys.swap_remove(at);
         if let Some(moved) = self.keys.get(at) {
-            self.places.insert(moved.clone(), at);
+            self.places.insert(*moved, at);
         }
         true
     }
@@ -108,7 +108,7 @@ mod tests {
     fn a_crowd_is_a_set() {
         let mut crowd = Crowd::default();
         for key in [1, 2, 3, 2] {
-            crowd.add(&key);
+            crowd.add(key);
         }
         assert_eq!(crowd.as_slice(), [1, 2, 3]);
         assert!(crowd.take(&1));
@@ -121,8 +121,8 @@ mod tests {
     fn a_posting_of_one_is_small() {
         assert!(size_of::<Posting<u64>>() <= 16);
         let mut posting = Posting::One(7);
-        assert!(!posting.add(&7));
-        assert!(posting.add(&8));
+        assert!(!posting.add(7));
+        assert!(posting.add(8));
         assert!(matches!(posting.take(&9), Taken::Nothing));
         assert!(matches!(posting.take(&7), Taken::Key));
         assert!(matches!(posting, Posting::One(8)));

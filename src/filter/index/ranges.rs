@@ -58,7 +58,7 @@ impl Bound {
     }
 }
 
-impl<K: Clone + Eq + Hash> Ranges<K> {
+impl<K: Copy + Eq + Hash> Ranges<K> {
     pub(super) const fn new() -> Self {
         Self { nodes: Vec::new(), free: Vec::new(), root: NONE }
     }
@@ -67,11 +67,11 @@ impl<K: Clone + Eq + Hash> Ranges<K> {
         self.root == NONE
     }
 
-    pub(super) fn insert(&mut self, range: Range<'_>, key: &K) {
+    pub(super) fn insert(&mut self, range: Range<'_>, key: K) {
         if let Some(at) = self.find(range) {
             match &mut self.node_mut(at).posting {
                 Some(posting) => drop(posting.add(key)),
-                empty @ None => *empty = Some(Posting::One(key.clone())),
+                empty @ None => *empty = Some(Posting::One(key)),
             }
             return;
         }
@@ -150,14 +150,14 @@ impl<K: Clone + Eq + Hash> Ranges<K> {
         None
     }
 
-    fn allocate(&mut self, range: Range<'_>, key: &K) -> u32 {
+    fn allocate(&mut self, range: Range<'_>, key: K) -> u32 {
         let at = self.free.pop().unwrap_or_else(|| {
             u32::try_from(self.nodes.len()).expect("fewer than 2^32 ranges fit into memory")
         });
         let node = Node {
             lower: Bound::of(range.lower),
             upper: Bound::of(range.upper),
-            posting: Some(Posting::One(key.clone())),
+            posting: Some(Posting::One(key)),
             furthest: at,
             priority: fastrand::u32(..),
             left: NONE,
@@ -244,7 +244,7 @@ impl<K: Clone + Eq + Hash> Ranges<K> {
     }
 }
 
-impl<K: Clone + Eq + Hash> Node<K> {
+impl<K: Copy + Eq + Hash> Node<K> {
     fn keys(&self) -> &[K] {
         self.posting.as_ref().map_or(&[], Posting::as_slice)
     }

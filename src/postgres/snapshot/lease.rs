@@ -8,13 +8,16 @@ use tokio_postgres::{SimpleQueryMessage, SimpleQueryStream};
 use super::super::Pooled;
 use super::super::connection::spawn;
 
-/// What a server that is in its senses needs to give up a statement and roll back.
-const CLEAN_UP_TIMEOUT: Duration = Duration::from_secs(5);
+/// Rows that are on their way when their reader goes are read and thrown away, if that takes no longer than this.
+const ROLLBACK_TIMEOUT: Duration = Duration::from_secs(1);
+/// A request to cancel is one packet; a server that does not take it in this time is gone.
+const CANCEL_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A session of the pool with a transaction open on it.
 ///
-/// Dropped, it cancels what still runs, ends the transaction, and gives the session back; a session that does not
-/// come clean in time is thrown away.
+/// Dropped, it ends the transaction and gives the session back. A session that is not done in a moment is cancelled and
+/// thrown away: a cancelled one cannot be handed on, since the cancellation may reach it late and hit whoever has it
+/// then.
 pub(super) struct Lease {
     /// `None` once it is on its way back.
     session: Option<Pooled>,
@@ -66,16 +69,14 @@ impl Drop for Lease {
             return;
         }
         spawn(async move {
-            if !matches!(timeout(CLEAN_UP_TIMEOUT, clean_up(&session)).await, Ok(Ok(()))) {
-                tracing::debug!("cut a session that did not come clean");
-                session.take().cut();
+            let rolled_back = timeout(ROLLBACK_TIMEOUT, session.batch_execute("rollback")).await;
+            if !matches!(rolled_back, Ok(Ok(()))) {
+                let session = session.take();
+                let cancelled = timeout(CANCEL_TIMEOUT, session.cancel()).await;
+                let told = matches!(cancelled, Ok(Ok(())));
+                tracing::debug!(told, "cut a session that was not done in time");
+                session.cut();
             }
         });
     }
-}
-
-async fn clean_up(session: &Pooled) -> Result<(), tokio_postgres::Error> {
-    // Also where no rows were asked for yet: the statement before may still be waiting for a lock.
-    session.cancel().await?;
-    session.batch_execute("rollback").await
 }

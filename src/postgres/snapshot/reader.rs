@@ -5,7 +5,7 @@ use tokio_postgres::{SimpleQueryMessage, SimpleQueryRow};
 
 use crate::event::{Datum, Lsn, Row, Snapshot, TableName};
 
-use super::statement::FETCH;
+use super::statement::{FETCH_ROWS, fetch};
 use super::{Error, Lease, Query};
 
 /// An open snapshot.
@@ -18,6 +18,8 @@ pub struct Reader {
     lease: Option<Lease>,
     table: TableName,
     columns: usize,
+    /// How many rows the last fetch gave.
+    fetched: u64,
     snapshot: Snapshot,
     lsn: Lsn,
     timeout: Duration,
@@ -33,9 +35,9 @@ impl Reader {
     ) -> Result<Self, Error> {
         let table = query.table.name.clone();
         let failed = |source| Error::classify(&table, query.timeout, source);
-        lease.start(FETCH).await.map_err(failed)?;
+        lease.start(&fetch()).await.map_err(failed)?;
         let (columns, timeout) = (query.columns.len(), query.timeout);
-        Ok(Self { lease: Some(lease), table, columns, snapshot, lsn, timeout, deadline })
+        Ok(Self { lease: Some(lease), table, columns, fetched: 0, snapshot, lsn, timeout, deadline })
     }
 
     /// Which transactions the rows hold.
@@ -71,14 +73,21 @@ impl Reader {
         let Some(lease) = &mut self.lease else { return Ok(None) };
         let failed = |source| Error::classify(&self.table, self.timeout, source);
         let (mut rows, mut bytes) = (Vec::new(), 0);
-        while let Some(message) = lease.next().await {
-            if let SimpleQueryMessage::Row(row) = message.map_err(failed)? {
-                let row = self::row(&row, self.columns);
-                bytes += row.len();
-                rows.push(row);
-                if bytes >= max_bytes {
-                    return Ok(Some(rows));
+        loop {
+            match lease.next().await.transpose().map_err(failed)? {
+                Some(SimpleQueryMessage::Row(row)) => {
+                    let row = self::row(&row, self.columns);
+                    bytes += row.len();
+                    rows.push(row);
+                    if bytes >= max_bytes {
+                        return Ok(Some(rows));
+                    }
                 }
+                // The fetch's end: the cursor's too, if it gave fewer rows than asked for.
+                Some(SimpleQueryMessage::CommandComplete(fetched)) => self.fetched = fetched,
+                Some(_) => {}
+                None if self.fetched < FETCH_ROWS => break,
+                None => lease.start(&fetch()).await.map_err(failed)?,
             }
         }
         if let Some(lease) = self.lease.take() {

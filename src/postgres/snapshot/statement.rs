@@ -11,10 +11,15 @@ use super::Query;
 
 /// The name is our own, in a transaction of our own.
 const CURSOR: &str = "tidegate_snapshot";
-pub(super) const FETCH: &str = "fetch forward all from tidegate_snapshot";
+/// A reader that goes leaves at most this many rows on their way; and the server is asked often enough for none of it
+/// to show.
+pub(super) const FETCH_ROWS: u64 = 1000;
 /// A lock on the table is worth waiting for, but not for all of a snapshot's time: it waits behind DDL, and a client
 /// is better told to come again.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(10);
+/// The reader keeps its own time and ends the transaction by it. Should it be frozen, the server does so a little
+/// later: not at the same moment, since that cuts the line.
+const IDLE_MARGIN: Duration = Duration::from_secs(10);
 
 /// The first statement that takes a snapshot, and so the one that fixes the moment: the moment, and the table's
 /// columns as they are now, each with the type that lies under its domains. No row if the name is not the table's.
@@ -44,12 +49,13 @@ select pg_current_snapshot()::text,
 /// Begins the transaction and locks the table; neither takes a snapshot yet.
 pub(super) fn begin(query: &Query<'_>) -> String {
     let timeout = millis(query.timeout);
+    let idle_timeout = millis(query.timeout.saturating_add(IDLE_MARGIN));
     let lock_timeout = millis(query.timeout.min(LOCK_TIMEOUT));
     format!(
         "begin isolation level repeatable read, read only;\n\
          {pinned}\n\
          set local statement_timeout = {timeout};\n\
-         set local idle_in_transaction_session_timeout = {timeout};\n\
+         set local idle_in_transaction_session_timeout = {idle_timeout};\n\
          set local lock_timeout = {lock_timeout};\n\
          set local cursor_tuple_fraction = 1;\n\
          set local row_security = off;\n\
@@ -57,6 +63,11 @@ pub(super) fn begin(query: &Query<'_>) -> String {
         pinned = pinned_locally(),
         table = quote_table(&query.table.name),
     )
+}
+
+/// Takes the next [`FETCH_ROWS`] rows.
+pub(super) fn fetch() -> String {
+    format!("fetch forward {FETCH_ROWS} from {CURSOR}")
 }
 
 /// As PostgreSQL's timeouts take it: at least 1, since 0 would be none at all.
