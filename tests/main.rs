@@ -1,6 +1,8 @@
 //! The integration tests, in one binary.
 
+mod client;
 mod fixture;
+mod server;
 
 mod catalog;
 mod check;
