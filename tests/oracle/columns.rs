@@ -360,8 +360,13 @@ pub(super) fn create() -> String {
 
 /// The table as the catalog would describe it.
 pub(super) fn table(mood: u32) -> Table {
-    let id =
-        Column { name: "id".into(), kind: kind("int8", mood), type_oid: 20, nullable: false, collation: Collation::None };
+    let id = Column {
+        name: "id".into(),
+        kind: kind("int8", mood),
+        type_oid: 20,
+        nullable: false,
+        collation: Collation::None,
+    };
     let columns = COLUMNS.iter().map(|spec| {
         let element = kind(spec.type_name, mood);
         let kind = if spec.array {

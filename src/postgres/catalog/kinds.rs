@@ -5,7 +5,8 @@ use tokio_postgres::Row;
 
 use crate::event::{Class, Kind};
 
-/// The types of the given tables' columns, and those that they are made of: a domain's base, an array's element.
+/// The types of the given tables' columns, and those that they are made of: a domain's base, an array's element, the
+/// attributes of a composite type.
 ///
 /// A true array is one that its element type names as its own; `oidvector` and its like are written otherwise.
 pub(super) const TYPES: &str = "
