@@ -15,4 +15,5 @@ mod publication;
 mod seam;
 mod snapshot;
 mod source;
+mod traps;
 mod oracle;

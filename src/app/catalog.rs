@@ -44,17 +44,20 @@ impl Keeper {
     ) -> (Self, watch::Receiver<Arc<Catalog>>) {
         let (current, receiver) = watch::channel(Arc::new(Catalog::default()));
         let watch = Watch::new(&publication.publication);
-        (Self {
-            pool,
-            hub,
-            publication,
-            event_trigger,
-            watch,
-            latest: None,
-            settling: HashMap::new(),
-            current,
-            said: Vec::new(),
-        }, receiver)
+        (
+            Self {
+                pool,
+                hub,
+                publication,
+                event_trigger,
+                watch,
+                latest: None,
+                settling: HashMap::new(),
+                current,
+                said: Vec::new(),
+            },
+            receiver,
+        )
     }
 
     /// Makes what has to be there before the slot, however long PostgreSQL is away.

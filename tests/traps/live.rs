@@ -1,6 +1,8 @@
 //! One subscription on a socket of its own, and the rows as its client holds them.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 use tidegate::event::Lsn;
@@ -17,6 +19,8 @@ pub(crate) struct Live {
     rows: BTreeMap<String, Map<String, Value>>,
     /// What a snapshot in progress has brought.
     fresh: BTreeMap<String, Map<String, Value>>,
+    /// How long the next frame may take.
+    patience: Duration,
     /// The last `subscribed`.
     pub(crate) subscribed: Value,
     /// Every frame since the last [`Live::forget`].
@@ -36,7 +40,12 @@ impl Live {
 
     /// Subscribes, and has the snapshot.
     pub(crate) async fn open(server: &Server, fields: Value) -> Self {
-        let mut live = Self::start(server, fields).await;
+        Self::open_at(server.address(), fields).await
+    }
+
+    /// The same, on a server wherever it runs.
+    pub(crate) async fn open_at(address: SocketAddr, fields: Value) -> Self {
+        let mut live = Self::start(address, fields).await;
         live.complete().await;
         live.forget();
         live
@@ -44,7 +53,7 @@ impl Live {
 
     /// Subscribes to a channel.
     pub(crate) async fn channel(server: &Server, channel: &str) -> Self {
-        let mut live = Self::start(server, json!({"channel": channel})).await;
+        let mut live = Self::start(server.address(), json!({"channel": channel})).await;
         live.until("subscribed").await;
         live.forget();
         live
@@ -52,14 +61,14 @@ impl Live {
 
     /// Subscribes, which is refused.
     pub(crate) async fn refused(server: &Server, fields: Value) -> Value {
-        let mut live = Self::start(server, fields).await;
+        let mut live = Self::start(server.address(), fields).await;
         let frame = live.frame().await;
         assert_eq!(frame["type"], "error", "{frame}");
         frame
     }
 
-    async fn start(server: &Server, mut fields: Value) -> Self {
-        let mut client = Client::connect(server.address()).await;
+    async fn start(address: SocketAddr, mut fields: Value) -> Self {
+        let mut client = Client::connect(address).await;
         fields["id"] = json!("it");
         client.subscribe(fields).await;
         Self {
@@ -67,6 +76,7 @@ impl Live {
             rows: BTreeMap::new(),
             fresh: BTreeMap::new(),
             subscribed: Value::Null,
+            patience: DEADLINE,
             seen: Vec::new(),
         }
     }
@@ -75,14 +85,15 @@ impl Live {
     pub(crate) async fn frame(&mut self) -> Value {
         let next = async {
             loop {
-                let frame = self.client.next().await.expect("the connection lives");
+                let frame = self.client.next_within(self.patience).await?.expect("the connection lives");
                 if frame["type"] != "progress" {
-                    return frame;
+                    return Some(frame);
                 }
             }
         };
-        let frame = timeout(DEADLINE, next).await;
-        let frame = frame.unwrap_or_else(|_| panic!("waited in vain; the client has {:?}", self.rows));
+        let frame = timeout(self.patience, next).await.ok().flatten();
+        let frame =
+            frame.unwrap_or_else(|| panic!("waited in vain; the client has {} rows", self.rows.len()));
         self.take(&frame);
         frame
     }
@@ -119,6 +130,21 @@ impl Live {
         let frame = self.until("resync").await;
         assert_eq!(frame["reason"], reason, "{frame}");
         self.complete().await;
+    }
+
+    /// The same where that takes longer than things do.
+    pub(crate) async fn resynced_within(&mut self, reason: &str, patience: Duration) {
+        self.patience = patience;
+        self.resynced(reason).await;
+        self.patience = DEADLINE;
+    }
+
+    /// Waits until the client has so many rows.
+    pub(crate) async fn until_count(&mut self, count: usize) {
+        while self.rows.len() != count {
+            let frame = self.frame().await;
+            assert_ne!(frame["type"], "error", "{frame}");
+        }
     }
 
     /// Waits until the client has been told of all that was committed before this call.
