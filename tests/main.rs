@@ -9,6 +9,7 @@ mod check;
 mod clusters;
 mod config;
 mod conversation;
+mod encoding;
 mod invariants;
 mod layers;
 mod publication;

@@ -18,7 +18,7 @@ fn a_row_of_100_mb_arrives_whole() {
     scenario(async |test| {
         let database = test.database().await;
         database.execute("create table blobs (id int primary key, body text)").await;
-        let limit = [("hub.transaction_bytes", "1073741824")];
+        let limit = [("hub.transaction_bytes", "268435456"), ("journal.memory_bytes", "268435456")];
         let server = Server::start_with(&database, &limit).await;
         let mut live = Live::table(&server, "blobs").await;
         let mut id_only =
@@ -62,7 +62,11 @@ fn a_transaction_over_the_limit_concerns_only_the_shapes_that_it_touches() {
                  insert into cards values (0, 2, '');",
             )
             .await;
-        let server = Server::start_with(&database, &[("hub.transaction_bytes", "100000")]).await;
+        let server = Server::start_with(
+            &database,
+            &[("hub.transaction_bytes", "100000"), ("source.chunk_bytes", "50000")],
+        )
+        .await;
         let mut touched = Live::filtered(&server, "cards", "board = 1").await;
         let mut left = Live::filtered(&server, "cards", "board = 2 and body = 'y'").await;
         let mut entered = Live::filtered(&server, "cards", "board = 3").await;

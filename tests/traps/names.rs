@@ -19,7 +19,7 @@ fn quoted_mixed_case_and_non_ascii_names_work_everywhere() {
                    insert into "Büro ""A"""."Straßen.Liste" values (1, 2.50, 'x', '東京', 'q');"#,
             )
             .await;
-        let tables = r#"["Büro \"A\".*"]"#;
+        let tables = r#"["\"Büro \"\"A\"\"\".*"]"#;
         let server = Server::start_with(&database, &[("postgres.tables", tables)]).await;
         let table = r#""Büro ""A"""."Straßen.Liste""#;
         let mut streets = Live::open(

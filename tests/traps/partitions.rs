@@ -170,6 +170,7 @@ fn one_leaf_without_full_identity_decides_for_the_whole() {
 #[test]
 fn what_happens_to_a_partition_without_a_word_is_told_by_a_resync() {
     scenario(async |test| {
+        test.expect_in_log("no longer published");
         let database = test.database().await;
         let server = events(&database).await;
         let mut events = Live::table(&server, "events").await;
