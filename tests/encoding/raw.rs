@@ -109,9 +109,14 @@ impl Events {
 
     /// Takes the rows of the next event, and gives its type.
     pub(super) async fn read(&mut self, rows: &mut Rows) -> String {
+        // A value with line breaks in it comes in several lines.
+        let mut data: Vec<String> = Vec::new();
         loop {
-            if let Some(data) = self.line().await.strip_prefix("data:") {
-                return take(data.trim_start(), rows);
+            let line = self.line().await;
+            if let Some(part) = line.strip_prefix("data:") {
+                data.push(part.strip_prefix(' ').unwrap_or(part).to_owned());
+            } else if line.is_empty() && !data.is_empty() {
+                return take(&data.join("\n"), rows);
             }
         }
     }

@@ -95,7 +95,7 @@ pub(super) const VALUES: &[(&str, &[&str])] = &[
     ("regclass", &["pg_class", "holder", "0"]),
     ("regproc", &["now"]),
     ("regprocedure", &["length(text)"]),
-    ("regoper", &["!~~"]),
+    ("regoper", &["||/"]),
     ("regoperator", &["+(integer,integer)"]),
     ("regtype", &["integer", "mood", "timestamp with time zone"]),
     ("regrole", &["pg_monitor"]),

@@ -132,11 +132,10 @@ impl Live {
         self.complete().await;
     }
 
-    /// The same where that takes longer than things do.
-    pub(crate) async fn resynced_within(&mut self, reason: &str, patience: Duration) {
-        self.patience = patience;
-        self.resynced(reason).await;
-        self.patience = DEADLINE;
+    /// The same for what takes longer than things do.
+    pub(crate) fn patient(mut self) -> Self {
+        self.patience = DEADLINE * 5;
+        self
     }
 
     /// Waits until the client has so many rows.
