@@ -67,7 +67,7 @@ pub async fn run_on(listener: TcpListener, config: Config, scope: Scope) -> Resu
     let publication =
         publication::Config { publication: config.postgres.publication.clone(), tables: patterns };
     let server = Server { config: &config, settings, pool, core: core.clone(), edge: edge.clone() };
-    let outcome = server.serve(listener, publication, metrics, &scope).await;
+    let outcome = Box::pin(server.serve(listener, publication, metrics, &scope)).await;
     stop(&config, &edge, &core).await;
     outcome.and_then(|()| {
         core.casualty().or(edge.casualty()).map_or(Ok(()), |task| Err(Error::Panicked { task }))

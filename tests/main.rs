@@ -3,18 +3,24 @@
 mod client;
 mod fixture;
 mod server;
+mod stage;
 
 mod catalog;
 mod check;
 mod clusters;
 mod config;
 mod conversation;
+mod edge;
 mod encoding;
+mod fuzz;
+mod input;
 mod invariants;
 mod layers;
+mod limits;
+mod oracle;
 mod publication;
 mod seam;
 mod snapshot;
+mod sse;
 mod source;
 mod traps;
-mod oracle;

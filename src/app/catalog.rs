@@ -6,7 +6,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
 use super::Error;
-use crate::event::Table;
+use crate::event::{Table, TableName};
 use crate::hub;
 use crate::postgres::catalog::{Catalog, Refusal, Watch};
 use crate::postgres::publication::{self, Ownership, Report, Writer};
@@ -30,6 +30,8 @@ pub(super) struct Keeper {
     current: watch::Sender<Arc<Catalog>>,
     /// What was said of tables that cannot be followed, so that it is said once.
     said: Vec<Refusal>,
+    /// And of those that this role may not publish.
+    foreign: Vec<TableName>,
 }
 
 /// The pauses between attempts to reach a PostgreSQL that is away: the first and the longest.
@@ -55,6 +57,7 @@ impl Keeper {
                 settling: HashMap::new(),
                 current,
                 said: Vec::new(),
+                foreign: Vec::new(),
             },
             receiver,
         )
@@ -175,7 +178,9 @@ impl Keeper {
 
     async fn publish(&self) {
         let Some(mut catalog) = self.latest.clone() else { return };
-        self.settling.keys().for_each(|table| catalog.hold_back(*table));
+        for table in self.settling.keys() {
+            catalog.hold_back(*table);
+        }
         if **self.current.borrow() == catalog {
             return;
         }
@@ -200,14 +205,19 @@ impl Keeper {
             }
         }
         self.said.clone_from(&report.refused);
+        for table in &report.not_owned {
+            if !self.foreign.contains(table) {
+                tracing::info!(%table, "not published: it belongs to another role; see `tidegate check`");
+            }
+        }
+        self.foreign.clone_from(&report.not_owned);
     }
 }
 
 /// Whether time alone may mend it.
 fn passes(error: &Error) -> bool {
     let error: &postgres::Error = match error {
-        Error::Postgres(error) => error,
-        Error::Publication(publication::Error::Postgres(error)) => error,
+        Error::Postgres(error) | Error::Publication(publication::Error::Postgres(error)) => error,
         _ => return false,
     };
     error.recovery() == Recovery::Retry

@@ -221,7 +221,7 @@ impl Engine {
             }
             match &mut shape.conflation {
                 Some(conflation) => {
-                    self.due.extend(conflation.withhold(id, rows, change, self.config.transaction_bytes))
+                    self.due.extend(conflation.withhold(id, rows, change, self.config.transaction_bytes));
                 }
                 None => seen.entry(id).or_default().push(rows, images, verdict, self.config.frame_bytes)?,
             }
@@ -239,7 +239,7 @@ impl Engine {
             let Some(shape) = self.shapes.get_mut(id) else { continue };
             match (&mut shape.conflation, &shape.selection) {
                 (Some(conflation), Selection::Rows(rows)) => {
-                    self.due.extend(conflation.withhold_truncate(id, rows))
+                    self.due.extend(conflation.withhold_truncate(id, rows));
                 }
                 _ => seen.entry(id).or_default().truncate(),
             }
@@ -353,13 +353,12 @@ impl Gathered {
         oid: u32,
         table: impl FnOnce() -> Option<Arc<Table>>,
     ) -> Option<&mut Option<Netting>> {
-        let index = match self.tables.iter().rposition(|(table, _)| table.oid == oid) {
-            Some(index) => index,
-            None => {
-                let table = table()?;
-                self.tables.push((table.clone(), Some(Netting::new(table))));
-                self.tables.len() - 1
-            }
+        let index = if let Some(index) = self.tables.iter().rposition(|(table, _)| table.oid == oid) {
+            index
+        } else {
+            let table = table()?;
+            self.tables.push((table.clone(), Some(Netting::new(table))));
+            self.tables.len() - 1
         };
         Some(&mut self.tables[index].1)
     }

@@ -1,5 +1,3 @@
-use std::ops::Deref;
-
 use super::mapping::Mapping;
 use super::net::{Before, Mismatch, NetChange};
 use super::selection::Rows;
@@ -90,7 +88,7 @@ impl Rows {
         verdict: Verdict,
         out: &mut Vec<u8>,
     ) -> Result<(), Undecided> {
-        let (table, projection) = (self.table.deref(), self.projection.deref());
+        let (table, projection) = (&*self.table, &*self.projection);
         match (verdict, &images.before, &images.after) {
             (Verdict::Insert, _, Some(after)) => {
                 if projection.columns.iter().any(|column| after[*column] == Datum::Unchanged) {

@@ -240,6 +240,7 @@ mod tests {
         netting.finish().changes.into_iter().map(shown).collect()
     }
 
+    #[expect(clippy::unnecessary_wraps, reason = "an old image as `net` takes it")]
     fn full(text: &str) -> Option<Image> {
         Some(Image::Full(row(text)))
     }

@@ -39,13 +39,11 @@ impl Catalogs {
                 format!("`{text}` is no table's name: write `schema.table`, quoted as in SQL where needed");
             ErrorFrame { field: Some("table"), ..ErrorFrame::new(ErrorCode::BadRequest, message) }
         })?;
-        match self.look_up(&name, hints) {
-            Ok(table) => Ok(table),
-            Err(_) => {
-                self.refresh().await;
-                self.look_up(&name, hints)
-            }
+        if let Ok(table) = self.look_up(&name, hints) {
+            return Ok(table);
         }
+        self.refresh().await;
+        self.look_up(&name, hints)
     }
 
     /// Has the catalog read again, unless that takes too long.

@@ -133,7 +133,9 @@ impl Kinds {
             // PostgreSQL makes no composite type a member of itself: the recursion ends.
             Some(Shape::Composite { attributes }) => {
                 attributes.hash(hasher);
-                attributes.iter().for_each(|attribute| self.hash_inside(*attribute, hasher));
+                for attribute in attributes {
+                    self.hash_inside(*attribute, hasher);
+                }
             }
             Some(Shape::Plain) | None => {}
         }

@@ -100,7 +100,9 @@ async fn read(transaction: &Transaction<'_>, publication: &str) -> Result<Catalo
         let columns = published_columns(relation, &rows, &kinds, version)?;
         let mut hasher = Fnv::default();
         storage.hash(&mut hasher);
-        columns.iter().for_each(|column| kinds.hash_inside(column.type_oid, &mut hasher));
+        for column in &columns {
+            kinds.hash_inside(column.type_oid, &mut hasher);
+        }
         let storage = hasher.finish();
         let entry = match assemble(relation, identity, storage, columns, publication) {
             Ok(table) => Entry::Table(table.into()),
@@ -230,7 +232,8 @@ fn assemble(
     }
     if !left_out.is_empty() {
         let publication = publication.to_owned();
-        return Err(relation.no_key(NoKey::ColumnList { publication, columns: left_out }));
+        let listed = columns.iter().map(|column| column.name.to_string()).collect();
+        return Err(relation.no_key(NoKey::ColumnList { publication, columns: left_out, listed }));
     }
     Ok(Table {
         oid: relation.oid,
