@@ -31,7 +31,7 @@ pub(super) fn table() -> Table {
             },
             None => kind(type_name),
         };
-        Column { name: name.into(), kind, nullable: true, collation }
+        Column { name: name.into(), type_oid: kind.oid, kind, nullable: true, collation }
     };
     Table {
         oid: 1,

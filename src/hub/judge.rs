@@ -70,7 +70,8 @@ fn sees(filter: Option<&Filter>, row: Option<&[Datum<'_>]>) -> Result<bool, Unde
         (_, None) => Ok(false),
         (None, Some(_)) => Ok(true),
         (Some(filter), Some(row)) => filter.matches(row).map_err(|error| match error {
-            RowError::Missing { .. } => Undecided::Missing,
+            // A label that the catalog did not tell of yet: it will.
+            RowError::Missing { .. } | RowError::UnknownLabel { .. } => Undecided::Missing,
             error => Undecided::Raised(error),
         }),
     }

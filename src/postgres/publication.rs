@@ -9,6 +9,7 @@
 mod error;
 mod found;
 mod patterns;
+mod writers;
 
 use std::time::Duration;
 
@@ -23,6 +24,7 @@ use super::{Error as PostgresError, quote, quote_literal, quote_table};
 pub use error::{Error, Fault};
 pub(super) use found::{Found, Owner};
 pub use patterns::{InvalidPattern, Patterns};
+pub use writers::{Writer, writers};
 
 /// The comment that makes a publication ours. Text behind it is the user's own.
 pub const MARK: &str = "managed by tidegate";

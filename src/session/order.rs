@@ -145,6 +145,7 @@ mod tests {
         let column = |name: &str, oid, type_name: &str, class| Column {
             name: name.into(),
             kind: Kind { oid, name: type_name.into(), class },
+            type_oid: oid,
             nullable: true,
             collation: Collation::None,
         };

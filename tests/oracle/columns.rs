@@ -157,8 +157,13 @@ pub(super) fn create(other: &str) -> String {
 
 /// The table as the catalog would describe it.
 pub(super) fn table(mood: u32) -> Table {
-    let id =
-        Column { name: "id".into(), kind: kind("int8", mood), nullable: false, collation: Collation::None };
+    let id = Column {
+        name: "id".into(),
+        kind: kind("int8", mood),
+        type_oid: 20,
+        nullable: false,
+        collation: Collation::None,
+    };
     let columns = COLUMNS.iter().map(|spec| {
         let element = kind(spec.type_name, mood);
         let kind = if spec.array {
@@ -167,7 +172,7 @@ pub(super) fn table(mood: u32) -> Table {
         } else {
             element
         };
-        Column { name: spec.name.into(), kind, nullable: true, collation: spec.collation }
+        Column { name: spec.name.into(), type_oid: kind.oid, kind, nullable: true, collation: spec.collation }
     });
     Table {
         oid: 1,

@@ -21,6 +21,12 @@ pub enum Refusal {
         /// What exactly is missing.
         reason: NoKey,
     },
+    /// It was published only now: of what transactions did to it before, and have not committed yet, the stream will
+    /// not tell. It can be followed once they have ended.
+    Settling {
+        /// The table.
+        table: TableName,
+    },
     /// The publication leaves it out.
     NotPublished {
         /// The table.
@@ -111,7 +117,10 @@ impl Refusal {
     /// The relation.
     pub fn table(&self) -> &TableName {
         match self {
-            Self::Kind { table, .. } | Self::NoKey { table, .. } | Self::NotPublished { table, .. } => table,
+            Self::Kind { table, .. }
+            | Self::NoKey { table, .. }
+            | Self::Settling { table }
+            | Self::NotPublished { table, .. } => table,
         }
     }
 
@@ -125,7 +134,7 @@ impl Refusal {
             Self::Kind { kind: RelationKind::Unlogged, table } => {
                 Some(format!("alter table {} set logged;", quote_table(table)))
             }
-            Self::Kind { .. } => None,
+            Self::Kind { .. } | Self::Settling { .. } => None,
         }
     }
 }
@@ -193,6 +202,10 @@ impl fmt::Display for Refusal {
             }
             Self::Kind { table, kind } => write!(f, "{table} is {kind}, which cannot be followed"),
             Self::NoKey { table, reason } => write!(f, "table {table} {reason}"),
+            Self::Settling { table } => write!(
+                f,
+                "table {table} was published only now, and transactions that wrote to it before have not ended"
+            ),
             Self::NotPublished { table, publication } => {
                 write!(f, "table {table} is not part of publication `{publication}`")
             }
