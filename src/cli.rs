@@ -73,6 +73,11 @@ enum Error {
 }
 
 impl Error {
+    /// Whether what the command printed ends with this already.
+    fn is_told(&self) -> bool {
+        matches!(self, Self::Check(check::Error::Faults(_)) | Self::Teardown(teardown::Error::Left))
+    }
+
     /// 2 where nothing was even begun, as clap has it for the command line itself.
     fn exit_status(&self) -> u8 {
         match self {
@@ -92,8 +97,10 @@ pub fn run() -> ExitCode {
     match start(Arguments::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            // Without anybody to read it the exit status has to do.
-            let _ = writeln!(anstream::stderr(), "tidegate: {}", Chain(&error));
+            if !error.is_told() {
+                // Without anybody to read it the exit status has to do.
+                let _ = writeln!(anstream::stderr(), "tidegate: {}", Chain(&error));
+            }
             ExitCode::from(error.exit_status())
         }
     }

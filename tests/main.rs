@@ -20,6 +20,7 @@ mod limits;
 mod oracle;
 mod protocol;
 mod publication;
+mod seam;
 mod snapshot;
 mod sse;
 mod source;

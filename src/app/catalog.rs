@@ -6,7 +6,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
 use super::Error;
-use crate::event::Table;
+use crate::event::{Table, TableName};
 use crate::hub;
 use crate::postgres::catalog::{Catalog, Refusal, Watch};
 use crate::postgres::publication::{self, Ownership, Report};
@@ -25,6 +25,8 @@ pub(super) struct Keeper {
     current: watch::Sender<Arc<Catalog>>,
     /// What was said of tables that cannot be followed, so that it is said once.
     said: Vec<Refusal>,
+    /// And of those that this role may not publish.
+    foreign: Vec<TableName>,
 }
 
 /// The pauses between attempts to reach a PostgreSQL that is away: the first and the longest.
@@ -39,7 +41,19 @@ impl Keeper {
     ) -> (Self, watch::Receiver<Arc<Catalog>>) {
         let (current, receiver) = watch::channel(Arc::new(Catalog::default()));
         let watch = Watch::new(&publication.publication);
-        (Self { pool, hub, publication, event_trigger, watch, current, said: Vec::new() }, receiver)
+        (
+            Self {
+                pool,
+                hub,
+                publication,
+                event_trigger,
+                watch,
+                current,
+                said: Vec::new(),
+                foreign: Vec::new(),
+            },
+            receiver,
+        )
     }
 
     /// Makes what has to be there before the slot, however long PostgreSQL is away.
@@ -140,6 +154,12 @@ impl Keeper {
             }
         }
         self.said.clone_from(&report.refused);
+        for table in &report.not_owned {
+            if !self.foreign.contains(table) {
+                tracing::info!(%table, "not published: it belongs to another role; see `tidegate check`");
+            }
+        }
+        self.foreign.clone_from(&report.not_owned);
     }
 }
 

@@ -49,10 +49,6 @@ impl<K: Copy + Eq + Hash> Index<K> {
     }
 
     /// Adds `key`, which stands for one filter and no other, under `filter`.
-    #[expect(
-        clippy::needless_pass_by_value,
-        reason = "a key is handed over, to as many postings as its filter has values"
-    )]
     pub fn insert(&mut self, filter: &Filter, key: K) {
         match Access::of(filter.predicate()) {
             Access::Nothing => {}

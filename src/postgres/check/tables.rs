@@ -139,14 +139,16 @@ fn table(
             report.add(
                 Severity::Warning,
                 &subject,
-                format!("cannot be published by role {role}: it belongs to `{owner}`"),
+                format!(
+                    "is not published, and role {role} may not: it belongs to `{owner}`. A superuser may, by \
+                     `tidegate check --fix` or with"
+                ),
             );
-            report.mend(Safety::ByHand, format!("grant {} to {role};", quote(owner)));
+            report.mend(Safety::ByHand, addition(config, &sql_name));
         }
         Standing::Owned if ours => {
             report.add(Severity::Note, &subject, "is not published yet; the server adds it");
-            let publication = quote(&config.publication.publication);
-            report.mend(Safety::Safe, format!("alter publication {publication} add table {sql_name};"));
+            report.mend(Safety::Safe, addition(config, &sql_name));
         }
         _ => {}
     }
@@ -193,6 +195,10 @@ fn table(
         report.add(Severity::Fine, subject, "can be followed, filters on every column included");
     }
     Ok(())
+}
+
+fn addition(config: &Config, table: &str) -> String {
+    format!("alter publication {} add table {table};", quote(&config.publication.publication))
 }
 
 /// A table that cannot be followed.
