@@ -227,7 +227,7 @@ fn a_snapshot_that_nobody_takes_ends_in_time_and_a_reader_that_fails_it_again_is
         write_much(stage).await;
         let mut slow = stage.client().await;
         // What the kernel holds counts as read.
-        socket2::SockRef::from(&*slow.stream()).set_recv_buffer_size(16_384).expect("an open socket");
+        socket2::SockRef::from(&*slow.stream()).set_recv_buffer_size(131_072).expect("an open socket");
         slow.subscribe(json!({"id": "slow", "table": "entries", "snapshot": true})).await;
         // The only place for a snapshot is given back, though the slow one holds its own and reads nothing.
         let mut other = stage.client().await;
@@ -236,7 +236,7 @@ fn a_snapshot_that_nobody_takes_ends_in_time_and_a_reader_that_fails_it_again_is
             .await;
         other.expect("subscribed").await;
         while other.expect("snapshot").await["last"] != true {}
-        let (mut resyncs, mut pace) = (0, interval(Duration::from_millis(8)));
+        let (mut resyncs, mut pace) = (0, interval(Duration::from_millis(4)));
         let closed = loop {
             pace.tick().await;
             match slow.next().await {

@@ -141,7 +141,6 @@ fn a_refusal_is_a_problem_with_a_status_and_the_protocols_own_code() {
             ("GET /v1/stream?table=entries&where=board_id%3D", "", 400, "filter_syntax", ""),
             ("GET /v1/stream?table=entries&limit=-1", "", 400, "bad_request", "`limit` is a number"),
             ("GET /v1/stream?table=steady&where=n%3D1", "", 409, "replica_identity", "`n`"),
-            ("GET /v1/stream?table=%FF%FE", "", 400, "bad_request", "table"),
             ("POST /v1/stream", "nonsense", 400, "bad_request", "not JSON"),
             ("POST /v1/stream", "[]", 400, "bad_request", "array"),
             ("POST /v1/stream", r#"[{"type":"ping"}]"#, 400, "bad_request", "`subscribe` frames only"),

@@ -179,4 +179,24 @@ mod tests {
             assert!(error.message.contains(part), "{query}: {}", error.message);
         }
     }
+
+    #[test]
+    fn no_query_panics() {
+        let corpus = b"table=public.entries&where=a%20%3D%20%241&param=7&columns=id,title&limit=5&snapshot=true&cursor=x";
+        let seed = fastrand::u64(..);
+        println!("seed {seed}");
+        let mut random = fastrand::Rng::with_seed(seed);
+        for _ in 0..20_000 {
+            let mut bytes = corpus.to_vec();
+            for _ in 0..random.usize(1..8) {
+                let at = random.usize(..bytes.len());
+                match random.u8(..3) {
+                    0 => bytes[at] = random.u8(..),
+                    1 => bytes.truncate(at.max(1)),
+                    _ => bytes.insert(at, b"&=%,+"[random.usize(..5)]),
+                }
+            }
+            drop(of_query(&String::from_utf8_lossy(&bytes)));
+        }
+    }
 }

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
-use crate::hub::{Entry, Fingerprint, ReaderKey};
-use crate::protocol::FrameKind;
+use crate::hub::{Entry, ReaderKey};
+use crate::protocol::{FrameKind, Start};
 
 /// Where a client has come to with each subscription of a stream, in the order in which it asked for them.
 ///
@@ -15,7 +15,7 @@ struct Place {
     /// `None` if the subscription was refused at once.
     reader: Option<ReaderKey>,
     cursor: Option<Arc<str>>,
-    shape: Option<Fingerprint>,
+    shape: Option<String>,
 }
 
 /// A longer id would not fit into the head of the request that brings it back: such an event has none, and the next
@@ -25,9 +25,13 @@ const MOST_BYTES: usize = 6 * 1_024;
 const SAME: &str = "*";
 
 impl Places {
-    /// Adds the next subscription.
-    pub(super) fn add(&mut self, reader: Option<ReaderKey>) {
-        self.0.push(Place { reader, cursor: None, shape: None });
+    /// Adds the next subscription, which stands where it starts until it is told otherwise.
+    pub(super) fn add(&mut self, reader: Option<ReaderKey>, start: &Start) {
+        let (cursor, shape) = match start {
+            Start::Cursor { cursor, shape } => (Some(cursor.as_str().into()), shape.clone()),
+            Start::Now | Start::Snapshot => (None, None),
+        };
+        self.0.push(Place { reader, cursor, shape });
     }
 
     /// How many subscriptions were asked for.
@@ -44,7 +48,9 @@ impl Places {
             (Some(stamp), _) => {
                 for place in concerned {
                     place.cursor = Some(stamp.text.clone());
-                    place.shape = delivery.shape.or(place.shape);
+                    if let Some(shape) = delivery.shape {
+                        place.shape = Some(shape.to_string());
+                    }
                 }
                 true
             }
@@ -73,7 +79,7 @@ impl Places {
             }
             if let (Some(_), Some(shape)) = (cursor, shape) {
                 id.push('.');
-                id.push_str(&shape.to_string());
+                id.push_str(shape);
             }
         }
         (id.len() <= MOST_BYTES).then_some(id)
@@ -110,7 +116,7 @@ mod tests {
     fn an_id_names_the_place_of_each_subscription() {
         let mut places = Places::default();
         for reader in [Some(ReaderKey(0)), None, Some(ReaderKey(1))] {
-            places.add(reader);
+            places.add(reader, &Start::Snapshot);
         }
         let progress = || Frame::progress(Lsn::ZERO);
         assert!(places.take(&entry(Some(1), progress(), Some("a"))));
@@ -122,5 +128,14 @@ mod tests {
         assert_eq!(places.event_id().as_deref(), Some(",b,*"));
         assert_eq!(parse(",b.1,*.2").collect::<Vec<_>>(), [("", None), ("b", Some("1")), ("b", Some("2"))]);
         assert!(!places.take(&entry(None, Frame::pong(), None)));
+    }
+
+    #[test]
+    fn a_resumed_subscription_that_was_told_nothing_yet_keeps_its_place() {
+        let mut places = Places::default();
+        places.add(Some(ReaderKey(0)), &Start::Cursor { cursor: "a".into(), shape: Some("s".into()) });
+        places.add(Some(ReaderKey(1)), &Start::Cursor { cursor: "b".into(), shape: Some("t".into()) });
+        assert!(places.take(&entry(Some(0), Frame::progress(Lsn::ZERO), Some("c"))));
+        assert_eq!(places.event_id().as_deref(), Some("c.s,b.t"));
     }
 }

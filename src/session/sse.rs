@@ -46,8 +46,9 @@ pub async fn stream(
     let mut session =
         Session { driver: Driver { services, outbox, conversation }, sender, places: Places::default() };
     for subscribe in subscribes {
+        let start = subscribe.start.clone();
         let action = session.driver.conversation.subscribe(subscribe);
-        session.places.add(action.as_ref().and_then(Action::opens));
+        session.places.add(action.as_ref().and_then(Action::opens), &start);
         if let Some(action) = action {
             session.driver.act(action).await;
         }
