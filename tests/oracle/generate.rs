@@ -108,7 +108,7 @@ impl Generator {
             return self.test();
         }
         let inner = depth - 1;
-        match self.random.usize(..8) {
+        match self.random.usize(..9) {
             0 | 1 => format!("{} and {}", self.operand(inner), self.operand(inner)),
             2 | 3 => format!("{} or {}", self.operand(inner), self.operand(inner)),
             4 => format!("not {}", self.operand(inner)),
@@ -126,6 +126,7 @@ impl Generator {
                 ]);
                 format!("{} is {truth}", self.operand(inner))
             }
+            7 => self.loose(),
             _ => {
                 let (a, b, c) = (self.test(), self.test(), self.test());
                 let (first, second) = (self.pick(&["and", "or"]), self.pick(&["and", "or"]));
@@ -136,6 +137,36 @@ impl Generator {
 
     fn operand(&mut self, depth: usize) -> String {
         format!("({})", self.condition(depth))
+    }
+
+    /// Without parentheses, so that precedence decides; where it may be misread, it is refused.
+    fn loose(&mut self) -> String {
+        self.may_be_refused = true;
+        let mut text = String::new();
+        for index in 0..self.random.usize(1..4) {
+            if index > 0 {
+                text.push_str(self.pick(&[" and ", " or "]));
+            }
+            text.push_str(self.pick(&["", "not ", "not not "]));
+            text.push_str(&self.test());
+            text.push_str(self.pick(&[
+                "",
+                " is true",
+                " is not false",
+                " is null",
+                " is unknown",
+                " = true",
+            ]));
+        }
+        text
+    }
+
+    /// `left sign right`, close together or far apart.
+    pub(super) fn compared(&mut self, left: &str, sign: &str, right: &str) -> String {
+        // `!=-` is one operator to PostgreSQL.
+        let gaps: &[&str] =
+            if sign == "!=" { &[" "] } else { &[" ", " ", "", "\n", " /* a /* b */ c */ ", " -- '\n"] };
+        format!("{left}{}{sign}{}{right}", self.pick(gaps), self.pick(gaps))
     }
 
     /// A condition without connectives.
@@ -174,9 +205,9 @@ impl Generator {
                 let sign = self.pick(&["=", "<>", "!="]);
                 let literal = self.literal(spec);
                 if self.once(4) {
-                    format!("{literal} {sign} {column}")
+                    self.compared(&literal, sign, column)
                 } else {
-                    format!("{column} {sign} {literal}")
+                    self.compared(column, sign, &literal)
                 }
             }
             2 => {
@@ -189,9 +220,9 @@ impl Generator {
                 let sign = self.pick(&["<", "<=", ">", ">="]);
                 let literal = self.literal(spec);
                 if self.once(4) {
-                    format!("{literal} {sign} {column}")
+                    self.compared(&literal, sign, column)
                 } else {
-                    format!("{column} {sign} {literal}")
+                    self.compared(column, sign, &literal)
                 }
             }
             _ => format!("{column} {not}between {} and {}", self.literal(spec), self.literal(spec)),
@@ -200,7 +231,8 @@ impl Generator {
 
     fn any(&mut self, spec: &Spec, column: &str) -> String {
         let operator = self.pick(&["= any", "<> all", "= some"]);
-        let array = match self.random.usize(..4) {
+        let array = match self.random.usize(..5) {
+            4 => self.untyped_array(spec),
             0 => {
                 let items: Vec<String> =
                     (0..self.random.usize(1..4)).map(|_| quote(self.pick(spec.pool))).collect();
@@ -215,6 +247,21 @@ impl Generator {
             _ => quote(&self.array(spec, false)),
         };
         format!("{column} {operator} ({array})")
+    }
+
+    /// `array[…]` without a cast: of the type that its elements agree on, which may not be the column's.
+    pub(super) fn untyped_array(&mut self, spec: &Spec) -> String {
+        let number = matches!(spec.type_name, "int2" | "int4" | "int8" | "float4" | "float8" | "numeric");
+        self.may_be_refused = true;
+        let items: Vec<String> = (0..self.random.usize(1..4))
+            .map(|_| match spec.type_name {
+                _ if self.once(8) => "null".into(),
+                _ if number => self.digits(),
+                "bool" => self.random.bool().to_string(),
+                _ => quote(self.pick(spec.pool)),
+            })
+            .collect();
+        format!("array[{}]", items.join(", "))
     }
 
     fn array_param(&mut self, spec: &Spec) -> String {
@@ -267,6 +314,7 @@ impl Generator {
             7 if spec.type_name == "bool" => {
                 self.pick(&["true", "false", "'yes'", "'0'", "bool 'on'"]).into()
             }
+            8 => format!("e'{}'", value.replace('\\', "\\\\").replace('\'', "\\'").replace('\n', "\\n")),
             10 => format!("({})", quote(value)),
             11 => format!("$x${value}$x$"),
             _ => quote(value),

@@ -122,7 +122,8 @@ impl Generator {
             return format!("{} = any ({column})", self.digits());
         }
         let operator = self.pick(&["=", "<>", "@>", "<@", "&&", "is distinct from", "is not distinct from"]);
-        let literal = match self.random.usize(..4) {
+        let literal = match self.random.usize(..5) {
+            4 => self.untyped_array(spec),
             0 => self.array_param(spec),
             1 => {
                 let items: Vec<String> =
