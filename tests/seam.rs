@@ -37,7 +37,9 @@ const DURABLE: [(&str, &str); 4] = [
 const OUTAGE: [&str; 2] = ["no stream from PostgreSQL", "cannot ask which transactions are visible"];
 
 fn allow(test: &Test, fragments: &[&str]) {
-    fragments.iter().for_each(|fragment| test.expect_in_log(fragment));
+    for fragment in fragments {
+        test.expect_in_log(fragment);
+    }
 }
 
 /// How long a run lasts: `short`, or what `TIDEGATE_TEST_LONG` says in seconds.
