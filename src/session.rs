@@ -22,6 +22,7 @@ mod marker;
 mod open;
 mod order;
 mod page;
+mod places;
 mod rate;
 mod resolve;
 mod services;

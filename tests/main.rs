@@ -3,16 +3,22 @@
 mod client;
 mod fixture;
 mod server;
+mod stage;
 
 mod catalog;
 mod check;
 mod clusters;
 mod config;
 mod conversation;
+mod edge;
+mod fuzz;
+mod input;
 mod invariants;
 mod layers;
+mod limits;
+mod oracle;
 mod publication;
 mod seam;
 mod snapshot;
+mod sse;
 mod source;
-mod oracle;

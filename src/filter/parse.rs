@@ -11,6 +11,7 @@ use super::error::Error;
 use super::lex;
 use super::param::Param;
 use super::precedence;
+use super::reserved::is_reserved;
 use super::syntax::{Comparison, Expr, Like, Name, Node, Positions};
 
 /// Levels of the parser's own recursion: about two for each level of parentheses that `lex` lets through.
@@ -134,6 +135,13 @@ impl Reader<'_> {
         }
         let node = match expr {
             ast::Expr::Nested(inner) => return self.expr(inner),
+            // sqlparser takes a keyword where it expects a value; PostgreSQL does not.
+            ast::Expr::Identifier(ident)
+                if ident.quote_style.is_none() && is_reserved(&ident.value.to_ascii_lowercase()) =>
+            {
+                let message = format!("`{}` stands where a value should", ident.value);
+                return Err(Error::syntax(position, message));
+            }
             ast::Expr::Identifier(ident) => Node::Column(Name { qualifier: Vec::new(), column: fold(ident) }),
             ast::Expr::CompoundIdentifier(idents) => compound(idents, position)?,
             ast::Expr::IsNull(inner) => Node::Null(self.boxed(inner)?),

@@ -176,6 +176,7 @@ impl Shared {
             return Err(Failure::Lost);
         }
         let started = Instant::now();
+        let deadline = (started + self.config.timeout).into();
         // The place is held before the moment is fixed, and both within one life of the server.
         let life = self.marker.life().await.map_err(|_| Failure::Lost)?;
         let mut place = self.hub.here();
@@ -206,8 +207,13 @@ impl Shared {
             }
             Ok(())
         };
+        // The reader watches PostgreSQL's pace only: a snapshot that nobody takes holds back vacuum just the same.
+        let reading = timeout_at(deadline, reading);
         let (settled, read) = tokio::join!(passing, reading);
-        read?;
+        read.unwrap_or_else(|_| {
+            let (table, timeout) = (rows.table.name.clone(), self.config.timeout);
+            Err(postgres(snapshot::Error::Timeout { table, timeout }))
+        })?;
         metrics::histogram!(metric::SNAPSHOT_SECONDS).record(started.elapsed());
         let settled = settled.map_err(|_| Failure::Lost)?;
         if self.hub.here().incarnation != place.incarnation {
