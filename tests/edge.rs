@@ -16,7 +16,10 @@ fn garbage_and_smuggling_end_their_own_connection_only() {
             ("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", &[400]),
             ("GET /\0 HTTP/1.1\r\n\r\n", &[400]),
             ("GET / HTTP/1.1\r\nhost : 127.0.0.1\r\n\r\n", &[400]),
-            ("POST /v1/stream HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-length: 5\r\ncontent-length: 6\r\n\r\n", &[400]),
+            (
+                "POST /v1/stream HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-length: 5\r\ncontent-length: 6\r\n\r\n",
+                &[400],
+            ),
             ("POST /v1/stream HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-length: -1\r\n\r\n", &[400]),
             (
                 "POST /v1/stream HTTP/1.1\r\nhost: 127.0.0.1\r\ntransfer-encoding: chunked\r\n\r\nxyz\r\n",
@@ -74,14 +77,23 @@ fn a_page_from_elsewhere_is_closed_with_4403() {
                 assert_eq!(raw.close_code().await, Some(4403), "{headers:?}");
             }
         }
-        for (host, origin, status) in
-            [("127.0.0.1", "https://evil.example", 403), ("evil.example", "http://evil.example", 403), ("localhost", "http://localhost:3000", 200)]
-        {
+        for (host, origin, status) in [
+            ("127.0.0.1", "https://evil.example", 403),
+            ("evil.example", "http://evil.example", 403),
+            ("localhost", "http://localhost:3000", 200),
+        ] {
             let mut raw = stage.raw().await;
-            raw.send(format!("GET /v1/stream?table=entries HTTP/1.1\r\nhost: {host}\r\norigin: {origin}\r\n\r\n")).await;
+            raw.send(format!(
+                "GET /v1/stream?table=entries HTTP/1.1\r\nhost: {host}\r\norigin: {origin}\r\n\r\n"
+            ))
+            .await;
             let response = raw.response().await;
             assert_eq!(response.status, status, "{}", response.head);
-            assert!(response.head.contains(&format!("access-control-allow-origin: {origin}")), "{}", response.head);
+            assert!(
+                response.head.contains(&format!("access-control-allow-origin: {origin}")),
+                "{}",
+                response.head
+            );
         }
     });
 }
@@ -125,12 +137,17 @@ fn an_upgrade_that_is_none_is_refused_with_what_would_be_one() {
             }
         }
         let mut raw = stage.raw().await;
-        let response = raw.handshake(&[("sec-websocket-protocol", "other, tidegate.v1, bearer.secret")]).await;
+        let response =
+            raw.handshake(&[("sec-websocket-protocol", "other, tidegate.v1, bearer.secret")]).await;
         assert!(response.head.contains("sec-websocket-protocol: tidegate.v1\r\n"), "{}", response.head);
         let mut raw = stage.raw().await;
         let response = raw.handshake(&[("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ==")]).await;
         // The example of RFC 6455, section 1.3.
-        assert!(response.head.contains("sec-websocket-accept: s3pplmbitxaq9kygzzhzrbk+xoo="), "{}", response.head);
+        assert!(
+            response.head.contains("sec-websocket-accept: s3pplmbitxaq9kygzzhzrbk+xoo="),
+            "{}",
+            response.head
+        );
         raw.send(payload_frame(0x81, br#"{"type":"ping"}"#)).await;
         raw.until(b"\"pong\"").await.expect("a conversation");
     });
@@ -139,14 +156,21 @@ fn an_upgrade_that_is_none_is_refused_with_what_would_be_one() {
 #[test]
 fn paths_methods_and_health_are_answered() {
     staged(&[], async |_, stage| {
-        for (path, status) in
-            [("/healthz", 200), ("/readyz", 200), ("/metrics", 200), ("/", 200), ("/nowhere", 404), ("/v1/stream", 400)]
-        {
+        for (path, status) in [
+            ("/healthz", 200),
+            ("/readyz", 200),
+            ("/metrics", 200),
+            ("/", 200),
+            ("/nowhere", 404),
+            ("/v1/stream", 400),
+        ] {
             let (answered, body) = stage.server.get(path).await.expect("an answer");
             assert_eq!(answered, status, "{path}: {body}");
         }
         assert!(stage.server.metric("tidegate_source_streaming").await > 0.0);
-        for (method, path, allow) in [("POST", "/v1/socket", "get"), ("DELETE", "/v1/stream", "get, post"), ("PUT", "/", "get")] {
+        for (method, path, allow) in
+            [("POST", "/v1/socket", "get"), ("DELETE", "/v1/stream", "get, post"), ("PUT", "/", "get")]
+        {
             let mut raw = stage.raw().await;
             raw.send(format!("{method} {path} HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n")).await;
             let response = raw.response().await;

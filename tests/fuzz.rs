@@ -55,8 +55,14 @@ fn mutated(corpus: &[Vec<u8>], random: &mut Rng) -> Vec<u8> {
             }
             // The numbers at which lengths break.
             6 => {
-                let edge: [&[u8]; 6] =
-                    [&[0xFF; 4], &[0; 4], &[0x7F, 0xFF, 0xFF, 0xFF], &[0x80, 0, 0, 0], &[0xFF, 0xFF], &[0xFF; 8]];
+                let edge: [&[u8]; 6] = [
+                    &[0xFF; 4],
+                    &[0; 4],
+                    &[0x7F, 0xFF, 0xFF, 0xFF],
+                    &[0x80, 0, 0, 0],
+                    &[0xFF, 0xFF],
+                    &[0xFF; 8],
+                ];
                 let edge = random.choice(edge).expect("six");
                 let to = (at + edge.len()).min(bytes.len());
                 bytes.splice(at..to, edge.iter().copied());
@@ -149,7 +155,8 @@ fn no_filter_text_panics_and_errors_lie_within_it() {
 fn no_record_panics_and_what_is_read_is_written_the_same() {
     let mark = |token| {
         let position = Position { commit_lsn: Lsn::new(0x16_B374_D848), index: 3 };
-        let record = Record::Mark(Mark { previous: position, commit_lsn: Lsn::new(0x17_0000_0000), index: 1, token });
+        let record =
+            Record::Mark(Mark { previous: position, commit_lsn: Lsn::new(0x17_0000_0000), index: 1, token });
         let mut out = BytesMut::new();
         record.encode(&mut out);
         out.to_vec()
@@ -169,8 +176,8 @@ fn chunks() -> Vec<Vec<u8>> {
     use std::sync::Arc;
 
     use tidegate::event::{
-        Change, Chunk, Datum, Image, Operation, Relation, RelationColumn, ReplicaIdentity, Row, RowChange, Timestamp,
-        Xid,
+        Change, Chunk, Datum, Image, Operation, Relation, RelationColumn, ReplicaIdentity, Row, RowChange,
+        Timestamp, Xid,
     };
     let column = |name: &str, key| RelationColumn { name: name.into(), key, type_oid: 20, type_modifier: -1 };
     let relation = Arc::new(Relation {
@@ -184,7 +191,10 @@ fn chunks() -> Vec<Vec<u8>> {
     let of = |operation| Change::Row(RowChange { relation: relation.clone(), operation });
     let changes = [
         of(Operation::Insert { new: row("1", Datum::Null) }),
-        of(Operation::Update { old: Some(Image::Full(row("1", Datum::Null))), new: row("1", Datum::Unchanged) }),
+        of(Operation::Update {
+            old: Some(Image::Full(row("1", Datum::Null))),
+            new: row("1", Datum::Unchanged),
+        }),
         of(Operation::Update { old: None, new: row("1", Datum::Text(b"x")) }),
         of(Operation::Delete { old: Image::Key(row("1", Datum::Null)) }),
         Change::Truncate(relation.clone()),

@@ -84,13 +84,21 @@ fn an_unknown_type_or_field_is_named_and_the_conversation_goes_on() {
             (json!({"type": "subscribe", "id": "a"}), "a `table` or a `channel`", Some("table")),
             (json!({"type": "subscribe", "table": "x"}), "missing field `id`", None),
             (json!({"type": "subscribe", "id": "x".repeat(65), "table": "x"}), "1 to 64 bytes", Some("id")),
-            (json!({"type": "subscribe", "id": "a", "table": "x", "shape": "y"}), "a `cursor`", Some("shape")),
+            (
+                json!({"type": "subscribe", "id": "a", "table": "x", "shape": "y"}),
+                "a `cursor`",
+                Some("shape"),
+            ),
             (
                 json!({"type": "subscribe", "id": "a", "table": "x", "snapshot": {"limit": 0}}),
                 "at least 1",
                 Some("limit"),
             ),
-            (json!({"type": "subscribe", "id": "a", "channel": "x", "where": "a"}), "nothing else", Some("channel")),
+            (
+                json!({"type": "subscribe", "id": "a", "channel": "x", "where": "a"}),
+                "nothing else",
+                Some("channel"),
+            ),
             (json!({"type": "await", "lsn": "x"}), "not a log position", Some("lsn")),
             (json!({"type": "auth"}), "missing field `token`", None),
         ] {
@@ -100,7 +108,10 @@ fn an_unknown_type_or_field_is_named_and_the_conversation_goes_on() {
             assert_eq!(error.get("field").and_then(Value::as_str), field, "{error}");
             alive(&mut client).await;
         }
-        for frame in [json!({"type": "unsubscribe", "id": "none"}), json!({"type": "page", "id": "none", "after": {}, "limit": 5})] {
+        for frame in [
+            json!({"type": "unsubscribe", "id": "none"}),
+            json!({"type": "page", "id": "none", "after": {}, "limit": 5}),
+        ] {
             client.send(&frame).await;
             says(&client.expect("error").await, "unknown_subscription", "`none`");
         }
@@ -164,7 +175,10 @@ fn a_filter_that_cannot_be_is_refused_with_its_position() {
         let deep = format!("{}board_id = 7{}", "(".repeat(10_000), ")".repeat(10_000));
         client.subscribe(json!({"id": "deep", "table": "entries", "where": deep})).await;
         let error = client.expect("error").await;
-        assert!(["filter_syntax", "filter_unsupported"].contains(&error["code"].as_str().expect("a code")), "{error}");
+        assert!(
+            ["filter_syntax", "filter_unsupported"].contains(&error["code"].as_str().expect("a code")),
+            "{error}"
+        );
     });
 }
 
@@ -173,7 +187,8 @@ fn a_parameter_of_the_wrong_type_or_number_is_refused() {
     staged(&[], async |_, stage| {
         let mut client = stage.client().await;
         let mut with = async |filter: &str, params: Value| {
-            refusal(&mut client, json!({"id": "a", "table": "entries", "where": filter, "params": params})).await
+            refusal(&mut client, json!({"id": "a", "table": "entries", "where": filter, "params": params}))
+                .await
         };
         assert_eq!(with("board_id = $1", json!(["seven"])).await["code"], "filter_type");
         assert_eq!(with("board_id = $1", json!([true])).await["code"], "filter_type");
@@ -218,7 +233,8 @@ fn a_cursor_that_names_no_place_here_is_a_resync() {
         let (mut client, subscribed) = stage.subscribed(json!({"id": "first", "table": "entries"})).await;
         let cursor = subscribed["cursor"].as_str().expect("live from now").to_owned();
         let shape = subscribed["shape"].clone();
-        let with = |id: &str, cursor: &str| json!({"id": id, "table": "entries", "cursor": cursor, "shape": shape});
+        let with =
+            |id: &str, cursor: &str| json!({"id": id, "table": "entries", "cursor": cursor, "shape": shape});
         client.await_lsn(stage.lsn().await, |_| {}).await;
         let genuine = Cursor::decode(&cursor).expect("the server's own");
         let moved = |change: fn(&mut Position)| {
@@ -235,14 +251,19 @@ fn a_cursor_that_names_no_place_here_is_a_resync() {
         assert_eq!(resync(&mut client, with("f", &other_life)).await, "source_reset");
         let shapeless = json!({"id": "g", "table": "entries", "cursor": cursor});
         assert_eq!(resync(&mut client, shapeless).await, "cursor_invalid");
-        let filtered = json!({"id": "h", "table": "entries", "where": "board_id = 8", "cursor": cursor, "shape": shape});
+        let filtered =
+            json!({"id": "h", "table": "entries", "where": "board_id = 8", "cursor": cursor, "shape": shape});
         assert_eq!(resync(&mut client, filtered).await, "schema_changed");
     });
 }
 
 #[test]
 fn a_cursor_that_the_journal_has_left_behind_is_a_resync() {
-    let settings = [("journal.memory_bytes", "1048576"), ("hub.transaction_bytes", "1048576"), ("source.chunk_bytes", "65536")];
+    let settings = [
+        ("journal.memory_bytes", "1048576"),
+        ("hub.transaction_bytes", "1048576"),
+        ("source.chunk_bytes", "65536"),
+    ];
     staged(&settings, async |_, stage| {
         let (mut client, subscribed) = stage.subscribed(json!({"id": "a", "table": "entries"})).await;
         client.send(&json!({"type": "unsubscribe", "id": "a"})).await;
@@ -263,8 +284,11 @@ fn a_row_that_a_filter_cannot_decide_ends_that_subscription_alone() {
     staged(&[], async |_, stage| {
         stage.database.execute("insert into public.entries values (1, 7, 'short')").await;
         let costly = format!("title like '%{}'", "_x".repeat(60));
-        let (mut client, _) = stage.subscribed(json!({"id": "costly", "table": "entries", "where": costly})).await;
-        client.subscribe(json!({"id": "plain", "table": "entries", "where": "board_id = 7", "columns": ["id"]})).await;
+        let (mut client, _) =
+            stage.subscribed(json!({"id": "costly", "table": "entries", "where": costly})).await;
+        client
+            .subscribe(json!({"id": "plain", "table": "entries", "where": "board_id = 7", "columns": ["id"]}))
+            .await;
         client.expect("subscribed").await;
         client.await_lsn(stage.lsn().await, |_| {}).await;
         stage.database.execute("update public.entries set title = repeat('a', 700000)").await;

@@ -20,7 +20,8 @@ async fn settle(stage: &Stage, client: &mut Client, mirror: &mut Mirror) {
     client.await_lsn(stage.lsn().await, apply).await;
     let ids: i64 = stage.database.number("select count(*) from public.entries").await;
     assert_eq!(i64::try_from(mirror.rows().len()).expect("few"), ids, "the mirror is not the table");
-    let rows = stage.database.client().await.query("select id::text, board_id from public.entries", &[]).await;
+    let rows =
+        stage.database.client().await.query("select id::text, board_id from public.entries", &[]).await;
     for row in rows.expect("the table is there") {
         let key = json!({"id": row.get::<_, &str>(0)}).to_string();
         assert_eq!(mirror.rows()[&key]["board_id"], row.get::<_, i32>(1), "{key}");
@@ -71,7 +72,11 @@ fn a_flood_of_subscribes_is_refused_and_then_closed_with_4429() {
                 Err(closed) => break closed,
             }
         };
-        assert_eq!((closed.code, closed.reason.starts_with("retry_after_ms=")), (Some(4429), true), "{closed:?}");
+        assert_eq!(
+            (closed.code, closed.reason.starts_with("retry_after_ms=")),
+            (Some(4429), true),
+            "{closed:?}"
+        );
         assert!(subscribed <= 22 && limited >= 90, "{subscribed} were let in, {limited} told");
     });
 }
@@ -173,7 +178,11 @@ fn a_client_that_stops_reading_catches_up_from_the_journal() {
 fn a_client_slower_than_the_journal_is_long_starts_over() {
     let settings = [
         &TIGHT[..],
-        &[("journal.memory_bytes", "1048576"), ("hub.transaction_bytes", "1048576"), ("source.chunk_bytes", "65536")],
+        &[
+            ("journal.memory_bytes", "1048576"),
+            ("hub.transaction_bytes", "1048576"),
+            ("source.chunk_bytes", "65536"),
+        ],
     ]
     .concat();
     staged(&settings, async |_, stage| {
@@ -222,7 +231,9 @@ fn a_snapshot_that_nobody_takes_ends_in_time_and_a_reader_that_fails_it_again_is
         slow.subscribe(json!({"id": "slow", "table": "entries", "snapshot": true})).await;
         // The only place for a snapshot is given back, though the slow one holds its own and reads nothing.
         let mut other = stage.client().await;
-        other.subscribe(json!({"id": "other", "table": "entries", "where": "id = 1", "snapshot": true})).await;
+        other
+            .subscribe(json!({"id": "other", "table": "entries", "where": "id = 1", "snapshot": true}))
+            .await;
         other.expect("subscribed").await;
         while other.expect("snapshot").await["last"] != true {}
         let (mut resyncs, mut pace) = (0, interval(Duration::from_millis(8)));
@@ -306,7 +317,10 @@ fn a_handshake_that_dawdles_is_cut_off() {
         let response = body.response().await;
         assert_eq!(response.status, 400, "{}", response.head);
         let problem = body.json(&response).await;
-        assert!(problem["detail"].as_str().is_some_and(|detail| detail.contains("did not come")), "{problem}");
+        assert!(
+            problem["detail"].as_str().is_some_and(|detail| detail.contains("did not come")),
+            "{problem}"
+        );
     });
 }
 

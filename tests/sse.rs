@@ -145,12 +145,21 @@ fn a_refusal_is_a_problem_with_a_status_and_the_protocols_own_code() {
             ("POST /v1/stream", "nonsense", 400, "bad_request", "not JSON"),
             ("POST /v1/stream", "[]", 400, "bad_request", "array"),
             ("POST /v1/stream", r#"[{"type":"ping"}]"#, 400, "bad_request", "`subscribe` frames only"),
-            ("POST /v1/stream", r#"{"type":"subscribe","id":"a"}"#, 400, "bad_request", "`table` or a `channel`"),
+            (
+                "POST /v1/stream",
+                r#"{"type":"subscribe","id":"a"}"#,
+                400,
+                "bad_request",
+                "`table` or a `channel`",
+            ),
             ("POST /v1/stream", &large, 413, "too_large", "4096"),
         ] {
             let mut raw = stage.raw().await;
             let length = body.len();
-            raw.send(format!("{request} HTTP/1.1\r\nhost: localhost\r\ncontent-length: {length}\r\n\r\n{body}")).await;
+            raw.send(format!(
+                "{request} HTTP/1.1\r\nhost: localhost\r\ncontent-length: {length}\r\n\r\n{body}"
+            ))
+            .await;
             let response = raw.response().await;
             let problem = raw.json(&response).await;
             assert_eq!(response.status, status, "{request}: {problem}");
@@ -294,7 +303,11 @@ fn a_last_event_id_that_is_garbage_is_a_resync() {
                 // A header's value that is no text is none.
                 continue;
             }
-            assert_eq!((event.kind.as_str(), &event.data["reason"]), ("resync", &json!("cursor_invalid")), "{id}");
+            assert_eq!(
+                (event.kind.as_str(), &event.data["reason"]),
+                ("resync", &json!("cursor_invalid")),
+                "{id}"
+            );
             events.expect("subscribed").await;
             assert_eq!(events.expect("snapshot").await.data["last"], true);
         }
