@@ -41,7 +41,9 @@ const OUTAGE: [&str; 3] = [
 ];
 
 fn allow(test: &Test, fragments: &[&str]) {
-    fragments.iter().for_each(|fragment| test.expect_in_log(fragment));
+    for fragment in fragments {
+        test.expect_in_log(fragment);
+    }
 }
 
 /// How long a run lasts: `short`, or what `TIDEGATE_TEST_LONG` says in seconds.
