@@ -179,14 +179,17 @@ fn a_client_slower_than_the_journal_is_long_starts_over() {
     let settings = [
         &TIGHT[..],
         &[
-            ("journal.memory_bytes", "1048576"),
+            ("journal.memory_bytes", "2097152"),
             ("hub.transaction_bytes", "1048576"),
             ("source.chunk_bytes", "65536"),
+            // The bystander needs some room too: the journal is short for it as well.
+            ("session.outbox_bytes", "262144"),
         ],
     ]
     .concat();
     staged(&settings, async |_, stage| {
         let mut client = stage.client().await;
+        socket2::SockRef::from(&*client.stream()).set_recv_buffer_size(131_072).expect("an open socket");
         let mut mirror = Mirror::new("slow", json!({"table": "entries"}));
         client.send(&mirror.request()).await;
         while !mirror.is_live() {
