@@ -90,9 +90,9 @@ fn a_row_reads_the_same_in_a_snapshot_a_change_a_page_and_over_sse() {
         let snapshot_over_sse = all("a snapshot over SSE", last, async |rows| again.read(rows).await).await;
         let first = json!({"table": "wide", "snapshot": {"order_by": "id", "limit": 1}});
         let mut pages = Socket::subscribe(&server, first).await;
-        let mut paged = all("the first page", 0, async |rows| pages.read(rows).await).await;
+        let mut read = all("the first page", 0, async |rows| pages.read(rows).await).await;
         pages.send(&json!({"type": "page", "id": "it", "after": {"id": 0}, "limit": last})).await;
-        paged.extend(all("a page", last, async |rows| pages.read(rows).await).await);
+        read.extend(all("a page", last, async |rows| pages.read(rows).await).await);
 
         // Which update it is says its key; its row says all the rest.
         let mut live = Socket::subscribe(&server, json!({"table": "wide"})).await;
@@ -105,7 +105,7 @@ fn a_row_reads_the_same_in_a_snapshot_a_change_a_page_and_over_sse() {
                 ("an insert", &changes),
                 ("an insert over SSE", &over_sse),
                 ("a snapshot over SSE", &snapshot_over_sse),
-                ("a page", &paged),
+                ("a page", &read),
                 ("an update", &updated),
             ] {
                 assert_eq!(rows.get(id), Some(row), "row {id} in {what}");

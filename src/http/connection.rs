@@ -67,16 +67,16 @@ pub(super) async fn accept(listener: TcpListener, context: Context, scope: Scope
             accepted = listener.accept() => accepted,
         };
         match accepted {
-            Ok((stream, _)) => match places.clone().try_acquire_owned() {
-                Ok(place) => scope.spawn("connection", serve(stream, context.clone(), scope.clone(), place)),
-                Err(_) => {
-                    metrics::counter!(metric::SESSION_REFUSED, metric::REASON => "max_connections")
-                        .increment(1);
-                    if let Ok(place) = turned_away.clone().try_acquire_owned() {
-                        scope.spawn("turned away", turn_away(stream, place));
-                    }
+            Ok((stream, _)) => {
+                if let Ok(place) = places.clone().try_acquire_owned() {
+                    scope.spawn("connection", serve(stream, context.clone(), scope.clone(), place));
+                    continue;
                 }
-            },
+                metrics::counter!(metric::SESSION_REFUSED, metric::REASON => "max_connections").increment(1);
+                if let Ok(place) = turned_away.clone().try_acquire_owned() {
+                    scope.spawn("turned away", turn_away(stream, place));
+                }
+            }
             Err(error) => {
                 tracing::warn!(error = %Chain(&error), "a connection could not be accepted");
                 sleep(ACCEPT_PAUSE).await;

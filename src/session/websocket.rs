@@ -360,15 +360,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Socket<S> {
 
 /// Waits for a write for as long as a client may take no byte.
 async fn within<T, E>(patience: Duration, write: impl Future<Output = Result<T, E>>) -> Result<T, End> {
-    match timeout(patience, write).await {
-        Ok(written) => written.map_err(|_| End::Gone),
-        Err(_) => {
-            // In the middle of a frame there is no goodbye.
-            metrics::counter!(metric::SESSION_REFUSED, metric::REASON => reason(CloseCode::TooSlow))
-                .increment(1);
-            Err(End::Gone)
-        }
-    }
+    let Ok(written) = timeout(patience, write).await else {
+        // In the middle of a frame there is no goodbye.
+        metrics::counter!(metric::SESSION_REFUSED, metric::REASON => reason(CloseCode::TooSlow)).increment(1);
+        return Err(End::Gone);
+    };
+    written.map_err(|_| End::Gone)
 }
 
 const fn reason(code: CloseCode) -> &'static str {

@@ -45,8 +45,8 @@ impl Raw {
             all.retain(|(other, _)| other != name);
             all.push((*name, (*value).to_owned()));
         }
-        let lines: String = all.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
-        self.send(format!("GET /v1/socket HTTP/1.1\r\n{lines}\r\n")).await;
+        let lines: Vec<_> = all.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+        self.send(format!("GET /v1/socket HTTP/1.1\r\n{}\r\n", lines.concat())).await;
         self.response().await
     }
 
