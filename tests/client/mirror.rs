@@ -58,7 +58,6 @@ struct Open {
 #[derive(Debug)]
 pub(crate) struct Told {
     pub(crate) lsn: Lsn,
-    pub(crate) truncated: bool,
     pub(crate) changes: Vec<ToldChange>,
 }
 
@@ -132,11 +131,6 @@ impl Mirror {
     /// Rows by key; both as JSON.
     pub(crate) const fn rows(&self) -> &BTreeMap<String, Value> {
         &self.rows
-    }
-
-    /// Where it stands.
-    pub(crate) fn cursor(&self) -> Option<&str> {
-        self.cursor.as_deref()
     }
 
     /// Whether all rows are held and changes come in.
@@ -268,7 +262,7 @@ impl Mirror {
         });
         let changes = told.collect();
         self.transactions += 1;
-        Told { lsn, truncated, changes }
+        Told { lsn, changes }
     }
 
     fn commit_one(&mut self, key: Value, change: &Value) -> ToldChange {
