@@ -105,10 +105,11 @@ impl Server<'_> {
         let (keeper, current) =
             Keeper::new(self.pool.clone(), hub.clone(), publication, config.catalog.event_trigger);
         let services = self.services(hub, Catalogs::new(current.clone(), refreshes));
+        let readiness = streaming.clone();
         let context = http::Context {
             services,
             config: Arc::new(self.edge_config()),
-            ready: Arc::new(move || match *streaming.borrow() {
+            ready: Arc::new(move || match *readiness.borrow() {
                 Status::Streaming => Ok(()),
                 Status::Connecting => Err("PostgreSQL's changes do not come in yet".to_owned()),
             }),
@@ -124,7 +125,7 @@ impl Server<'_> {
             () = scope.closing() => return Ok(()),
             keeper = keeper.prepare() => keeper?,
         };
-        core.spawn_essential("catalog", keeper.run(wishes, config.catalog.refresh, core.clone()));
+        core.spawn_essential("catalog", keeper.run(wishes, streaming, config.catalog.refresh, core.clone()));
         let heartbeat = relay::heartbeat(self.pool.clone(), journal, config.source.heartbeat, core.clone());
         core.spawn("heartbeat", heartbeat);
         let (deliveries, delivered) = mpsc::channel(DELIVERIES);

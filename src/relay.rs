@@ -17,7 +17,7 @@ mod visible;
 
 use tokio::sync::{mpsc, watch};
 
-use crate::event::{Chunk, Lsn, Mark, Position, Record};
+use crate::event::{Chunk, Lsn, Mark, Record};
 use crate::journal::Writer;
 use crate::postgres::Pool;
 use crate::shutdown::Scope;
@@ -46,6 +46,8 @@ struct Relay {
     status: watch::Sender<Status>,
     /// What comes is of a server whose word no longer holds, until it is opened anew.
     discarding: bool,
+    /// The stream has been open before: somebody may follow it.
+    opened: bool,
 }
 
 /// How many deliveries are taken at once: one query tells of all of them.
@@ -61,7 +63,8 @@ pub async fn run(
     scope: Scope,
 ) {
     let visible = Visible::new(pool);
-    let mut relay = Relay { writer, trim: Trim::default(), visible, confirmed, status, discarding: false };
+    let mut relay =
+        Relay { writer, trim: Trim::default(), visible, confirmed, status, discarding: false, opened: false };
     let mut batch = Vec::with_capacity(DELIVERIES_AT_ONCE);
     loop {
         tokio::select! {
@@ -95,6 +98,7 @@ impl Relay {
                 if let Continuity::Reset(reason) = continuity {
                     self.reset(reason.as_str());
                 }
+                self.opened = true;
                 self.status.send_replace(Status::Streaming);
             }
             Delivery::Closed => {
@@ -142,11 +146,12 @@ impl Relay {
         }
     }
 
-    /// Begins a new life of the journal, unless this one has not begun.
+    /// Begins a new life of the journal, unless nobody has seen this one: before the stream is open for the first time,
+    /// nobody can subscribe.
     fn reset(&mut self, reason: &'static str) {
         self.confirmed.send_replace(Lsn::ZERO);
         self.trim.restart();
-        if self.writer.tail().position == Position::default() {
+        if !std::mem::replace(&mut self.opened, true) {
             return;
         }
         self.writer.reset();

@@ -11,6 +11,7 @@ use crate::hub;
 use crate::postgres::catalog::{Catalog, Refusal, Watch};
 use crate::postgres::publication::{self, Ownership, Report, Writer};
 use crate::postgres::{self, Pool, Pooled, Recovery, event_trigger};
+use crate::relay::Status;
 use crate::session::Refresh;
 use crate::shutdown::Scope;
 use crate::telemetry::Chain;
@@ -27,7 +28,9 @@ pub(super) struct Keeper {
     /// Tables that were published while transactions wrote to them, until those have ended.
     settling: HashMap<u32, HashSet<Writer>>,
     /// As sessions see it.
-    current: watch::Sender<Arc<Catalog>>,
+    current: watch::Sender<Option<Arc<Catalog>>>,
+    /// Changes have come in: what is committed from here on is in the stream.
+    open: bool,
     /// What was said of tables that cannot be followed, so that it is said once.
     said: Vec<Refusal>,
     /// And of those that this role may not publish.
@@ -43,8 +46,8 @@ impl Keeper {
         hub: hub::Handle,
         publication: publication::Config,
         event_trigger: bool,
-    ) -> (Self, watch::Receiver<Arc<Catalog>>) {
-        let (current, receiver) = watch::channel(Arc::new(Catalog::default()));
+    ) -> (Self, watch::Receiver<Option<Arc<Catalog>>>) {
+        let (current, receiver) = watch::channel(None);
         let watch = Watch::new(&publication.publication);
         (
             Self {
@@ -56,6 +59,7 @@ impl Keeper {
                 latest: None,
                 settling: HashMap::new(),
                 current,
+                open: false,
                 said: Vec::new(),
                 foreign: Vec::new(),
             },
@@ -83,7 +87,23 @@ impl Keeper {
     }
 
     /// Follows changes of the catalog: by the event trigger's word, by request, and by looking every `every`.
-    pub(super) async fn run(mut self, mut wishes: mpsc::Receiver<Refresh>, every: Duration, scope: Scope) {
+    ///
+    /// Nobody is told of a table before changes come in for the first time: what is committed before the slot is made
+    /// is in no stream.
+    pub(super) async fn run(
+        mut self,
+        mut wishes: mpsc::Receiver<Refresh>,
+        mut status: watch::Receiver<Status>,
+        every: Duration,
+        scope: Scope,
+    ) {
+        tokio::select! {
+            biased;
+            () = scope.closing() => return,
+            streaming = status.wait_for(|status| *status == Status::Streaming) => if streaming.is_err() { return },
+        }
+        self.open = true;
+        self.publish().await;
         let mut ticks = interval(every);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let hub = self.hub.clone();
@@ -177,18 +197,18 @@ impl Keeper {
     }
 
     async fn publish(&self) {
-        let Some(mut catalog) = self.latest.clone() else { return };
+        let Some(mut catalog) = self.latest.clone().filter(|_| self.open) else { return };
         for table in self.settling.keys() {
             catalog.hold_back(*table);
         }
-        if **self.current.borrow() == catalog {
+        if self.current.borrow().as_deref() == Some(&catalog) {
             return;
         }
         let tables: HashMap<u32, Arc<Table>> =
             catalog.tables().into_iter().map(|table| (table.oid, table.clone())).collect();
         // The hub knows of a table before anyone can subscribe to it.
         if self.hub.set_tables(tables).await.is_ok() {
-            self.current.send_replace(Arc::new(catalog));
+            self.current.send_replace(Some(Arc::new(catalog)));
         }
     }
 

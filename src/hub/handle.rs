@@ -96,6 +96,11 @@ impl Shared {
         self.here.send_if_modified(|tail| std::mem::replace(tail, here) != here);
     }
 
+    /// A new life of the journal has begun: marks of the one before may never come round.
+    pub(super) fn marks_lost(&self) {
+        self.marks.lock().clear();
+    }
+
     pub(super) fn marks_passed(&self, tokens: &[u64], position: Position) {
         if tokens.is_empty() {
             return;

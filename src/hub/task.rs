@@ -62,7 +62,10 @@ impl Task {
 
     fn follow(&mut self, step: Step) {
         match step {
-            Step::Reset(incarnation) => self.engine.reset(incarnation),
+            Step::Reset(incarnation) => {
+                self.engine.reset(incarnation);
+                self.shared.marks_lost();
+            }
             Step::Records(records) => {
                 let mut noticed = Noticed::default();
                 for record in &records {

@@ -11,7 +11,7 @@ use crate::protocol::{ErrorCode, ErrorFrame};
 /// The tables there are, as sessions look them up. Cloning shares it.
 #[derive(Clone, Debug)]
 pub struct Catalogs {
-    current: watch::Receiver<Arc<Catalog>>,
+    current: watch::Receiver<Option<Arc<Catalog>>>,
     refreshes: mpsc::Sender<Refresh>,
 }
 
@@ -24,8 +24,8 @@ const REFRESH_WITHIN: Duration = Duration::from_secs(5);
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 impl Catalogs {
-    /// Looks tables up in `current`, and asks for a fresher one through `refreshes`.
-    pub fn new(current: watch::Receiver<Arc<Catalog>>, refreshes: mpsc::Sender<Refresh>) -> Self {
+    /// Looks tables up in `current`, which is empty until changes come in for the first time, and asks for a fresher one through `refreshes`.
+    pub fn new(current: watch::Receiver<Option<Arc<Catalog>>>, refreshes: mpsc::Sender<Refresh>) -> Self {
         Self { current, refreshes }
     }
 
@@ -39,11 +39,24 @@ impl Catalogs {
                 format!("`{text}` is no table's name: write `schema.table`, quoted as in SQL where needed");
             ErrorFrame { field: Some("table"), ..ErrorFrame::new(ErrorCode::BadRequest, message) }
         })?;
+        self.ready()?;
         if let Ok(table) = self.look_up(&name, hints) {
             return Ok(table);
         }
         self.refresh().await;
         self.look_up(&name, hints)
+    }
+
+    /// Whether changes have come in: what is committed before is in no stream.
+    ///
+    /// # Errors
+    /// That it is too early.
+    pub(super) fn ready(&self) -> Result<(), ErrorFrame> {
+        if self.current.borrow().is_some() {
+            return Ok(());
+        }
+        let message = "PostgreSQL's changes do not come in yet";
+        Err(ErrorFrame { retry_after: Some(RETRY_AFTER), ..ErrorFrame::new(ErrorCode::Unavailable, message) })
     }
 
     /// Has the catalog read again, unless that takes too long.
@@ -64,7 +77,8 @@ impl Catalogs {
             hint,
             ..ErrorFrame::new(code, message)
         };
-        match self.current.borrow().find(name) {
+        let current = self.current.borrow().clone().unwrap_or_default();
+        match current.find(name) {
             Found::Table(table) => Ok(table.clone()),
             Found::Refused(refusal) => {
                 let hint = if hints { refusal.sql() } else { None };

@@ -174,6 +174,7 @@ impl Opener {
     async fn select(&self) -> Result<(Selection, Frame), Failed> {
         match &*self.target {
             Target::Channel(name) => {
+                self.services.catalogs.ready().map_err(|error| Failed::Error(Box::new(error)))?;
                 Ok((Selection::Channel(name.as_str().into()), Frame::subscribed_channel()))
             }
             Target::Table(select) => {

@@ -212,7 +212,7 @@ fn latest_tells_the_newest_value_of_each_key_once_an_interval() {
 
 #[test]
 fn progress_and_reached_wait_for_what_latest_withholds() {
-    let settings = [("session.heartbeat_ms", "100"), ("session.idle_timeout_ms", "5000")];
+    let settings = [("session.heartbeat_ms", "100"), ("session.idle_timeout_ms", "60000")];
     staged(&settings, async |_, stage| {
         let fields = json!({"id": "kpi", "table": "entries", "delivery": "latest", "interval_ms": 1500});
         let (mut client, _) = stage.subscribed(fields).await;
@@ -237,7 +237,7 @@ fn progress_and_reached_wait_for_what_latest_withholds() {
 
 #[test]
 fn progress_moves_a_quiet_subscriptions_place() {
-    let settings = [("session.heartbeat_ms", "100"), ("session.idle_timeout_ms", "5000")];
+    let settings = [("session.heartbeat_ms", "100"), ("session.idle_timeout_ms", "60000")];
     staged(&settings, async |_, stage| {
         let (mut client, subscribed) = stage.subscribed(json!({"id": "a", "table": "entries"})).await;
         let first = client.expect("progress").await;
