@@ -177,15 +177,7 @@ impl Outbox {
 
     /// Waits until the connection has ended.
     pub async fn closed(&self) {
-        loop {
-            let drained = self.drained.notified();
-            tokio::pin!(drained);
-            drained.as_mut().enable();
-            if self.queue.lock().closed {
-                return;
-            }
-            drained.await;
-        }
+        _ = self.wait(|_| false).await;
     }
 
     /// Why a reader was refused, if that is all that waits.
@@ -197,11 +189,20 @@ impl Outbox {
         }
     }
 
-    /// Waits until at most half of the outbox is taken.
-    ///
-    /// # Errors
-    /// [`Offer::Closed`] if the connection has ended.
-    pub async fn room(&self) -> Offer {
+    /// Waits until at most half of the outbox is taken and an offer of `deliveries` fits, or the connection has ended.
+    pub async fn room(&self, deliveries: &[Arc<Delivery>]) -> Offer {
+        let cost = deliveries.iter().map(|delivery| cost(delivery)).sum::<usize>();
+        let fits =
+            |queue: &Queue| queue.bytes * 2 <= self.limit_bytes && queue.bytes + cost <= self.limit_bytes;
+        self.wait(|queue| queue.bytes == 0 || fits(queue)).await
+    }
+
+    /// Waits until nothing is taken, or the connection has ended.
+    pub async fn empty(&self) -> Offer {
+        self.wait(|queue| queue.bytes == 0).await
+    }
+
+    async fn wait(&self, enough: impl Fn(&Queue) -> bool) -> Offer {
         loop {
             let drained = self.drained.notified();
             tokio::pin!(drained);
@@ -211,7 +212,7 @@ impl Outbox {
                 if queue.closed {
                     return Offer::Closed;
                 }
-                if queue.bytes * 2 <= self.limit_bytes {
+                if enough(&queue) {
                     return Offer::Queued;
                 }
             }
@@ -295,10 +296,11 @@ mod tests {
         assert_eq!(batch.entries.len(), 3);
         assert_eq!(outbox.offer(ReaderKey(1), &two), Offer::Full, "not yet written");
         outbox.written(&batch.entries);
-        assert_eq!(outbox.room().await, Offer::Queued);
+        assert_eq!(outbox.room(&two).await, Offer::Queued);
+        assert_eq!(outbox.empty().await, Offer::Queued);
         assert_eq!(outbox.offer(ReaderKey(1), &vec![delivery(); 9]), Offer::Queued, "alone, however large");
         assert!(outbox.close().is_empty());
         assert_eq!(outbox.offer(ReaderKey(1), &two), Offer::Closed);
-        assert_eq!(outbox.room().await, Offer::Closed);
+        assert_eq!(outbox.room(&two).await, Offer::Closed);
     }
 }

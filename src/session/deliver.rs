@@ -39,7 +39,7 @@ pub(super) async fn catch_up(
             Attach::Refused(reason) => return Err(Missed::Fell(Fall::Resync(reason))),
             Attach::Fell(fall) => return Err(Missed::Fell(fall)),
             Attach::Behind => {
-                room(outbox).await?;
+                checked(outbox.empty().await)?;
                 // At the hub's own place, it is the hub that cannot let anyone in until it has moved.
                 if seen.position == place.position && moves.changed().await.is_err() {
                     return Err(Missed::Gone);
@@ -89,14 +89,14 @@ pub(super) async fn offer(outbox: &Outbox, key: ReaderKey, frames: &[Arc<Deliver
         match outbox.offer(key, frames) {
             Offer::Queued => break,
             Offer::Closed => return Err(Missed::Gone),
-            Offer::Full => room(outbox).await?,
+            Offer::Full => checked(outbox.room(frames).await)?,
         }
     }
     Ok(())
 }
 
-async fn room(outbox: &Outbox) -> Result<(), Missed> {
-    match outbox.room().await {
+const fn checked(offer: Offer) -> Result<(), Missed> {
+    match offer {
         Offer::Closed => Err(Missed::Gone),
         Offer::Queued | Offer::Full => Ok(()),
     }
