@@ -69,9 +69,9 @@ pub(super) fn misread(expr: &Expr) -> Option<&Expr> {
             if left_blamed { Some(left) } else { not_tighter(right).then_some(right) }
         }
         // Prefix operators repeat.
-        Expr::UnaryOp { expr: part, .. } | Expr::AnyOp { left: part, .. } | Expr::AllOp { left: part, .. } => {
-            looser(part).then_some(part)
-        }
+        Expr::UnaryOp { expr: part, .. }
+        | Expr::AnyOp { left: part, .. }
+        | Expr::AllOp { left: part, .. } => looser(part).then_some(part),
         Expr::Cast { expr: part, .. } if own == Level::Cast => looser(part).then_some(part),
         Expr::IsNull(part)
         | Expr::IsNotNull(part)

@@ -84,7 +84,15 @@ pub struct ErrorFrame {
 impl ErrorFrame {
     /// An error with a code and a message and nothing else.
     pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
-        Self { code, message: message.into(), field: None, position: None, hint: None, retry_after: None, request: None }
+        Self {
+            code,
+            message: message.into(),
+            field: None,
+            position: None,
+            hint: None,
+            retry_after: None,
+            request: None,
+        }
     }
 }
 

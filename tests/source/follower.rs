@@ -200,11 +200,11 @@ pub(crate) fn told(change: &Change) -> String {
     match change {
         Change::Row(change) => {
             let table = &change.relation.name;
-            let old = change.old.as_ref().map(|old| match old {
+            let old = change.operation.old().map(|old| match old {
                 tidegate::event::Image::Key(row) => format!(" key{}", columns(row)),
                 tidegate::event::Image::Full(row) => format!(" full{}", columns(row)),
             });
-            let new = change.new.as_ref().map(|row| format!(" {}", columns(row)));
+            let new = change.operation.new().map(|row| format!(" {}", columns(row)));
             let sign = match (&old, &new) {
                 (_, None) => '-',
                 (None, Some(_)) => '+',

@@ -79,7 +79,7 @@ async fn read_all(follower: &mut Follower) -> BTreeMap<i64, i64> {
 
 fn number(change: &Change) -> (i64, i64) {
     let Change::Row(change) = change else { panic!("a row: {change:?}") };
-    let row = change.new.as_ref().expect("an insert");
+    let row = change.operation.new().expect("an insert");
     let column = |index| match row.get(index) {
         Some(Datum::Text(text)) => std::str::from_utf8(text).expect("digits").parse().expect("a number"),
         other => panic!("a number: {other:?}"),

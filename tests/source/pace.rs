@@ -73,7 +73,7 @@ fn a_row_of_100_mb_passes() {
             .await;
         let changes = follower.transaction().await;
         let [Change::Row(_), Change::Row(update)] = &changes[..] else { panic!("two rows") };
-        let new = update.new.as_ref().expect("an update");
+        let new = update.operation.new().expect("an update");
         let Some(Datum::Text(body)) = new.get(1) else { panic!("a text") };
         assert_eq!(body.len(), 100_000_000);
         assert!(body.chunks(10).all(|digits| digits == b"0123456789"));

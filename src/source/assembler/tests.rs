@@ -94,8 +94,7 @@ fn only_row(bench: &mut Bench) -> RowChange {
 fn a_transaction_is_cut_into_chunks_that_count_on_and_the_last_one_ends_it() {
     let one = Change::Row(RowChange {
         relation: Arc::new(relation(&[("id", true), ("body", false)])),
-        old: None,
-        new: Some(tuple(&[Datum::Text(b"10"), Datum::Null]).row),
+        operation: Operation::Insert { new: tuple(&[Datum::Text(b"10"), Datum::Null]).row },
     });
     let mut bench = Bench::new(3 * one.size_bytes());
     bench.push(begin(100));
