@@ -31,7 +31,7 @@ const FIRST_FRAME: Duration = Duration::from_secs(2);
 
 /// Starts a stream of `subscribes`. `last_event_id` resumes: the cursor, then the shape of each, between dots.
 pub async fn stream(
-    services: Services,
+    services: Arc<Services>,
     mut subscribes: Vec<Subscribe>,
     last_event_id: Option<&str>,
 ) -> Stream {
