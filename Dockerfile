@@ -1,4 +1,5 @@
 # syntax=docker/dockerfile:1
+# Not run: there is no container engine where this tree is built.
 
 FROM rust:1-bookworm AS build
 WORKDIR /src

@@ -183,6 +183,7 @@ async fn attach(hub: &hub::Handle, table: &Arc<Table>, subscriptions: u64) -> Ve
 fn table() -> Table {
     let column = |name: &str, oid, type_name: &str, class| Column {
         name: name.into(),
+        type_oid: oid,
         kind: Kind { oid, name: type_name.into(), class },
         nullable: false,
         collation: if oid == 25 { Collation::Deterministic } else { Collation::None },

@@ -35,16 +35,24 @@ const DELIVERIES: usize = 64;
 /// Wishes for a fresh catalog that wait; one reading answers all.
 const REFRESHES: usize = 64;
 
-/// Serves until `scope` closes.
+/// Serves on `http.listen` until `scope` closes.
 ///
 /// # Errors
 /// [`Error`]: what kept the server from starting, or what only a change of the configuration mends.
 pub async fn run(config: Config, scope: Scope) -> Result<(), Error> {
+    let listener = http::listen(config.http.listen).await?;
+    run_on(listener, config, scope).await
+}
+
+/// Serves on `listener`, for those who have to know its address before, until `scope` closes.
+///
+/// # Errors
+/// As [`run`].
+pub async fn run_on(listener: TcpListener, config: Config, scope: Scope) -> Result<(), Error> {
     let metrics = Metrics::install()?;
     let settings = Settings::parse(config.postgres.url.expose())?;
     let pool = Pool::new(settings.clone(), config.postgres.pool_size, config.postgres.connect_timeout)?;
     let patterns = Patterns::parse(config.postgres.tables.iter().map(String::as_str))?;
-    let listener = http::listen(config.http.listen).await?;
     let (core, edge) = (Scope::new(), Scope::new());
     let upkeep = metrics.clone();
     core.spawn("metrics", {
@@ -59,7 +67,7 @@ pub async fn run(config: Config, scope: Scope) -> Result<(), Error> {
     let publication =
         publication::Config { publication: config.postgres.publication.clone(), tables: patterns };
     let server = Server { config: &config, settings, pool, core: core.clone(), edge: edge.clone() };
-    let outcome = server.serve(listener, publication, metrics, &scope).await;
+    let outcome = Box::pin(server.serve(listener, publication, metrics, &scope)).await;
     stop(&config, &edge, &core).await;
     outcome.and_then(|()| {
         core.casualty().or(edge.casualty()).map_or(Ok(()), |task| Err(Error::Panicked { task }))

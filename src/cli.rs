@@ -43,7 +43,10 @@ enum Command {
     Serve(serve::Arguments),
     /// Serves a private database with a simulated team at work on it, to look at.
     Demo(demo::Arguments),
+    Check(check::Arguments),
+    Teardown(teardown::Arguments),
     Tail(Box<tail::Arguments>),
+    Types(types::Arguments),
 }
 
 /// What ended the command.
@@ -60,17 +63,31 @@ enum Error {
     #[error(transparent)]
     Demo(#[from] demo::Error),
     #[error(transparent)]
+    Check(#[from] check::Error),
+    #[error(transparent)]
+    Teardown(#[from] teardown::Error),
+    #[error(transparent)]
     Tail(#[from] tail::Error),
+    #[error(transparent)]
+    Types(#[from] types::Error),
 }
 
 impl Error {
+    /// Whether what the command printed ends with this already.
+    fn is_told(&self) -> bool {
+        matches!(self, Self::Check(check::Error::Faults(_)) | Self::Teardown(teardown::Error::Left))
+    }
+
     /// 2 where nothing was even begun, as clap has it for the command line itself.
     fn exit_status(&self) -> u8 {
         match self {
             Self::Runtime(_) | Self::Unconfigured { .. } | Self::Config(_) => 2,
             Self::Serve(error) => error.exit_status(),
             Self::Demo(error) => error.exit_status(),
+            Self::Check(error) => error.exit_status(),
+            Self::Teardown(error) => error.exit_status(),
             Self::Tail(error) => error.exit_status(),
+            Self::Types(error) => error.exit_status(),
         }
     }
 }
@@ -80,8 +97,10 @@ pub fn run() -> ExitCode {
     match start(Arguments::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            // Without anybody to read it the exit status has to do.
-            let _ = writeln!(anstream::stderr(), "tidegate: {}", Chain(&error));
+            if !error.is_told() {
+                // Without anybody to read it the exit status has to do.
+                let _ = writeln!(anstream::stderr(), "tidegate: {}", Chain(&error));
+            }
             ExitCode::from(error.exit_status())
         }
     }
@@ -100,6 +119,9 @@ impl Command {
         match self {
             Self::Serve(arguments) => Ok(serve::run(arguments, settings.layers()?).await?),
             Self::Demo(arguments) => Ok(demo::run(arguments, settings.layers()?).await?),
+            Self::Check(arguments) => Ok(check::run(arguments, settings.layers()?).await?),
+            Self::Teardown(arguments) => Ok(teardown::run(arguments, settings.layers()?).await?),
+            Self::Types(arguments) => Ok(types::run(arguments, settings.layers()?).await?),
             Self::Tail(arguments) => {
                 settings.refuse("tail")?;
                 Ok(tail::run(*arguments).await?)

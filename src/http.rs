@@ -33,7 +33,7 @@ pub use origin::Origins;
 /// What the edge listens to and whom it lets in.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// The most connections at once; further ones are closed as soon as they come.
+    /// The most connections at once; further ones are told so with 503 and closed.
     pub max_connections: usize,
     /// How long a client may take for the head of a request.
     pub handshake_timeout: Duration,

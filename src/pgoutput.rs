@@ -1,12 +1,12 @@
 //! The messages of logical replication, as the output plugin `pgoutput` writes them: bytes ⇄ values.
 //!
 //! ```text
-//!  XLogData ─▶ [`decode`] ─▶ Message ─▶ source::assembler
+//!  XLogData ─▶ decode ─▶ Message ─▶ source::assembler
 //! ```
 //!
 //! Protocol version 1 with the option `messages`, rows in text form; no streaming of transactions in progress, no
 //! two-phase commit. Rows are slices of what was read from the socket: nothing of them is copied or parsed here.
-//! [`encode`] is the way back, for tests and fuzzing.
+//! [`encode()`] is the way back, for tests and fuzzing.
 //!
 //! Nothing here does I/O, and no input panics.
 //!

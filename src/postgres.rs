@@ -10,7 +10,7 @@
 //! ```
 //!
 //! The only room that names `tokio_postgres`. A value is bound, never formatted in; a name goes through
-//! [`quote`]. Every session is pinned to the same settings ([`settings::PINNED`]), so that the text of a value is
+//! [`quote()`]. Every session is pinned to the same settings ([`settings::PINNED`]), so that the text of a value is
 //! the same in a snapshot and in the stream, whatever the server's configuration says.
 //!
 //! Never here: a row's values in a log line, a statement without a bound on its time, DDL on a user's table.

@@ -9,7 +9,7 @@
 //!  client ◀── websocket or sse ◀── all that waits, in one write
 //! ```
 //!
-//! [`Conversation`] is a value: frames and notes in, actions out, no socket and no clock. An opener is a short task that
+//! `Conversation` is a value: frames and notes in, actions out, no socket and no clock. An opener is a short task that
 //! brings one subscription up to the hub, at the reader's pace; then the hub delivers, and the task is gone.
 //! A session never touches another one's outbox, and no failure of one subscription ends another.
 
@@ -22,6 +22,7 @@ mod marker;
 mod open;
 mod order;
 mod page;
+mod places;
 mod rate;
 mod resolve;
 mod services;

@@ -231,15 +231,7 @@ impl Source {
         tracing::info!(%endpoint, slot, publication, %starts_at, ?continuity, "the stream from PostgreSQL is open");
         let settled = continuity == Continuity::Continued;
         let fresh = Life { system_id, timeline, told: slot_lsn, delivered: starts_at, settled };
-        let life = match (continuity, self.life) {
-            (Continuity::Continued, Some(life)) => life,
-            (Continuity::Reset(reason), Some(_)) => {
-                tracing::warn!(reason = reason.as_str(), "what was known of the rows is void");
-                metrics::counter!(metric::SOURCE_RESETS, metric::REASON => reason.as_str()).increment(1);
-                fresh
-            }
-            (_, None) => fresh,
-        };
+        let life = self.life.filter(|_| settled).unwrap_or(fresh);
         let stream = Stream::new(connection, life, &self.config, self.silences);
         Ok((stream, Delivery::Opened { system_id, timeline, starts_at, continuity }))
     }

@@ -82,6 +82,7 @@ fn a_table_without_a_usable_key_is_refused_with_the_sql_that_mends_it() {
                 "create table bare (a int);
                  create table bare_full (a int);
                  alter table bare_full replica identity full;
+                 create table uniq (a int not null unique, b int unique);
                  create table late (id int primary key deferrable);
                  create table silent (id int primary key);
                  alter table silent replica identity nothing;
@@ -92,9 +93,14 @@ fn a_table_without_a_usable_key_is_refused_with_the_sql_that_mends_it() {
             .await;
         let catalog = load_all(&database).await;
         for (name, expected, sql) in [
-            ("bare", NoKey::Missing, r#"alter table "public"."bare" add primary key"#),
-            ("bare_full", NoKey::Missing, "add primary key"),
-            ("late", NoKey::Deferrable, "replica identity using index"),
+            ("bare", NoKey::Missing { index: None }, r#"alter table "public"."bare" add column "row_id" "#),
+            ("bare_full", NoKey::Missing { index: None }, "primary key;"),
+            ("uniq", NoKey::Missing { index: Some("uniq_a_key".into()) }, r#"using index "uniq_a_key";"#),
+            (
+                "late",
+                NoKey::Deferrable { columns: vec!["id".into()], index: None },
+                r#"on "public"."late" ("id");"#,
+            ),
             ("silent", NoKey::Unused, r#"alter table "public"."silent" replica identity default;"#),
             ("orphaned", NoKey::Unused, "replica identity default;"),
         ] {
@@ -106,9 +112,12 @@ fn a_table_without_a_usable_key_is_refused_with_the_sql_that_mends_it() {
             assert!(refusal.sql().is_some_and(|text| text.contains(sql)), "{name}: {:?}", refusal.sql());
         }
         // The mending SQL mends.
-        let sql = refusal(&catalog, "silent").sql().expect("given");
-        database.execute(&sql).await;
-        assert_eq!(key(table(&load(&database).await, "silent")), ["id"]);
+        for name in ["bare", "bare_full", "uniq", "late", "silent", "orphaned"] {
+            for sql in refusal(&catalog, name).sql().expect("given").lines() {
+                database.execute(sql).await;
+            }
+            assert!(!key(table(&load(&database).await, name)).is_empty(), "{name}");
+        }
     });
 }
 
@@ -361,6 +370,13 @@ fn a_users_column_list_and_row_filter_are_honoured() {
         assert!(
             matches!(&refused, Refusal::NoKey { reason: NoKey::ColumnList { columns, .. }, .. } if columns == &["id"]),
             "{refused:?}"
+        );
+        database.execute(&refused.sql().expect("given")).await;
+        assert_eq!(columns(table(&load(&database).await, "app.keyless")), ["id", "body"]);
+        assert_eq!(
+            columns(table(&load(&database).await, "app.notes")),
+            ["id", "body", "State"],
+            "left as it was"
         );
         let refused = refusal(&catalog, "app.left_out");
         assert!(refused.to_string().contains("not part of publication"), "{refused}");

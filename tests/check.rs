@@ -88,7 +88,7 @@ fn tables_are_told_of_one_by_one() {
         let report = look(&database).await;
         let bare = about(&report, "public.bare")[0];
         assert_eq!(bare.severity, Severity::Warning);
-        assert!(sql(bare).contains("add primary key"), "{bare:?}");
+        assert!(sql(bare).contains("primary key;"), "{bare:?}");
         assert!(
             about(&report, "public.plain").iter().any(|note| sql(note).ends_with("replica identity full;"))
         );

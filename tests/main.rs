@@ -1,14 +1,28 @@
 //! The integration tests, in one binary.
 
+mod client;
 mod fixture;
+mod server;
+mod stage;
 
 mod catalog;
 mod check;
 mod clusters;
+mod commands;
 mod config;
 mod conversation;
+mod edge;
+mod encoding;
+mod fuzz;
+mod input;
+mod invariants;
 mod layers;
-mod publication;
-mod snapshot;
-mod source;
+mod limits;
 mod oracle;
+mod protocol;
+mod publication;
+mod seam;
+mod snapshot;
+mod sse;
+mod source;
+mod traps;

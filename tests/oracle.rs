@@ -3,6 +3,7 @@
 
 mod columns;
 mod generate;
+mod pools;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -10,9 +11,11 @@ use std::fmt::Write as _;
 use tidegate::event::{Class, Datum, Kind, Table};
 use tidegate::filter::{self, ErrorKind, Filter, Index};
 use tokio_postgres::types::ToSql;
-use tokio_postgres::{Client, NoTls, SimpleQueryMessage};
+use tokio_postgres::{Client, SimpleQueryMessage};
 
 use generate::{Case, Generator};
+
+use crate::fixture::scenario;
 
 const ROWS: usize = 120;
 const FILTERS: usize = 1_500;
@@ -21,24 +24,13 @@ const FILTERS: usize = 1_500;
 const PINNED: &str = "set datestyle = 'ISO'; set intervalstyle = 'iso_8601'; set timezone = 'UTC'; \
      set extra_float_digits = 1; set bytea_output = 'hex'; set client_min_messages = 'error'";
 
-/// The server to ask; any will do, since nothing is replicated.
+/// Reproduces the run of a seed that a failure has printed.
 #[expect(clippy::disallowed_methods, reason = "tests are configured by the environment alone")]
-fn setting(name: &str, default: &str) -> String {
-    std::env::var(name).unwrap_or_else(|_| default.into())
-}
-
-async fn connect(database: Option<&str>) -> Client {
-    let mut config: tokio_postgres::Config =
-        setting("TIDEGATE_TEST_POSTGRES", "host=127.0.0.1 user=postgres")
-            .parse()
-            .expect("a connection string");
-    if let Some(database) = database {
-        config.dbname(database);
-    }
-    let (client, connection) = config.connect(NoTls).await.expect("a server to ask");
-    #[expect(clippy::disallowed_methods, reason = "ends with the client that it drives")]
-    tokio::spawn(connection);
-    client
+fn seed() -> u64 {
+    std::env::var("TIDEGATE_TEST_SEED")
+        .ok()
+        .and_then(|seed| seed.parse().ok())
+        .unwrap_or_else(|| fastrand::u64(..))
 }
 
 /// The first column of the first row of a simple query.
@@ -61,27 +53,23 @@ fn quote(text: &str) -> String {
 
 #[test]
 fn filters_have_the_truth_value_that_postgresql_gives_them() {
-    let seed = setting("TIDEGATE_TEST_SEED", "").parse().unwrap_or_else(|_| fastrand::u64(..));
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-    runtime.block_on(async {
-        let database = format!("tidegate_oracle_{}_{seed}", std::process::id());
-        let server = connect(None).await;
-        let create = format!(
-            "create database {database} template template0 encoding 'UTF8' lc_collate 'C' lc_ctype 'C'"
-        );
-        server.batch_execute(&create).await.expect("a database of our own");
-        let client = connect(Some(&database)).await;
-        let report = Oracle::new(client, seed).await.run().await;
-        let dropped = server.batch_execute(&format!("drop database {database} with (force)")).await;
+    let seed = seed();
+    scenario(async |test| {
+        let database = test.database().await;
+        let report = Oracle::new(database.client().await, seed).await.run().await;
         assert!(report.failures.is_empty(), "TIDEGATE_TEST_SEED={seed}\n{}", report.failures.join("\n"));
         assert!(report.cases >= 10_000, "only {} cases; refused: {:#?}", report.cases, report.refused);
-        assert!(dropped.is_ok(), "{dropped:?}");
         println!(
             "{} cases of {} filters, seed {seed}; refused: {:#?}",
             report.cases, report.filters, report.refused
         );
     });
 }
+
+/// A deterministic collation that is not `C`: whichever the server was built with.
+const OTHER_COLLATION: &str = "select collname from pg_collation \
+     where collname in ('en-x-icu', 'en_US.utf8', 'C.utf8', 'default') \
+     order by collname = 'default', collname desc limit 1";
 
 #[derive(Default)]
 struct Report {
@@ -105,7 +93,8 @@ struct Oracle {
 impl Oracle {
     async fn new(client: Client, seed: u64) -> Self {
         client.batch_execute(PINNED).await.expect("pinned");
-        client.batch_execute(&columns::create()).await.expect("a table of all types");
+        let other = scalar(&client, OTHER_COLLATION).await.expect("the default at least");
+        client.batch_execute(&columns::create(&other)).await.expect("a table of all types");
         let mood = scalar(&client, "select 'mood'::regtype::oid").await.expect("the enum");
         let table = columns::table(mood.parse().expect("an oid"));
         let mut generator = Generator::new(seed);

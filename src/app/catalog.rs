@@ -1,4 +1,4 @@
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -6,11 +6,11 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
 use super::Error;
-use crate::event::Table;
+use crate::event::{Table, TableName};
 use crate::hub;
 use crate::postgres::catalog::{Catalog, Refusal, Watch};
-use crate::postgres::publication::{self, Ownership, Report};
-use crate::postgres::{self, Pool, Recovery, event_trigger};
+use crate::postgres::publication::{self, Ownership, Report, Writer};
+use crate::postgres::{self, Pool, Pooled, Recovery, event_trigger};
 use crate::session::Refresh;
 use crate::shutdown::Scope;
 use crate::telemetry::Chain;
@@ -22,9 +22,16 @@ pub(super) struct Keeper {
     publication: publication::Config,
     event_trigger: bool,
     watch: Watch,
+    /// As PostgreSQL has it.
+    latest: Option<Catalog>,
+    /// Tables that were published while transactions wrote to them, until those have ended.
+    settling: HashMap<u32, HashSet<Writer>>,
+    /// As sessions see it.
     current: watch::Sender<Arc<Catalog>>,
     /// What was said of tables that cannot be followed, so that it is said once.
     said: Vec<Refusal>,
+    /// And of those that this role may not publish.
+    foreign: Vec<TableName>,
 }
 
 /// The pauses between attempts to reach a PostgreSQL that is away: the first and the longest.
@@ -39,7 +46,21 @@ impl Keeper {
     ) -> (Self, watch::Receiver<Arc<Catalog>>) {
         let (current, receiver) = watch::channel(Arc::new(Catalog::default()));
         let watch = Watch::new(&publication.publication);
-        (Self { pool, hub, publication, event_trigger, watch, current, said: Vec::new() }, receiver)
+        (
+            Self {
+                pool,
+                hub,
+                publication,
+                event_trigger,
+                watch,
+                latest: None,
+                settling: HashMap::new(),
+                current,
+                said: Vec::new(),
+                foreign: Vec::new(),
+            },
+            receiver,
+        )
     }
 
     /// Makes what has to be there before the slot, however long PostgreSQL is away.
@@ -95,11 +116,20 @@ impl Keeper {
     }
 
     async fn refresh(&mut self) -> Result<(), Error> {
-        let mut client = self.pool.get().await?;
-        let client = client.client_mut();
-        let Some(mut catalog) = self.watch.poll(client).await? else { return Ok(()) };
-        let report =
-            publication::ensure(client, &self.publication).await.inspect_err(|_| self.watch.expire())?;
+        let mut session = self.pool.get().await?;
+        let taken = self.take(&mut session).await.inspect_err(|_| self.watch.expire())?;
+        if taken || !self.settling.is_empty() {
+            self.settle(&session).await?;
+            self.publish().await;
+        }
+        Ok(())
+    }
+
+    /// Takes in a catalog that has changed, and brings the publication up to it.
+    async fn take(&mut self, session: &mut Pooled) -> Result<bool, Error> {
+        let client = session.client_mut();
+        let Some(mut catalog) = self.watch.poll(client).await? else { return Ok(false) };
+        let report = publication::ensure(client, &self.publication).await?;
         if self.event_trigger
             && let event_trigger::Outcome::Refused(message) = event_trigger::ensure(client).await?
         {
@@ -111,11 +141,46 @@ impl Keeper {
             catalog = self.watch.poll(client).await?.unwrap_or(catalog);
         }
         self.say(&report);
-        self.publish(catalog).await;
+        let published = self.newly_published(&catalog, &report);
+        let mut writers = publication::writers(client, &published).await?;
+        self.settling.extend(published.iter().filter_map(|table| writers.remove_entry(table)));
+        self.latest = Some(catalog);
+        Ok(true)
+    }
+
+    /// The tables that the stream tells of since a moment ago only, in whole or of some of their rows.
+    fn newly_published(&self, catalog: &Catalog, report: &Report) -> Vec<u32> {
+        let tables = catalog.tables().into_iter();
+        let new = |table: &&Arc<Table>| match &self.latest {
+            Some(latest) => {
+                latest.by_oid(table.oid).is_none_or(|former| former.row_filter != table.row_filter)
+            }
+            // A slot that is made after this waits for every transaction itself; one that is there from before had
+            // the other tables from before.
+            None => report.added.contains(&table.name),
+        };
+        tables.filter(new).map(|table| table.oid).collect()
+    }
+
+    /// Lets go of tables whose early writers have ended.
+    async fn settle(&mut self, session: &Pooled) -> Result<(), Error> {
+        if self.settling.is_empty() {
+            return Ok(());
+        }
+        let tables: Vec<u32> = self.settling.keys().copied().collect();
+        let writing = publication::writers(session, &tables).await?;
+        self.settling.retain(|table, early| {
+            early.retain(|writer| writing.get(table).is_some_and(|writing| writing.contains(writer)));
+            !early.is_empty()
+        });
         Ok(())
     }
 
-    async fn publish(&self, catalog: Catalog) {
+    async fn publish(&self) {
+        let Some(mut catalog) = self.latest.clone() else { return };
+        for table in self.settling.keys() {
+            catalog.hold_back(*table);
+        }
         if **self.current.borrow() == catalog {
             return;
         }
@@ -140,14 +205,19 @@ impl Keeper {
             }
         }
         self.said.clone_from(&report.refused);
+        for table in &report.not_owned {
+            if !self.foreign.contains(table) {
+                tracing::info!(%table, "not published: it belongs to another role; see `tidegate check`");
+            }
+        }
+        self.foreign.clone_from(&report.not_owned);
     }
 }
 
 /// Whether time alone may mend it.
 fn passes(error: &Error) -> bool {
     let error: &postgres::Error = match error {
-        Error::Postgres(error) => error,
-        Error::Publication(publication::Error::Postgres(error)) => error,
+        Error::Postgres(error) | Error::Publication(publication::Error::Postgres(error)) => error,
         _ => return false,
     };
     error.recovery() == Recovery::Retry

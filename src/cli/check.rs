@@ -9,7 +9,7 @@ use anstyle::{AnsiColor, Style};
 use clap::Args;
 
 use crate::config::{self, Config, Layers};
-use crate::postgres::check::{self, Finding, Report, Safety, Severity};
+use crate::postgres::check::{self, Finding, Remedy, Report, Safety, Severity};
 use crate::postgres::publication::{self, InvalidPattern, Patterns};
 use crate::postgres::{self, Settings, settings};
 
@@ -20,10 +20,13 @@ pub struct Arguments {
     /// the server's configuration, and never a table's rows.
     #[arg(long)]
     fix: bool,
-    /// Say also what is as it should be.
+    /// Say also what is as it should be, and SQL that is long.
     #[arg(long, short)]
     verbose: bool,
 }
+
+/// SQL that is longer, and that `--fix` can run, would bury the other lines.
+const SHOWN_LINES: usize = 8;
 
 /// Why the answer is not «all is well».
 #[derive(Debug, thiserror::Error)]
@@ -115,12 +118,7 @@ fn write_report(out: &mut impl Write, report: &Report, verbose: bool, place: &st
         let (word, style) = label(finding.severity);
         writeln!(out, "{style}{word}{style:#} {}: {}", finding.subject, finding.message)?;
         if let Some(remedy) = &finding.remedy {
-            let dimmed = Style::new().dimmed();
-            let hint = match remedy.safety {
-                Safety::Safe => format!(" {dimmed}-- or: tidegate check --fix{dimmed:#}"),
-                Safety::ByHand => String::new(),
-            };
-            writeln!(out, "         {}{hint}", indented(&remedy.sql))?;
+            write_remedy(out, remedy, verbose)?;
         }
     }
     let left = [(Severity::Fault, "in the way"), (Severity::Warning, "to mind")];
@@ -132,6 +130,23 @@ fn write_report(out: &mut impl Write, report: &Report, verbose: bool, place: &st
         .collect();
     let verdict = if left.is_empty() { "nothing stands in the way".to_owned() } else { left.join(", ") };
     writeln!(out, "{place}: {verdict}")
+}
+
+fn write_remedy(out: &mut impl Write, remedy: &Remedy, verbose: bool) -> io::Result<()> {
+    let dimmed = Style::new().dimmed();
+    let long = remedy.sql.lines().count() > SHOWN_LINES;
+    match remedy.safety {
+        Safety::Safe if long && !verbose => {
+            writeln!(
+                out,
+                "         {dimmed}tidegate check --fix (its SQL: tidegate check --verbose){dimmed:#}"
+            )
+        }
+        Safety::Safe => {
+            writeln!(out, "         {} {dimmed}-- or: tidegate check --fix{dimmed:#}", indented(&remedy.sql))
+        }
+        Safety::ByHand => writeln!(out, "         {}", indented(&remedy.sql)),
+    }
 }
 
 /// Nine columns wide with the blank behind it.

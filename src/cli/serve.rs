@@ -84,7 +84,7 @@ pub async fn until_told(config: Config, scope: Scope, mut signals: Signals) -> R
             tracing::warn!(error = %telemetry::Chain(&error), "the limit of open files stays as it is");
         }
     }
-    let mut app = std::pin::pin!(app::run(config, scope.clone()));
+    let mut app = Box::pin(app::run(config, scope.clone()));
     loop {
         tokio::select! {
             biased;

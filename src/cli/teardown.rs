@@ -33,8 +33,8 @@ pub enum Error {
     /// What was done could not be said.
     #[error(transparent)]
     Output(#[from] check::Error),
-    /// The slot is in use, or another database's.
-    #[error("the replication slot was left")]
+    /// The slot is in use, or another database's; or the rest is another role's.
+    #[error("not everything could be taken out")]
     Left,
 }
 
@@ -58,10 +58,15 @@ pub async fn run(_: Arguments, layers: Layers) -> Result<(), Error> {
     let (publication, slot) = (&config.postgres.publication, &config.postgres.slot);
     let report = teardown::run(&settings, publication, slot).await?;
     check::print(told(&report, publication, slot).as_bytes())?;
-    match report.slot {
-        Slot::Dropped | Slot::Absent => Ok(()),
-        Slot::InUse { .. } | Slot::Elsewhere { .. } => Err(Error::Left),
-    }
+    if is_left(&report) { Err(Error::Left) } else { Ok(()) }
+}
+
+/// Whether something of ours is there yet that ought not to be.
+fn is_left(report: &Report) -> bool {
+    let foreign = report.rest.is_some_and(|rest| {
+        rest.publication == Dropped::NotAllowed || rest.event_trigger == Removed::NotAllowed
+    });
+    foreign || matches!(report.slot, Slot::InUse { .. } | Slot::Elsewhere { .. })
 }
 
 fn told(report: &Report, publication: &str, slot: &str) -> String {
@@ -84,11 +89,15 @@ fn told(report: &Report, publication: &str, slot: &str) -> String {
             Dropped::Dropped => format!("dropped the publication `{publication}`"),
             Dropped::Absent => format!("there is no publication `{publication}`"),
             Dropped::Users => format!("left the publication `{publication}`: it is your own"),
+            Dropped::NotAllowed => {
+                format!("left the publication `{publication}`: this role may not drop it; its owner may")
+            }
         });
         lines.push(match rest.event_trigger {
             Removed::Removed => "dropped the event trigger".into(),
             Removed::Absent => "there is no event trigger".into(),
             Removed::Shared => "left the event trigger: another publication of Tidegate's uses it".into(),
+            Removed::NotAllowed => "left the event trigger: this role may not drop it; its owner may".into(),
         });
     }
     lines.push(String::new());

@@ -124,9 +124,6 @@ pub struct Hub {
     /// The largest transaction that is delivered; at most [`Journal::memory_bytes`].
     #[serde(deserialize_with = "count::<65_536, 17_179_869_184, _>")]
     pub transaction_bytes: usize,
-    /// Encoded frames that are kept for each shape.
-    #[serde(deserialize_with = "count::<0, 1_073_741_824, _>")]
-    pub shape_log_bytes: usize,
 }
 
 /// `[snapshot]`

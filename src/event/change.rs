@@ -60,6 +60,7 @@ impl Operation {
     }
 
     /// The row after.
+    #[expect(clippy::new_ret_no_self, reason = "the manual's word for it, beside `old`")]
     pub const fn new(&self) -> Option<&Row> {
         match self {
             Self::Insert { new } | Self::Update { new, .. } => Some(new),

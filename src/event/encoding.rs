@@ -234,11 +234,8 @@ mod tests {
         let relation = relation(7, 5);
         let rows: Vec<Row> = (0..1_000).map(|_| any_row(&mut random, 5)).collect();
         let own: usize = rows.iter().map(Row::len).sum();
-        let change = |row| {
-            Change::Row(RowChange {
-                relation: Arc::clone(&relation),
-                operation: Operation::Insert { new: row },
-            })
+        let change = |new| {
+            Change::Row(RowChange { relation: Arc::clone(&relation), operation: Operation::Insert { new } })
         };
         let record = Record::Chunk(Chunk {
             previous: Position::default(),

@@ -19,8 +19,8 @@ pub struct Table {
     pub identity: ReplicaIdentity,
     /// The publication's own row filter, which the stream applies and a snapshot must apply too.
     pub row_filter: Option<RowFilter>,
-    /// Changes whenever the stored rows may have been replaced without a word in the stream: the storage
-    /// (`relfilenode`) of the table and of all its leaves, and which leaves there are.
+    /// Changes whenever rows may have changed without a word in the stream: the storage (`relfilenode`) of the table and
+    /// of all its leaves, which leaves there are, and what composite types in its columns are made of.
     pub storage: u64,
 }
 
@@ -51,6 +51,8 @@ pub struct Column {
     pub name: Arc<str>,
     /// Its type; of a domain the base type.
     pub kind: Kind,
+    /// `pg_type.oid` of the type it was declared with; a domain's own.
+    pub type_oid: u32,
     /// Whether it can be NULL.
     pub nullable: bool,
     /// How its text is compared.

@@ -25,6 +25,9 @@ use crate::event::{Class, Collation, Column, Kind, Table};
 /// As many list items, over all lists, as a filter may have: the price of one more filter in memory.
 const ITEMS: usize = 10_000;
 
+/// `NAMEDATALEN` less one.
+const NAME_BYTES: usize = 63;
+
 pub(super) struct Binder<'a> {
     table: &'a Table,
     answers: Option<&'a [String]>,
@@ -260,6 +263,10 @@ fn is_null(literal: &Literal) -> bool {
 
 /// Names no column; says which one may be meant.
 pub(super) fn unknown_column(table: &Table, name: &str, position: usize) -> Error {
+    if name.len() > NAME_BYTES {
+        let message = format!("a name of {} bytes: PostgreSQL's have at most {NAME_BYTES}", name.len());
+        return Error::new(ErrorKind::UnknownColumn, Some(position), message);
+    }
     let likeness = |column: &&Column| strsim::normalized_damerau_levenshtein(&column.name, name);
     let nearest = table
         .columns

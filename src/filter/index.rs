@@ -43,6 +43,11 @@ impl<K: Copy + Eq + Hash> Index<K> {
         Self::default()
     }
 
+    /// Whether nothing would ever be a candidate.
+    pub fn is_empty(&self) -> bool {
+        self.columns.is_empty() && self.rest.as_slice().is_empty()
+    }
+
     /// Adds `key`, which stands for one filter and no other, under `filter`.
     pub fn insert(&mut self, filter: &Filter, key: K) {
         match Access::of(filter.predicate()) {

@@ -70,7 +70,31 @@ fn cut(text: &str, positions: &Positions) -> Result<Vec<TokenWithSpan>, Error> {
         .tokenize_with_location()
         .map_err(|error| Error::syntax(positions.at(error.location), lower_first(&error.message)))?;
     tokens.retain(|token| !matches!(token.token, Token::Whitespace(_)));
-    Ok(tokens)
+    Ok(tokens.into_iter().flat_map(unsigned).collect())
+}
+
+/// Cuts the signs off an operator's end, as in `<>-1`: no operator of PostgreSQL ends in one, unless it holds certain
+/// other characters too.
+///
+/// See <https://www.postgresql.org/docs/current/sql-syntax-lexical.html#SQL-SYNTAX-OPERATORS>.
+fn unsigned(token: TokenWithSpan) -> Vec<TokenWithSpan> {
+    let Token::CustomBinaryOperator(operator) = &token.token else { return vec![token] };
+    let base = operator.trim_end_matches(['+', '-']);
+    let comparison = match base {
+        "=" => Token::Eq,
+        "<>" => Token::Neq,
+        "<" => Token::Lt,
+        "<=" => Token::LtEq,
+        ">" => Token::Gt,
+        ">=" => Token::GtEq,
+        _ => return vec![token],
+    };
+    let signs =
+        operator[base.len()..].chars().map(|sign| if sign == '-' { Token::Minus } else { Token::Plus });
+    std::iter::once(comparison)
+        .chain(signs)
+        .map(|part| TokenWithSpan { token: part, span: token.span })
+        .collect()
 }
 
 /// `sqlparser`'s messages start with a capital; ours do not.

@@ -10,9 +10,10 @@ use hyper::upgrade::{OnUpgrade, Parts};
 use hyper::{Request, Response};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use parking_lot::Mutex;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use super::problem::Body;
 use super::{Context, route};
@@ -25,6 +26,15 @@ use crate::telemetry::{Chain, metric};
 const HEAD_BYTES: usize = 8 * 1_024;
 /// After an accept that failed for want of resources, the next one is tried this much later.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// Connections beyond the most that are told so at the same time; further ones are closed without a word.
+const TURNED_AWAY: usize = 64;
+/// How long one that is turned away may take to hear it.
+const GOODBYE: Duration = Duration::from_secs(1);
+const NO_ROOM: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\n\
+    content-type: application/problem+json\r\ncontent-length: 127\r\nretry-after: 5\r\nconnection: close\r\n\r\n\
+    {\"title\":\"Service Unavailable\",\"status\":503,\"detail\":\"this server has as many connections as it may hold\",\
+    \"code\":\"unavailable\"}";
 
 /// What a request left to be done with the connection, once its answer has been sent.
 #[derive(Debug)]
@@ -47,6 +57,7 @@ pub(super) type Slot = Arc<Mutex<Option<Upgrade>>>;
 
 pub(super) async fn accept(listener: TcpListener, context: Context, scope: Scope) {
     let places = Arc::new(Semaphore::new(context.config.max_connections));
+    let turned_away = Arc::new(Semaphore::new(TURNED_AWAY));
     loop {
         let accepted = tokio::select! {
             biased;
@@ -56,19 +67,37 @@ pub(super) async fn accept(listener: TcpListener, context: Context, scope: Scope
             accepted = listener.accept() => accepted,
         };
         match accepted {
-            Ok((stream, _)) => match places.clone().try_acquire_owned() {
-                Ok(place) => scope.spawn("connection", serve(stream, context.clone(), scope.clone(), place)),
-                Err(_) => {
-                    metrics::counter!(metric::SESSION_REFUSED, metric::REASON => "max_connections")
-                        .increment(1);
+            Ok((stream, _)) => {
+                if let Ok(place) = places.clone().try_acquire_owned() {
+                    scope.spawn("connection", serve(stream, context.clone(), scope.clone(), place));
+                    continue;
                 }
-            },
+                metrics::counter!(metric::SESSION_REFUSED, metric::REASON => "max_connections").increment(1);
+                if let Ok(place) = turned_away.clone().try_acquire_owned() {
+                    scope.spawn("turned away", turn_away(stream, place));
+                }
+            }
             Err(error) => {
                 tracing::warn!(error = %Chain(&error), "a connection could not be accepted");
                 sleep(ACCEPT_PAUSE).await;
             }
         }
     }
+}
+
+/// Says that there is no room, whatever is asked for.
+async fn turn_away(mut stream: TcpStream, _place: OwnedSemaphorePermit) {
+    let goodbye = async {
+        stream.write_all(NO_ROOM).await?;
+        stream.shutdown().await?;
+        // The request is read, and not looked at: a socket closed on unread bytes is reset, and the reset may overtake
+        // the answer.
+        let mut unread = [0; 1_024];
+        while stream.read(&mut unread).await? > 0 {}
+        Ok::<(), std::io::Error>(())
+    };
+    // A client that is gone hears no answer.
+    _ = timeout(GOODBYE, goodbye).await;
 }
 
 /// Serves one connection: requests one after another, until one of them upgrades it.

@@ -1,6 +1,7 @@
 use std::convert::Infallible;
 use std::pin::Pin;
 use std::task::{Context as TaskContext, Poll};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
@@ -9,6 +10,7 @@ use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
 use hyper::{Method, Request, Response};
 use serde_json::{Map, Value, json};
 use tokio::sync::mpsc;
+use tokio::time::timeout;
 
 use super::Context;
 use super::problem::{Body, problem};
@@ -30,7 +32,7 @@ pub(super) async fn answer(context: &Context, request: Request<Incoming>) -> Res
     let last_event_id =
         request.headers().get("last-event-id").and_then(|id| id.to_str().ok()).map(str::to_owned);
     let subscribes = if request.method() == Method::POST {
-        of_body(request, context.services.config.max_frame_bytes).await
+        of_body(request, context.services.config.max_frame_bytes, context.config.handshake_timeout).await
     } else {
         of_query(request.uri().query().unwrap_or_default()).map(|subscribe| vec![subscribe])
     };
@@ -53,8 +55,14 @@ pub(super) async fn answer(context: &Context, request: Request<Incoming>) -> Res
 }
 
 /// The subscriptions in a body: one `subscribe` frame, or an array of them.
-async fn of_body(request: Request<Incoming>, limit: usize) -> Result<Vec<Subscribe>, ErrorFrame> {
-    let body = Limited::new(request.into_body(), limit).collect().await.map_err(|error| {
+async fn of_body(
+    request: Request<Incoming>,
+    limit: usize,
+    patience: Duration,
+) -> Result<Vec<Subscribe>, ErrorFrame> {
+    let body = timeout(patience, Limited::new(request.into_body(), limit).collect()).await;
+    let body = body.map_err(|_| bad(format!("the body did not come within {patience:?}")))?;
+    let body = body.map_err(|error| {
         let large = error.is::<LengthLimitError>();
         let code = if large { ErrorCode::TooLarge } else { ErrorCode::BadRequest };
         ErrorFrame::new(code, format!("the body could not be read, of at most {limit} bytes: {error}"))
@@ -169,6 +177,26 @@ mod tests {
         ] {
             let error = of_query(query).expect_err(query);
             assert!(error.message.contains(part), "{query}: {}", error.message);
+        }
+    }
+
+    #[test]
+    fn no_query_panics() {
+        let corpus = b"table=public.entries&where=a%20%3D%20%241&param=7&columns=id,title&limit=5&snapshot=true&cursor=x";
+        let seed = fastrand::u64(..);
+        println!("seed {seed}");
+        let mut random = fastrand::Rng::with_seed(seed);
+        for _ in 0..20_000 {
+            let mut bytes = corpus.to_vec();
+            for _ in 0..random.usize(1..8) {
+                let at = random.usize(..bytes.len());
+                match random.u8(..3) {
+                    0 => bytes[at] = random.u8(..),
+                    1 => bytes.truncate(at.max(1)),
+                    _ => bytes.insert(at, b"&=%,+"[random.usize(..5)]),
+                }
+            }
+            drop(of_query(&String::from_utf8_lossy(&bytes)));
         }
     }
 }

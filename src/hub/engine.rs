@@ -241,7 +241,7 @@ impl Engine {
             }
             match &mut shape.conflation {
                 Some(conflation) => {
-                    self.due.extend(conflation.withhold(id, rows, change, self.config.transaction_bytes))
+                    self.due.extend(conflation.withhold(id, rows, change, self.config.transaction_bytes));
                 }
                 None => seen.entry(id).or_default().push(rows, images, verdict, self.config.frame_bytes)?,
             }
@@ -259,7 +259,7 @@ impl Engine {
             let Some(shape) = self.shapes.get_mut(id) else { continue };
             match (&mut shape.conflation, &shape.selection) {
                 (Some(conflation), Selection::Rows(rows)) => {
-                    self.due.extend(conflation.withhold_truncate(id, rows))
+                    self.due.extend(conflation.withhold_truncate(id, rows));
                 }
                 _ => seen.entry(id).or_default().truncate(),
             }
@@ -370,13 +370,12 @@ impl Gathered {
     }
 
     fn netting(&mut self, oid: u32, shapes: &Shapes) -> Option<&mut Option<Netting>> {
-        let index = match self.tables.iter().rposition(|(table, _)| table.oid == oid) {
-            Some(index) => index,
-            None => {
-                let table = shapes.table(oid)?.clone();
-                self.tables.push((table, shapes.netting(oid)));
-                self.tables.len() - 1
-            }
+        let index = if let Some(index) = self.tables.iter().rposition(|(table, _)| table.oid == oid) {
+            index
+        } else {
+            let table = shapes.table(oid)?.clone();
+            self.tables.push((table, shapes.netting(oid)));
+            self.tables.len() - 1
         };
         Some(&mut self.tables[index].1)
     }

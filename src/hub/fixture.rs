@@ -11,6 +11,7 @@ pub(super) fn table() -> Table {
     let column = |name: &str, oid, type_name: &str, class| Column {
         name: name.into(),
         kind: Kind { oid, name: type_name.into(), class },
+        type_oid: oid,
         nullable: name != "id",
         collation: if oid == 25 { Collation::Deterministic } else { Collation::None },
     };
@@ -33,7 +34,7 @@ pub(super) fn relation(table: &Table) -> Arc<Relation> {
     let column = |column: &Column| RelationColumn {
         name: column.name.clone(),
         key: true,
-        type_oid: column.kind.oid,
+        type_oid: column.type_oid,
         type_modifier: -1,
     };
     Arc::new(Relation {

@@ -1,4 +1,3 @@
-use std::ops::Deref;
 use std::sync::Arc;
 
 use super::mapping::Mapping;
@@ -73,7 +72,8 @@ fn sees(filter: Option<&Filter>, row: Option<&[Datum<'_>]>) -> Result<bool, Unde
         (_, None) => Ok(false),
         (None, Some(_)) => Ok(true),
         (Some(filter), Some(row)) => filter.matches(row).map_err(|error| match error {
-            RowError::Missing { .. } => Undecided::Missing,
+            // A label that the catalog did not tell of yet: it will.
+            RowError::Missing { .. } | RowError::UnknownLabel { .. } => Undecided::Missing,
             error => Undecided::Raised(error),
         }),
     }
@@ -90,7 +90,7 @@ impl Rows {
         verdict: Verdict,
         out: &mut Vec<u8>,
     ) -> Result<(), Undecided> {
-        let (table, projection) = (self.table.deref(), self.projection.deref());
+        let (table, projection) = (&*self.table, &*self.projection);
         match (verdict, &images.before, &images.after) {
             (Verdict::Insert, _, Some(after)) => {
                 if projection.columns.iter().any(|column| after[*column] == Datum::Unchanged) {

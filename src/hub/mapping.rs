@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use crate::event::{Datum, Relation, Row, Table};
+use crate::event::{Datum, Relation, RelationColumn, Row, Table};
 
 /// Where the stream carries the columns of a [`Table`].
 ///
@@ -18,9 +18,13 @@ pub(super) struct Mapping {
 }
 
 impl Mapping {
-    /// `None` if the stream lacks a column of the table: one of the two descriptions is out of date.
+    /// `None` if the stream lacks a column of the table, or carries it in another type: one of the two descriptions is
+    /// out of date.
     pub(super) fn new(table: &Table, relation: &Arc<Relation>) -> Option<Self> {
-        let places: Vec<_> = relation.columns.iter().map(|column| table.column(&column.name)).collect();
+        let place = |column: &RelationColumn| {
+            table.column(&column.name).filter(|place| table.columns[*place].type_oid == column.type_oid)
+        };
+        let places: Vec<_> = relation.columns.iter().map(place).collect();
         let found = places.iter().flatten().count();
         if found != table.columns.len() {
             return None;

@@ -78,7 +78,7 @@ impl Netting {
     }
 
     /// # Errors
-    /// [`Mismatch`] if the stream lacks one of the table's columns.
+    /// [`Mismatch`] if the stream lacks one of the table's columns, or has it in another type.
     pub(super) fn change(&mut self, change: &RowChange) -> Result<(), Mismatch> {
         let relation = &change.relation;
         self.map(relation)?;
@@ -96,7 +96,7 @@ impl Netting {
     /// Takes in what a later transaction made of one key.
     ///
     /// # Errors
-    /// [`Mismatch`] if the stream lacks one of the table's columns.
+    /// [`Mismatch`] if the stream lacks one of the table's columns, or has it in another type.
     pub(super) fn merge(&mut self, change: &NetChange) -> Result<(), Mismatch> {
         self.map(&change.relation)?;
         if !matches!((&change.before, &change.after), (Before::Absent, None)) {
@@ -251,6 +251,7 @@ mod tests {
         netting.finish().changes.into_iter().map(shown).collect()
     }
 
+    #[expect(clippy::unnecessary_wraps, reason = "an old image as `net` takes it")]
     fn full(text: &str) -> Option<Image> {
         Some(Image::Full(row(text)))
     }

@@ -66,6 +66,7 @@ struct TableShapes {
 
 /// All shapes of this process.
 #[derive(Debug, Default)]
+#[expect(clippy::struct_field_names, reason = "the others are ways to find them")]
 pub(super) struct Shapes {
     shapes: Slab<Shape>,
     by_selection: HashMap<Selection, ShapeId>,

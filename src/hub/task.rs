@@ -98,7 +98,7 @@ impl Task {
                 }
             }
             Command::Report { readers, outbox, report, reply } => {
-                self.report(&readers, &outbox, report, reply)
+                self.report(&readers, &outbox, report, reply);
             }
             Command::Tables(tables) => self.retable(tables),
         }

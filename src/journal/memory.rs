@@ -378,7 +378,12 @@ mod tests {
         assert_eq!(journal.refuse(life, Position::default()), Some(ResyncReason::CursorExpired));
         let first = Position { commit_lsn: Lsn::new(1), index: 10 };
         assert_eq!(ends(journal.read(life, first, 99)).map(|read| read.len()), Some(fits));
+        assert!(matches!(follower.next().await, Step::Records(_)));
         writer.append(chunk(&writer, 200, 0, 1_000, true)).await;
+        assert_eq!(
+            ends(journal.read(life, Position { commit_lsn: Lsn::new(100), index: 10 }, 99)),
+            Some(vec![200])
+        );
     }
 
     #[tokio::test]

@@ -5,7 +5,7 @@ use crate::event::Relation;
 
 /// Writes one message as the server would.
 ///
-/// What [`decode`](super::decode) gives is written so that it reads the same again.
+/// What [`decode`](super::decode()) gives is written so that it reads the same again.
 ///
 /// # Panics
 /// If the message holds what none can: a content over 4 GiB, or more than 65,535 columns.

@@ -100,6 +100,15 @@ impl Catalog {
         tables
     }
 
+    /// Has a table refused as [`Refusal::Settling`] for now.
+    pub fn hold_back(&mut self, oid: u32) {
+        if let Some(table) = self.by_oid.get(&oid)
+            && let Some(entry) = self.entries.get_mut(table)
+        {
+            *entry = Entry::Refused(Refusal::Settling { table: table.clone() });
+        }
+    }
+
     /// The table that `name` was most likely meant to be: of another schema, or a letter off.
     fn nearest(&self, name: &TableName) -> Option<&TableName> {
         let followed = || self.tables().into_iter().map(|table| &table.name);

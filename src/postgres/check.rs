@@ -137,9 +137,8 @@ async fn look(client: &mut Client, config: &Config) -> Result<Report, tokio_post
             report.add(
                 Severity::Note,
                 "event trigger",
-                "not there yet; the server makes it at start, and polls the catalog besides",
+                "not there yet; the server makes it at start, as `tidegate check --fix` does, and polls the catalog besides",
             );
-            report.mend(Safety::Safe, event_trigger::CREATE.trim());
         }
         event_trigger::Standing::NotAllowed => report.add(
             Severity::Note,

@@ -21,7 +21,7 @@ pub const PREFIX: &str = "tidegate.schema";
 const LOCK_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// `search_path` is fixed, since it runs in the session of whoever changes a table.
-pub(super) const CREATE: &str = "
+const CREATE: &str = "
 create schema if not exists tidegate;
 create or replace function tidegate.tell_schema_change()
 returns event_trigger
@@ -132,6 +132,8 @@ pub enum Removed {
     Absent,
     /// Another publication of ours in this database uses it: it was left.
     Shared,
+    /// It belongs to another role: it was left.
+    NotAllowed,
 }
 
 /// Whether it is there, as this version makes it.
@@ -186,9 +188,13 @@ pub async fn remove(client: &mut Client, publication: &str) -> Result<Removed, E
         (false, _) => Removed::Absent,
         (true, true) => Removed::Shared,
         (true, false) => {
-            transaction.batch_execute(DROP).await.map_err(failed)?;
-            drop_schema(transaction).await.map_err(failed)?;
-            return Ok(Removed::Removed);
+            return match transaction.batch_execute(DROP).await {
+                Ok(()) => drop_schema(transaction).await.map_err(failed).map(|()| Removed::Removed),
+                Err(error) if error.code() == Some(&SqlState::INSUFFICIENT_PRIVILEGE) => {
+                    Ok(Removed::NotAllowed)
+                }
+                Err(error) => Err(failed(error)),
+            };
         }
     };
     transaction.commit().await.map_err(failed)?;

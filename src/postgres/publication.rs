@@ -9,9 +9,11 @@
 mod error;
 mod found;
 mod patterns;
+mod writers;
 
 use std::time::Duration;
 
+use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, Transaction};
 
 use crate::event::TableName;
@@ -22,6 +24,7 @@ use super::{Error as PostgresError, quote, quote_literal, quote_table};
 pub use error::{Error, Fault};
 pub(super) use found::{Found, Owner};
 pub use patterns::{InvalidPattern, Patterns};
+pub use writers::{Writer, writers};
 
 /// The comment that makes a publication ours. Text behind it is the user's own.
 pub const MARK: &str = "managed by tidegate";
@@ -136,8 +139,13 @@ pub async fn drop_ours(client: &mut Client, publication: &str) -> Result<Dropped
         Some(found) if found.owner == Owner::User => Dropped::Users,
         Some(_) => {
             let sql = format!("drop publication {}", quote(publication));
-            transaction.batch_execute(&sql).await.map_err(failed)?;
-            Dropped::Dropped
+            match transaction.batch_execute(&sql).await {
+                Ok(()) => Dropped::Dropped,
+                Err(error) if error.code() == Some(&SqlState::INSUFFICIENT_PRIVILEGE) => {
+                    return Ok(Dropped::NotAllowed);
+                }
+                Err(error) => return Err(failed(error)),
+            }
         }
     };
     transaction.commit().await.map_err(failed)?;
@@ -154,6 +162,8 @@ pub enum Dropped {
     Absent,
     /// It is the user's own and was left.
     Users,
+    /// It belongs to another role: it was left.
+    NotAllowed,
 }
 
 /// Has processes of ours change shared objects one after the other, until the end of the transaction.
@@ -207,9 +217,10 @@ async fn keep(
     mut report: Report,
 ) -> Result<Report, tokio_postgres::Error> {
     let publication = quote(&config.publication);
-    for table in &report.dropped {
-        let sql = format!("alter publication {publication} drop table {}", quote_table(table));
-        transaction.batch_execute(&sql).await?;
+    let (mut dropped, mut kept) = (Vec::new(), Vec::new());
+    for table in std::mem::take(&mut report.dropped) {
+        let taken = take_out(transaction, &publication, &table).await?;
+        if taken { &mut dropped } else { &mut kept }.push(table);
     }
     let mut added = Vec::with_capacity(report.added.len());
     for table in std::mem::take(&mut report.added) {
@@ -234,12 +245,31 @@ async fn keep(
     }
     let again = survey(transaction, config).await?;
     for table in again.dropped {
-        let sql = format!("alter publication {publication} drop table {}", quote_table(&table));
-        transaction.batch_execute(&sql).await?;
-        added.retain(|other| *other != table);
-        report.dropped.push(table);
+        if !kept.contains(&table) && take_out(transaction, &publication, &table).await? {
+            added.retain(|other| *other != table);
+            dropped.push(table);
+        }
     }
-    report.added = added;
+    (report.added, report.dropped) = (added, dropped);
     report.refused = again.refused;
     Ok(report)
+}
+
+/// Whether it was taken out: a publication that a superuser made is his to change.
+async fn take_out(
+    transaction: &mut Transaction<'_>,
+    publication: &str,
+    table: &TableName,
+) -> Result<bool, tokio_postgres::Error> {
+    let savepoint = transaction.transaction().await?;
+    let sql = format!("alter publication {publication} drop table {}", quote_table(table));
+    match savepoint.batch_execute(&sql).await {
+        Ok(()) => savepoint.commit().await.map(|()| true),
+        Err(error) if error.code() == Some(&SqlState::INSUFFICIENT_PRIVILEGE) => {
+            savepoint.rollback().await?;
+            tracing::warn!(%table, sql, "only the publication's owner may take this table out of it");
+            Ok(false)
+        }
+        Err(error) => Err(error),
+    }
 }

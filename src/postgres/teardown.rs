@@ -15,7 +15,7 @@ select s.database::text,
        s.database is not distinct from current_database() as here,
        s.active_pid,
        a.application_name,
-       a.client_addr::text
+       host(a.client_addr) as client_addr
   from pg_replication_slots s
   left join pg_stat_activity a on a.pid = s.active_pid
  where s.slot_name = $1";

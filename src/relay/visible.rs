@@ -95,16 +95,15 @@ impl Visible {
     }
 
     async fn try_ask(&mut self) -> Result<Answer, postgres::Error> {
-        let (client, visibility) = match &mut self.session {
-            Some(session) => session,
-            None => {
-                let client = self.pool.dedicated().await?;
-                if visibility::timeline(&client).await? != self.timeline {
-                    return Ok(Answer::OtherTimeline);
-                }
-                let visibility = Visibility::prepare(&client).await?;
-                self.session.insert((client, visibility))
+        let (client, visibility) = if let Some(session) = &mut self.session {
+            session
+        } else {
+            let client = self.pool.dedicated().await?;
+            if visibility::timeline(&client).await? != self.timeline {
+                return Ok(Answer::OtherTimeline);
             }
+            let visibility = Visibility::prepare(&client).await?;
+            self.session.insert((client, visibility))
         };
         metrics::counter!(metric::RELAY_VISIBILITY_QUERIES).increment(1);
         visibility.current(client).await.map(Answer::Shown)

@@ -20,6 +20,8 @@ pub type Refresh = oneshot::Sender<()>;
 
 /// How long a subscriber waits for the catalog to be read again.
 const REFRESH_WITHIN: Duration = Duration::from_secs(5);
+/// When a client may ask again for a table that cannot be followed yet.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 impl Catalogs {
     /// Looks tables up in `current`, and asks for a fresher one through `refreshes`.
@@ -37,13 +39,11 @@ impl Catalogs {
                 format!("`{text}` is no table's name: write `schema.table`, quoted as in SQL where needed");
             ErrorFrame { field: Some("table"), ..ErrorFrame::new(ErrorCode::BadRequest, message) }
         })?;
-        match self.look_up(&name, hints) {
-            Ok(table) => Ok(table),
-            Err(_) => {
-                self.refresh().await;
-                self.look_up(&name, hints)
-            }
+        if let Ok(table) = self.look_up(&name, hints) {
+            return Ok(table);
         }
+        self.refresh().await;
+        self.look_up(&name, hints)
     }
 
     /// Has the catalog read again, unless that takes too long.
@@ -68,7 +68,9 @@ impl Catalogs {
             Found::Table(table) => Ok(table.clone()),
             Found::Refused(refusal) => {
                 let hint = if hints { refusal.sql() } else { None };
-                Err(refuse(code_of(&refusal), refusal.to_string(), hint))
+                let error = refuse(code_of(&refusal), refusal.to_string(), hint);
+                let passes = matches!(refusal, Refusal::Settling { .. });
+                Err(ErrorFrame { retry_after: passes.then_some(RETRY_AFTER), ..error })
             }
             Found::Unknown { nearest } => {
                 let meant = nearest.map(|nearest| format!("; did you mean `{nearest}`?")).unwrap_or_default();
@@ -82,6 +84,7 @@ const fn code_of(refusal: &Refusal) -> ErrorCode {
     match refusal {
         Refusal::Kind { .. } => ErrorCode::RelationUnsupported,
         Refusal::NoKey { .. } => ErrorCode::NoKey,
+        Refusal::Settling { .. } => ErrorCode::Unavailable,
         Refusal::NotPublished { .. } => ErrorCode::UnknownTable,
     }
 }

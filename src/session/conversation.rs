@@ -7,7 +7,7 @@ use super::Config;
 use super::open::{Again, From};
 use super::rate::Rate;
 use crate::event::Lsn;
-use crate::hub::{Delivery, Entry, Fall, Fingerprint, Note, Outbox, ReaderKey, Selection, Ticket};
+use crate::hub::{Delivery, Entry, Fall, Note, Outbox, ReaderKey, Selection, Ticket};
 use crate::protocol::{
     ClientFrame, CloseCode, ErrorCode, ErrorFrame, Frame, FrameError, Page, SnapshotOptions, Start,
     Subscribe, Target,
@@ -69,6 +69,16 @@ pub(super) enum Action {
     Close(CloseCode, Option<Duration>),
 }
 
+impl Action {
+    /// The reader that it brings up.
+    pub(super) const fn opens(&self) -> Option<ReaderKey> {
+        match self {
+            Self::Open { key, .. } => Some(*key),
+            _ => None,
+        }
+    }
+}
+
 /// How many positions a client may await at once.
 const MAX_AWAITED: usize = 16;
 /// A client whose frames are refused this often in a row does not listen: it is closed.
@@ -89,17 +99,24 @@ impl Conversation {
         }
     }
 
+    /// Counts a frame that says nothing; too many of those end the conversation too.
+    pub(super) fn count(&mut self, now: Instant) -> Option<Action> {
+        self.refused = if self.rate.admits(now) { 0 } else { self.refused + 1 };
+        (self.refused > MOST_REFUSED).then_some(Action::Close(CloseCode::TooFast, Some(RETRY_AFTER)))
+    }
+
     /// Takes what the client says.
     pub(super) fn receive(&mut self, text: &[u8], now: Instant) -> Option<Action> {
-        let admitted = self.rate.admits(now);
-        self.refused = if admitted { 0 } else { self.refused + 1 };
-        if self.refused > MOST_REFUSED {
-            return Some(Action::Close(CloseCode::TooFast, Some(RETRY_AFTER)));
+        if let Some(close) = self.count(now) {
+            return Some(close);
         }
+        let admitted = self.refused == 0;
         match ClientFrame::parse(text) {
             Err(FrameError::NotAnObject(_)) => Some(Action::Close(CloseCode::NotAnObject, None)),
             Err(FrameError::BadRequest { id, message, field }) => {
                 let error = ErrorFrame { field, ..ErrorFrame::new(ErrorCode::BadRequest, message) };
+                // A subscription of that name has nothing to do with it: named, it would count as ended.
+                let id = id.filter(|id| !self.holds(id));
                 self.refuse(id.as_deref(), &error);
                 None
             }
@@ -110,6 +127,7 @@ impl Conversation {
                 };
                 let error = ErrorFrame {
                     retry_after: Some(RETRY_AFTER),
+                    request: id.filter(|id| self.holds(id)).map(|_| "subscribe"),
                     ..ErrorFrame::new(ErrorCode::RateLimited, "too many frames in too short a time")
                 };
                 self.refuse(id, &error);
@@ -122,13 +140,12 @@ impl Conversation {
     /// Starts a subscription that came by another way than a frame.
     pub(super) fn subscribe(&mut self, subscribe: Subscribe) -> Option<Action> {
         let Subscribe { id, target, start } = subscribe;
-        if self.subscriptions.iter().any(|other| *other.id == *id) {
+        if self.holds(&id) {
             let message =
                 format!("the subscription `{id}` is open already: end it first, or take another `id`");
-            self.refuse(
-                Some(&id),
-                &ErrorFrame { field: Some("id"), ..ErrorFrame::new(ErrorCode::DuplicateId, message) },
-            );
+            let error = ErrorFrame::new(ErrorCode::DuplicateId, message);
+            let error = ErrorFrame { field: Some("id"), request: Some("subscribe"), ..error };
+            self.refuse(Some(&id), &error);
             return None;
         }
         if self.subscriptions.len() >= self.max_subscriptions {
@@ -205,6 +222,7 @@ impl Conversation {
     }
 
     /// The `id` under which a queued frame is written; `None` if its subscription has ended.
+    #[expect(clippy::option_option, reason = "the connection's own frames have no `id`, and are written")]
     pub(super) fn id_of(&self, entry: &Entry) -> Option<Option<&str>> {
         match entry.reader {
             None => Some(None),
@@ -236,15 +254,6 @@ impl Conversation {
     /// The client is told of a position.
     pub(super) fn told(&mut self, lsn: Lsn) {
         self.awaited.retain(|awaited| awaited.lsn != lsn);
-    }
-
-    /// The shapes of all subscriptions in their order; `None` while one of them is on its way.
-    pub(super) fn shapes(&self) -> Option<Vec<Fingerprint>> {
-        let shape = |subscription: &Subscription| match &subscription.state {
-            State::Live(_, selection) => Some(selection.fingerprint()),
-            State::Opening(_) => None,
-        };
-        self.subscriptions.iter().map(shape).collect()
     }
 
     /// Whether nothing is subscribed.
@@ -320,6 +329,10 @@ impl Conversation {
         let error = ErrorFrame { request: Some("page"), ..ErrorFrame::new(ErrorCode::BadRequest, refusal) };
         self.refuse(Some(&page.id), &error);
         None
+    }
+
+    fn holds(&self, id: &str) -> bool {
+        self.subscriptions.iter().any(|subscription| *subscription.id == *id)
     }
 
     /// The subscription called `id`; the client is told if there is none.

@@ -3,7 +3,6 @@ use std::sync::{Arc, Weak};
 use std::time::Instant;
 
 use dashmap::DashMap;
-use dashmap::Entry;
 use parking_lot::Mutex;
 use tokio::sync::{Notify, Semaphore, SemaphorePermit};
 use tokio::time::timeout_at;
@@ -59,6 +58,8 @@ struct State {
     dropped: usize,
     /// The next chunk that the fastest reader wants.
     wanted: usize,
+    /// Where the hub stood when the moment was about to be fixed.
+    held: Option<Place>,
     end: Option<Result<End, Failure>>,
 }
 
@@ -116,27 +117,17 @@ impl Snapshots {
 
     /// Boards the snapshot that is in flight for this, or starts one.
     pub(super) fn board(&self, wanted: &Wanted) -> Passenger {
-        let flight = match self.0.flights.entry(wanted.clone()) {
-            Entry::Occupied(mut entry) => {
-                match entry.get().upgrade().filter(|flight| flight.takes_passengers()) {
-                    Some(flight) => {
-                        metrics::counter!(metric::SNAPSHOT_SHARED).increment(1);
-                        flight
-                    }
-                    None => {
-                        let flight = Arc::new(Flight::new());
-                        entry.insert(Arc::downgrade(&flight));
-                        self.start(wanted, &flight);
-                        flight
-                    }
-                }
-            }
-            Entry::Vacant(entry) => {
-                let flight = Arc::new(Flight::new());
-                entry.insert(Arc::downgrade(&flight));
-                self.start(wanted, &flight);
-                flight
-            }
+        let here = self.0.hub.here();
+        let mut entry = self.0.flights.entry(wanted.clone()).or_default();
+        let boarding = entry.upgrade().filter(|flight| flight.takes_passengers(&here));
+        let flight = if let Some(flight) = boarding {
+            metrics::counter!(metric::SNAPSHOT_SHARED).increment(1);
+            flight
+        } else {
+            let flight = Arc::new(Flight::new());
+            *entry = Arc::downgrade(&flight);
+            self.start(wanted, &flight);
+            flight
         };
         Passenger { flight, next: 0 }
     }
@@ -185,9 +176,13 @@ impl Shared {
             return Err(Failure::Lost);
         }
         let started = Instant::now();
+        let deadline = (started + self.config.timeout).into();
         // The place is held before the moment is fixed, and both within one life of the server.
         let life = self.marker.life().await.map_err(|_| Failure::Lost)?;
         let mut place = self.hub.here();
+        let Some(boarding) = flight.upgrade() else { return Err(Failure::Lost) };
+        boarding.state.lock().held = Some(place.clone());
+        drop(boarding);
         let postgres = |error| Failure::Postgres(Arc::new(error));
         let sql = rows.filter.as_ref().map(|filter| filter.to_sql());
         let order = wanted.order.as_ref().map(|order| order.to_sql());
@@ -212,8 +207,13 @@ impl Shared {
             }
             Ok(())
         };
+        // The reader watches PostgreSQL's pace only: a snapshot that nobody takes holds back vacuum just the same.
+        let reading = timeout_at(deadline, reading);
         let (settled, read) = tokio::join!(passing, reading);
-        read?;
+        read.unwrap_or_else(|_| {
+            let (table, timeout) = (rows.table.name.clone(), self.config.timeout);
+            Err(postgres(snapshot::Error::Timeout { table, timeout }))
+        })?;
         metrics::histogram!(metric::SNAPSHOT_SECONDS).record(started.elapsed());
         let settled = settled.map_err(|_| Failure::Lost)?;
         if self.hub.here().incarnation != place.incarnation {
@@ -255,10 +255,12 @@ impl Flight {
         Self { state: Mutex::default(), added: Notify::new(), taken: Notify::new() }
     }
 
-    /// Whether one who boards now still gets every chunk.
-    fn takes_passengers(&self) -> bool {
+    /// Whether one who boards now still gets every chunk, and all that the hub has passed: what was read before would
+    /// take a reader back behind changes that it was told of already.
+    fn takes_passengers(&self, here: &Place) -> bool {
         let state = self.state.lock();
-        state.dropped == 0 && state.end.is_none()
+        let fresh = state.held.as_ref().is_none_or(|held| held == here);
+        fresh && state.dropped == 0 && state.end.is_none()
     }
 
     /// Adds a chunk once the fastest reader wants it.

@@ -107,8 +107,14 @@ impl Task {
         if !waiting.is_empty() {
             let (token, mut mark) = self.hub.expect_mark();
             marker::emit_mark(session, Some(token)).await?;
+            let scope = self.scope.clone();
             self.scope.spawn("mark", async move {
-                if let Ok(Ok(position)) = timeout(PASS_WITHIN, mark.passed()).await {
+                let passed = tokio::select! {
+                    biased;
+                    () = scope.closing() => return,
+                    passed = timeout(PASS_WITHIN, mark.passed()) => passed,
+                };
+                if let Ok(Ok(position)) = passed {
                     for reply in waiting {
                         // Whoever waited may have given up.
                         _ = reply.send(position);

@@ -94,7 +94,7 @@ impl Opener {
         let asked_at = Instant::now();
         let (mut pause, mut slow) = (PAUSES.0, 0);
         loop {
-            let failed = match self.attempt(&from, slow > 0).await {
+            let failed = match Box::pin(self.attempt(&from, slow > 0)).await {
                 Ok(()) => return,
                 Err(failed) => failed,
             };
@@ -137,7 +137,7 @@ impl Opener {
         match from {
             From::Start(start) => self.start(start, alone).await,
             From::Place(selection, place) => self.go_live(selection, place.clone()).await,
-            From::Page(selection, place, page) => self.page(selection, place.clone(), page).await,
+            From::Page(selection, place, page) => Box::pin(self.page(selection, place.clone(), page)).await,
             From::Again(Again::Snapshot) => self.start(&Start::Snapshot, alone).await,
             From::Again(Again::Live) => self.start(&Start::Now, alone).await,
         }

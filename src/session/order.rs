@@ -67,14 +67,15 @@ impl Order {
                 .get(&*term.name)
                 .ok_or_else(|| format!("`after` lacks `{}`; it has {}", term.name, self.names()))?;
             let (name, kind) = (quote(&term.name), &table.columns[term.column].kind);
-            let text = text_of(value, kind).ok_or_else(|| {
-                format!("the value of `{}` in `after` is not one of its type, {}", term.name, kind.name)
-            })?;
+            let wrong =
+                || format!("the value of `{}` in `after` is not one of its type, {}", term.name, kind.name);
+            let text = if value.is_null() { None } else { Some(text_of(value, kind).ok_or_else(wrong)?) };
             let (beyond, same) = match text {
                 None => (beyond_null(term, &name), format!("{name} is null")),
                 Some(text) => {
                     values.push(text);
-                    let value = format!("(${}::text)::{}", first + values.len() - 1, type_name(kind));
+                    // Its type is that of the column that it is compared with.
+                    let value = format!("${}", first + values.len() - 1);
                     (beyond_value(term, &name, &value), format!("{name} = {value}"))
                 }
             };
@@ -120,24 +121,15 @@ fn beyond_value(term: &OrderTerm, name: &str, value: &str) -> String {
     }
 }
 
-/// The type's name for a cast; types of other schemas are found by the path of the role.
-fn type_name(kind: &Kind) -> String {
-    match kind.class {
-        Class::Array { .. } | Class::Enum(_) | Class::Other => quote(&kind.name),
-        _ => kind.name.to_string(),
-    }
-}
-
 /// A value as the wire protocol gave it, in PostgreSQL's text form; `None` if it is not of that form.
-fn text_of(value: &Value, kind: &Kind) -> Option<Option<String>> {
+fn text_of(value: &Value, kind: &Kind) -> Option<String> {
     match (value, &kind.class) {
-        (Value::Null, _) => Some(None),
-        (Value::Bool(value), Class::Bool) => Some(Some(value.to_string())),
+        (Value::Bool(value), Class::Bool) => Some(value.to_string()),
         (
             Value::Number(number),
             Class::Int2 | Class::Int4 | Class::Int8 | Class::Float4 | Class::Float8 | Class::Numeric,
-        ) => Some(Some(number.to_string())),
-        (Value::String(text), class) if *class != Class::Bool => Some(Some(text.clone())),
+        ) => Some(number.to_string()),
+        (Value::String(text), class) if *class != Class::Bool => Some(text.clone()),
         _ => None,
     }
 }
@@ -153,6 +145,7 @@ mod tests {
         let column = |name: &str, oid, type_name: &str, class| Column {
             name: name.into(),
             kind: Kind { oid, name: type_name.into(), class },
+            type_oid: oid,
             nullable: true,
             collation: Collation::None,
         };
@@ -170,6 +163,7 @@ mod tests {
         }
     }
 
+    #[expect(clippy::needless_pass_by_value, reason = "the tests write it in place")]
     fn after(order: &str, after: Value) -> Result<After, String> {
         let table = table();
         let order = Order::parse(order, &table).expect("valid");
@@ -180,20 +174,19 @@ mod tests {
     fn ties_are_broken_by_the_key() {
         let table = table();
         let sql = |text: &str| Order::parse(text, &table).expect("valid").to_sql();
-        assert_eq!(sql("at desc"), "at desc nulls first, id asc nulls last");
-        assert_eq!(sql("id desc"), "id desc nulls first");
+        assert_eq!(sql("at desc"), r#""at" desc nulls first, "id" asc nulls last"#);
+        assert_eq!(sql("id desc"), r#""id" desc nulls first"#);
     }
 
     #[test]
     fn what_lies_behind_a_row_is_what_a_page_reads() {
         let found =
             after("at desc nulls last", json!({"at": "2026-01-01T00:00:00Z", "id": "7"})).expect("complete");
-        let expected = "(((at < ($2::text)::timestamptz or at is null)) or \
-                        (at = ($2::text)::timestamptz and (id > ($3::text)::int8 or id is null)))";
+        let expected = r#"((("at" < $2 or "at" is null)) or ("at" = $2 and ("id" > $3 or "id" is null)))"#;
         assert_eq!(found.sql, expected);
         assert_eq!(found.values, ["2026-01-01T00:00:00Z", "7"]);
         let found = after("at desc", json!({"at": null, "id": 7})).expect("complete");
-        assert_eq!(found.sql, "((at is not null) or (at is null and (id > ($2::text)::int8 or id is null)))");
+        assert_eq!(found.sql, r#"(("at" is not null) or ("at" is null and ("id" > $2 or "id" is null)))"#);
     }
 
     #[test]

@@ -35,7 +35,7 @@ pub(super) async fn resolve(services: &Services, select: &Select) -> Result<Reso
     let order = match &select.snapshot.order_by {
         None if select.snapshot.limit.is_some() => Some(Arc::new(Order::by_key(&table))),
         None => None,
-        Some(text) => Some(Arc::new(Order::parse(text, &table).map_err(|error| refuse(error, "order_by"))?)),
+        Some(text) => Some(Arc::new(Order::parse(text, &table).map_err(|error| refuse(&error, "order_by"))?)),
     };
     let filter = match &select.filter {
         None => None,
@@ -83,7 +83,7 @@ async fn bind(
     table: &Table,
 ) -> Result<Filter, ErrorFrame> {
     let params: Vec<_> = params.iter().map(param).collect();
-    let where_ = |error| refuse(error, "where");
+    let where_ = |error| refuse(&error, "where");
     let bound = filter::parse(text, &params).and_then(|parsed| parsed.bind(table)).map_err(where_)?;
     let unresolved = bound.unresolved();
     if unresolved.is_empty() {
@@ -117,7 +117,7 @@ fn param(param: &Param) -> filter::Param {
     }
 }
 
-fn refuse(error: filter::Error, field: &'static str) -> ErrorFrame {
+fn refuse(error: &filter::Error, field: &'static str) -> ErrorFrame {
     let code = match error.kind() {
         filter::ErrorKind::UnknownColumn => ErrorCode::UnknownColumn,
         filter::ErrorKind::Syntax => ErrorCode::FilterSyntax,

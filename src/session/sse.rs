@@ -8,7 +8,8 @@ use tokio::time::{Instant, sleep_until, timeout};
 use super::Services;
 use super::conversation::{Action, Conversation};
 use super::driver::Driver;
-use crate::hub::{Batch, Entry, Note, Outbox};
+use super::places::{self, Places};
+use crate::hub::{Batch, Entry, Outbox};
 use crate::protocol::{CloseCode, ErrorFrame, Frame, Start, Subscribe};
 use crate::telemetry::metric;
 
@@ -29,7 +30,7 @@ const PIECES: usize = 1;
 /// How long a response waits for its first frame before it is sent without one.
 const FIRST_FRAME: Duration = Duration::from_secs(2);
 
-/// Starts a stream of `subscribes`. `last_event_id` resumes: the cursor, then the shape of each, between dots.
+/// Starts a stream of `subscribes`. `last_event_id` resumes each where that event left it.
 pub async fn stream(
     services: Arc<Services>,
     mut subscribes: Vec<Subscribe>,
@@ -41,11 +42,14 @@ pub async fn stream(
     let (sender, pieces) = mpsc::channel(PIECES);
     let outbox = Arc::new(Outbox::new(services.config.outbox_bytes));
     let conversation = Conversation::new(outbox.clone(), &services.config, Instant::now().into_std());
-    let alone = subscribes.len() == 1;
     let scope = services.scope.clone();
-    let mut session = Session { driver: Driver { services, outbox, conversation }, sender, alone };
+    let mut session =
+        Session { driver: Driver { services, outbox, conversation }, sender, places: Places::default() };
     for subscribe in subscribes {
-        if let Some(action) = session.driver.conversation.subscribe(subscribe) {
+        let start = subscribe.start.clone();
+        let action = session.driver.conversation.subscribe(subscribe);
+        session.places.add(action.as_ref().and_then(Action::opens), &start);
+        if let Some(action) = action {
             session.driver.act(action).await;
         }
     }
@@ -58,21 +62,21 @@ pub async fn stream(
     Stream { pieces, refused }
 }
 
-/// Has each subscription go on where the last event left it.
+/// Has each subscription go on where the last event left it; one that had no place yet starts as it asks.
 fn resume(subscribes: &mut [Subscribe], id: &str) {
-    let mut parts = id.split('.');
-    let cursor = parts.next().unwrap_or_default();
-    for subscribe in subscribes {
-        let shape = parts.next().map(Into::into);
-        subscribe.start = Start::Cursor { cursor: cursor.to_owned(), shape };
+    for (subscribe, (cursor, shape)) in subscribes.iter_mut().zip(places::parse(id)) {
+        if !cursor.is_empty() {
+            subscribe.start =
+                Start::Cursor { cursor: cursor.to_owned(), shape: shape.map(ToOwned::to_owned) };
+        }
     }
 }
 
 struct Session {
     driver: Driver,
     sender: mpsc::Sender<Bytes>,
-    /// There is one subscription: each of its cursors is the stream's.
-    alone: bool,
+    /// Where the client has come to with each of its subscriptions.
+    places: Places,
 }
 
 /// The stream has ended.
@@ -81,7 +85,7 @@ struct Ended;
 impl Session {
     /// Waits for the first word of the only subscription; gives it back if that is a refusal.
     async fn wait_for_refusal(&mut self) -> Option<ErrorFrame> {
-        if !self.alone || timeout(FIRST_FRAME, self.driver.outbox.filled()).await.is_err() {
+        if self.places.len() != 1 || timeout(FIRST_FRAME, self.driver.outbox.filled()).await.is_err() {
             return None;
         }
         self.driver.outbox.refusal()
@@ -91,7 +95,7 @@ impl Session {
         metrics::gauge!(metric::SESSION_CONNECTIONS, metric::TRANSPORT => "sse").increment(1.0);
         let name = format!("{:016x}", fastrand::u64(..));
         let mut ready = Vec::new();
-        self.write_frame(
+        write_frame(
             &Frame::ready(&name, self.driver.services.config.heartbeat),
             None,
             None,
@@ -140,9 +144,8 @@ impl Session {
         let mut batch = Batch::default();
         self.driver.outbox.take(&mut batch);
         let mut piece = Vec::new();
-        let settled = !batch.notes.iter().any(|(_, note)| matches!(note, Note::Fell(_)));
         for entry in &batch.entries {
-            self.write_entry(entry, settled, &mut piece);
+            self.write_entry(entry, &mut piece);
         }
         metrics::counter!(metric::SESSION_FRAMES_OUT).increment(batch.entries.len() as u64);
         metrics::counter!(metric::SESSION_BYTES_OUT).increment(piece.len() as u64);
@@ -172,51 +175,35 @@ impl Session {
         }
     }
 
-    fn write_entry(&self, entry: &Entry, settled: bool, out: &mut Vec<u8>) {
+    fn write_entry(&mut self, entry: &Entry, out: &mut Vec<u8>) {
         let Some(id) = self.driver.conversation.id_of(entry) else { return };
         let delivery = &entry.delivery;
-        let cursor = delivery.cursor.as_ref().map(|stamp| &*stamp.text);
-        let event_id = cursor.and_then(|cursor| self.event_id(entry, cursor, settled));
-        self.write_frame(&delivery.frame, id, cursor, event_id.as_deref(), out);
+        let cursor = delivery.cursor.as_ref().map(|stamp| &stamp.text);
+        let moved = self.places.take(entry);
+        let event_id = if moved { self.places.event_id() } else { None };
+        write_frame(&delivery.frame, id, cursor.map(|cursor| &**cursor), event_id.as_deref(), out);
     }
+}
 
-    /// What resumes the whole stream behind this entry; `None` where something is still owed to one of several
-    /// subscriptions.
-    fn event_id(&self, entry: &Entry, cursor: &str, settled: bool) -> Option<String> {
-        if self.alone && entry.reader.is_some() {
-            let shape = entry.delivery.shape.map(|shape| format!(".{shape}")).unwrap_or_default();
-            return Some(format!("{cursor}{shape}"));
-        }
-        let shapes = self.driver.conversation.shapes().filter(|_| settled)?;
-        let mut id = cursor.to_owned();
-        for shape in shapes {
-            id.push('.');
-            id.push_str(&shape.to_string());
-        }
-        Some(id)
+fn write_frame(
+    frame: &Frame,
+    id: Option<&str>,
+    cursor: Option<&str>,
+    event_id: Option<&str>,
+    out: &mut Vec<u8>,
+) {
+    if let Some(event_id) = event_id {
+        out.extend_from_slice(b"id: ");
+        out.extend_from_slice(event_id.as_bytes());
+        out.push(b'\n');
     }
-
-    fn write_frame(
-        &self,
-        frame: &Frame,
-        id: Option<&str>,
-        cursor: Option<&str>,
-        event_id: Option<&str>,
-        out: &mut Vec<u8>,
-    ) {
-        if let Some(event_id) = event_id {
-            out.extend_from_slice(b"id: ");
-            out.extend_from_slice(event_id.as_bytes());
-            out.push(b'\n');
-        }
-        out.extend_from_slice(b"event: ");
-        out.extend_from_slice(frame.kind().as_str().as_bytes());
-        out.extend_from_slice(b"\ndata: ");
-        let start = out.len();
-        frame.write(id, cursor, out);
-        break_lines(out, start);
-        out.extend_from_slice(b"\n\n");
-    }
+    out.extend_from_slice(b"event: ");
+    out.extend_from_slice(frame.kind().as_str().as_bytes());
+    out.extend_from_slice(b"\ndata: ");
+    let start = out.len();
+    frame.write(id, cursor, out);
+    break_lines(out, start);
+    out.extend_from_slice(b"\n\n");
 }
 
 /// A line break can only stand between the words of embedded JSON, where one is as good as another; as an event each

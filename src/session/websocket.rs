@@ -9,7 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt};
 use metrics::Counter;
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::{Instant, Sleep, sleep_until, timeout};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode as WireCode;
@@ -204,7 +204,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
     async fn hear(&mut self, message: Option<Result<Message, Error>>) -> Result<(), End> {
         self.heard_at = Instant::now();
         let action = match message {
-            None => return Err(End::Gone),
             Some(Ok(Message::Text(text))) => {
                 metrics::counter!(metric::SESSION_FRAMES_IN).increment(1);
                 self.driver.conversation.receive(text.as_bytes(), self.heard_at.into_std())
@@ -214,9 +213,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
             }
             Some(Err(Error::Capacity(_))) => Some(Action::Close(CloseCode::FrameTooLarge, None)),
             // A ping is answered by tungstenite, at the next flush.
-            Some(Ok(Message::Ping(_))) => return self.socket.ws.flush().await.map_err(|_| End::Gone),
-            Some(Ok(_)) => None,
-            Some(Err(_)) => return Err(End::Gone),
+            Some(Ok(Message::Ping(_))) => {
+                self.socket.flush(self.driver.services.config.write_timeout).await?;
+                self.driver.conversation.count(self.heard_at.into_std())
+            }
+            Some(Ok(_)) => self.driver.conversation.count(self.heard_at.into_std()),
+            None | Some(Err(_)) => return Err(End::Gone),
         };
         match action {
             Some(action) => self.act(action).await,
@@ -309,7 +311,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Socket<S> {
     /// no byte for as long as `patience`.
     async fn write(&mut self, patience: Duration, compose: impl FnOnce(&mut Vec<u8>)) -> Result<(), End> {
         // Whatever tungstenite still holds goes first: frames must not be mixed.
-        self.ws.flush().await?;
+        self.flush(patience).await?;
         let mut compose = Some(compose);
         let rest = poll_fn(|cx| {
             let Some(compose) = compose.take() else { return Poll::Ready(Ok(Vec::new())) };
@@ -326,17 +328,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Socket<S> {
         });
         let mut rest = Bytes::from(rest.await?);
         while !rest.is_empty() {
-            match timeout(patience, self.ws.get_mut().write_buf(&mut rest)).await {
-                Ok(written) => _ = written?,
-                Err(_) => {
-                    // In the middle of a frame there is no goodbye.
-                    metrics::counter!(metric::SESSION_REFUSED, metric::REASON => reason(CloseCode::TooSlow))
-                        .increment(1);
-                    return Err(End::Gone);
-                }
-            }
+            within(patience, self.ws.get_mut().write_buf(&mut rest)).await?;
         }
         Ok(())
+    }
+
+    /// Writes what tungstenite holds: answers to pings.
+    async fn flush(&mut self, patience: Duration) -> Result<(), End> {
+        within(patience, self.ws.flush()).await
     }
 
     /// How much the socket takes at once.
@@ -361,10 +360,27 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Socket<S> {
             // A client that is gone already hears no goodbye.
             if self.ws.send(Message::Close(Some(frame))).await.is_ok() {
                 while let Some(Ok(_)) = self.ws.next().await {}
+                // What is still on its way is read too: a socket closed on unread bytes is reset, and the reset may
+                // overtake the goodbye.
+                let stream = self.ws.get_mut();
+                let mut unread = [0; READ_BUFFER_BYTES];
+                if stream.shutdown().await.is_ok() {
+                    while stream.read(&mut unread).await.is_ok_and(|count| count > 0) {}
+                }
             }
         };
         _ = timeout(GOODBYE, goodbye).await;
     }
+}
+
+/// Waits for a write for as long as a client may take no byte.
+async fn within<T, E>(patience: Duration, write: impl Future<Output = Result<T, E>>) -> Result<T, End> {
+    let Ok(written) = timeout(patience, write).await else {
+        // In the middle of a frame there is no goodbye.
+        metrics::counter!(metric::SESSION_REFUSED, metric::REASON => reason(CloseCode::TooSlow)).increment(1);
+        return Err(End::Gone);
+    };
+    written.map_err(|_| End::Gone)
 }
 
 const fn reason(code: CloseCode) -> &'static str {

@@ -1,10 +1,13 @@
 //! Rows and filters out of the columns' values.
 
+mod special;
+
+use std::fmt::Write as _;
+
 use fastrand::Rng;
-use tidegate::event::Collation;
 use tidegate::filter::Param;
 
-use super::columns::{COLUMNS, JSONB, Spec};
+use super::columns::{COLUMNS, Spec};
 use super::quote;
 
 /// One filter, as we read it and as PostgreSQL does.
@@ -47,11 +50,7 @@ impl Generator {
             .map(|spec| match (self.once(8), spec.array) {
                 (true, _) => "null".into(),
                 (_, true) => quote(&self.array(spec, true)),
-                (_, false) => {
-                    let value = self.pick(spec.pool);
-                    // `char(6)` refuses no blanks beyond its length, `varchar(20)` holds all of the pool.
-                    quote(value)
-                }
+                (_, false) => quote(self.pick(spec.pool)),
             })
             .collect();
         format!("insert into t values ({id}, {})", values.join(", "))
@@ -89,7 +88,7 @@ impl Generator {
             if character == MARK {
                 sql.push_str(&self.params[number].1);
                 number += 1;
-                text.push_str(&format!("${number}"));
+                let _ = write!(text, "${number}");
             } else {
                 text.push(character);
                 sql.push(character);
@@ -109,7 +108,7 @@ impl Generator {
             return self.test();
         }
         let inner = depth - 1;
-        match self.random.usize(..8) {
+        match self.random.usize(..9) {
             0 | 1 => format!("{} and {}", self.operand(inner), self.operand(inner)),
             2 | 3 => format!("{} or {}", self.operand(inner), self.operand(inner)),
             4 => format!("not {}", self.operand(inner)),
@@ -127,6 +126,7 @@ impl Generator {
                 ]);
                 format!("{} is {truth}", self.operand(inner))
             }
+            7 => self.loose(),
             _ => {
                 let (a, b, c) = (self.test(), self.test(), self.test());
                 let (first, second) = (self.pick(&["and", "or"]), self.pick(&["and", "or"]));
@@ -137,6 +137,36 @@ impl Generator {
 
     fn operand(&mut self, depth: usize) -> String {
         format!("({})", self.condition(depth))
+    }
+
+    /// Without parentheses, so that precedence decides; where it may be misread, it is refused.
+    fn loose(&mut self) -> String {
+        self.may_be_refused = true;
+        let mut text = String::new();
+        for index in 0..self.random.usize(1..4) {
+            if index > 0 {
+                text.push_str(self.pick(&[" and ", " or "]));
+            }
+            text.push_str(self.pick(&["", "not ", "not not "]));
+            text.push_str(&self.test());
+            text.push_str(self.pick(&[
+                "",
+                " is true",
+                " is not false",
+                " is null",
+                " is unknown",
+                " = true",
+            ]));
+        }
+        text
+    }
+
+    /// `left sign right`, close together or far apart.
+    pub(super) fn compared(&mut self, left: &str, sign: &str, right: &str) -> String {
+        // `!=-` is one operator to PostgreSQL.
+        let gaps: &[&str] =
+            if sign == "!=" { &[" "] } else { &[" ", " ", "", "\n", " /* a /* b */ c */ ", " -- '\n"] };
+        format!("{left}{}{sign}{}{right}", self.pick(gaps), self.pick(gaps))
     }
 
     /// A condition without connectives.
@@ -175,9 +205,9 @@ impl Generator {
                 let sign = self.pick(&["=", "<>", "!="]);
                 let literal = self.literal(spec);
                 if self.once(4) {
-                    format!("{literal} {sign} {column}")
+                    self.compared(&literal, sign, column)
                 } else {
-                    format!("{column} {sign} {literal}")
+                    self.compared(column, sign, &literal)
                 }
             }
             2 => {
@@ -190,9 +220,9 @@ impl Generator {
                 let sign = self.pick(&["<", "<=", ">", ">="]);
                 let literal = self.literal(spec);
                 if self.once(4) {
-                    format!("{literal} {sign} {column}")
+                    self.compared(&literal, sign, column)
                 } else {
-                    format!("{column} {sign} {literal}")
+                    self.compared(column, sign, &literal)
                 }
             }
             _ => format!("{column} {not}between {} and {}", self.literal(spec), self.literal(spec)),
@@ -201,7 +231,8 @@ impl Generator {
 
     fn any(&mut self, spec: &Spec, column: &str) -> String {
         let operator = self.pick(&["= any", "<> all", "= some"]);
-        let array = match self.random.usize(..4) {
+        let array = match self.random.usize(..5) {
+            4 => self.untyped_array(spec),
             0 => {
                 let items: Vec<String> =
                     (0..self.random.usize(1..4)).map(|_| quote(self.pick(spec.pool))).collect();
@@ -216,6 +247,21 @@ impl Generator {
             _ => quote(&self.array(spec, false)),
         };
         format!("{column} {operator} ({array})")
+    }
+
+    /// `array[…]` without a cast: of the type that its elements agree on, which may not be the column's.
+    pub(super) fn untyped_array(&mut self, spec: &Spec) -> String {
+        let number = matches!(spec.type_name, "int2" | "int4" | "int8" | "float4" | "float8" | "numeric");
+        self.may_be_refused = true;
+        let items: Vec<String> = (0..self.random.usize(1..4))
+            .map(|_| match spec.type_name {
+                _ if self.once(8) => "null".into(),
+                _ if number => self.digits(),
+                "bool" => self.random.bool().to_string(),
+                _ => quote(self.pick(spec.pool)),
+            })
+            .collect();
+        format!("array[{}]", items.join(", "))
     }
 
     fn array_param(&mut self, spec: &Spec) -> String {
@@ -268,6 +314,7 @@ impl Generator {
             7 if spec.type_name == "bool" => {
                 self.pick(&["true", "false", "'yes'", "'0'", "bool 'on'"]).into()
             }
+            8 => format!("e'{}'", value.replace('\\', "\\\\").replace('\'', "\\'").replace('\n', "\\n")),
             10 => format!("({})", quote(value)),
             11 => format!("$x${value}$x$"),
             _ => quote(value),
@@ -331,136 +378,6 @@ impl Generator {
             };
         }
         signed
-    }
-
-    fn like(&mut self, spec: &Spec, column: &str) -> String {
-        let mut pattern = String::new();
-        for character in self.pick(spec.pool).chars() {
-            match self.random.usize(..7) {
-                0 => pattern.push('%'),
-                1 => pattern.push('_'),
-                2 if matches!(character, '%' | '_' | '\\') => {
-                    pattern.push('\\');
-                    pattern.push(character);
-                }
-                _ => pattern.push(character),
-            }
-        }
-        if self.once(3) {
-            pattern.push('%');
-        }
-        if self.once(3) {
-            pattern.insert(0, '%');
-        }
-        let any_case = spec.collation == Collation::Bytes && self.once(3);
-        let operator = match (any_case, self.random.usize(..4)) {
-            (false, 0) => "~~",
-            (false, 1) => "!~~",
-            (false, 2) => "not like",
-            (false, _) => "like",
-            (true, 0) => "~~*",
-            (true, 1) => "!~~*",
-            (true, 2) => "not ilike",
-            (true, _) => "ilike",
-        };
-        // A pattern that ends in an escape raises in PostgreSQL only where it is reached.
-        let escaped = pattern.chars().rev().take_while(|character| *character == '\\').count() % 2 == 1;
-        let escape = if operator.contains("like") && self.once(5) {
-            self.pick(&[" escape '!'", " escape ''", " escape 'a'"])
-        } else {
-            ""
-        };
-        if escaped && escape.is_empty() || escape.contains('a') && pattern.ends_with('a') {
-            pattern.push('x');
-        }
-        let written = if self.random.bool() {
-            let sql = quote(&pattern);
-            self.param(Param::Text(pattern), sql)
-        } else {
-            quote(&pattern)
-        };
-        format!("{column} {operator} {written}{escape}")
-    }
-
-    fn json_literal(&mut self) -> String {
-        let value = self.pick(JSONB);
-        match self.random.usize(..4) {
-            0 => self.param(Param::Text(value.into()), quote(value)),
-            1 => format!("{}::jsonb", quote(value)),
-            _ => quote(value),
-        }
-    }
-
-    fn json_test(&mut self, column: &str) -> String {
-        let mut subject = column.to_owned();
-        for _ in 0..self.random.usize(..3) {
-            let step = self.pick(&["'a'", "'b'", "0", "1", "-1", "-2", "'é\"'", "'ab'", "'0'"]);
-            subject = format!("{subject} -> {step}");
-        }
-        let not = self.pick(&["", "not "]);
-        match self.random.usize(..9) {
-            0 => format!("{subject} = {}", self.json_literal()),
-            1 => format!("{subject} <> {}", self.json_literal()),
-            // PostgreSQL reads operators of one precedence from the left.
-            2 | 3 => format!("({subject}) @> {}", self.json_literal()),
-            4 => format!("{} <@ ({subject})", self.json_literal()),
-            5 => format!("({subject}) <@ {}", self.json_literal()),
-            6 => format!("({subject}) ? {}", self.pick(&["'a'", "'b'", "'é\"'", "''", "'x'", "'é'"])),
-            7 => format!("{subject} is {not}null"),
-            _ => {
-                let step = self.pick(&["'a'", "'b'", "0", "1", "-1", "'é\"'"]);
-                let value = self.pick(&[
-                    "'x'",
-                    "'1'",
-                    "'1.00'",
-                    "''",
-                    "'a'",
-                    "'true'",
-                    "'[1, 2]'",
-                    "'q\"\n\u{2}é\\'",
-                    "null",
-                ]);
-                let value = value.replace('\u{2}', "' || chr(1) || '");
-                let value = if value.contains("chr(1)") { "e'q\"\\n\\x01é\\\\'".to_owned() } else { value };
-                match self.random.usize(..5) {
-                    0 => format!("{subject} ->> {step} <> {value}"),
-                    1 => format!("{subject} ->> {step} in ({value}, 'b')"),
-                    2 => format!("{subject} ->> {step} is {not}null"),
-                    3 => format!("{subject} ->> {step} is {not}distinct from {value}"),
-                    _ => format!("{subject} ->> {step} = {value}"),
-                }
-            }
-        }
-    }
-
-    fn array_test(&mut self, spec: &Spec, column: &str) -> String {
-        if self.once(4) {
-            let literal = quote(self.pick(spec.pool));
-            return match self.random.usize(..3) {
-                0 => format!("{literal} <> all ({column})"),
-                1 => format!("{literal} = any ({column})"),
-                _ => format!("not {literal} = any ({column})"),
-            };
-        }
-        if self.once(6) && spec.type_name.starts_with("float") {
-            return format!("{} = any ({column})", self.digits());
-        }
-        let operator = self.pick(&["=", "<>", "@>", "<@", "&&", "is distinct from", "is not distinct from"]);
-        let literal = match self.random.usize(..4) {
-            0 => self.array_param(spec),
-            1 => {
-                let items: Vec<String> =
-                    (0..self.random.usize(1..4)).map(|_| quote(self.pick(spec.pool))).collect();
-                format!("array[{}]::{}[]", items.join(", "), spec.type_name)
-            }
-            2 => format!("{}::{}[]", quote(&self.array(spec, false)), spec.type_name),
-            _ => quote(&self.array(spec, false)),
-        };
-        if self.once(4) && !operator.starts_with("is") {
-            format!("{literal} {operator} {column}")
-        } else {
-            format!("{column} {operator} {literal}")
-        }
     }
 
     fn constants(&mut self) -> String {

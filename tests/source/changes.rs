@@ -40,7 +40,7 @@ fn every_form_of_change_arrives_in_the_order_of_its_transaction() {
         let expected = [
             "+ by_key (1, a)",
             "+ by_key (2, ~)",
-            "+ by_key (1, b)",
+            "~ by_key (1, b)",
             "~ by_key key(2, ~) (3, ~)",
             "- by_key key(3, ~)",
             "+ whole (1, a)",
@@ -92,7 +92,7 @@ fn large_values_that_did_not_change_are_filled_from_what_the_old_image_carries()
         assert_eq!(
             follower.story().await[3..],
             [
-                "+ by_key (1, 2, …)",
+                "~ by_key (1, 2, …)",
                 "~ by_key key(1, ~, ~) (2, 2, …)",
                 "~ whole full(1, 1, 10000 bytes) (1, 2, 10000 bytes)",
                 "~ long_key key(2100 bytes, 1) (2100 bytes, 2)",

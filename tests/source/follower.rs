@@ -1,6 +1,6 @@
 //! A reader of the source as the relay is one: trims what comes again, and confirms what it holds.
 
-use tidegate::event::{Change, Datum, Lsn, Position, Row};
+use tidegate::event::{Change, Datum, Image, Lsn, Operation, Position, Row};
 use tidegate::postgres::Settings;
 use tidegate::source::{self, Config, Continuity, Delivery, Reason};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -195,20 +195,21 @@ impl Follower {
     }
 }
 
-/// A change in words: `+ t (1, ~, …)`, `- t key(1)`, `~ t full(1, a) (1, b)`; `…` is unchanged, `~` null.
+/// A change in words: `+ t (1, ~, …)`, `~ t full(1, a) (1, b)`, `- t key(1)`; as a value, `…` is unchanged and `~` null.
 pub(crate) fn told(change: &Change) -> String {
     match change {
         Change::Row(change) => {
             let table = &change.relation.name;
-            let old = change.operation.old().map(|old| match old {
-                tidegate::event::Image::Key(row) => format!(" key{}", columns(row)),
-                tidegate::event::Image::Full(row) => format!(" full{}", columns(row)),
+            let operation = &change.operation;
+            let old = operation.old().map(|old| match old {
+                Image::Key(row) => format!(" key{}", columns(row)),
+                Image::Full(row) => format!(" full{}", columns(row)),
             });
-            let new = change.operation.new().map(|row| format!(" {}", columns(row)));
-            let sign = match (&old, &new) {
-                (_, None) => '-',
-                (None, Some(_)) => '+',
-                (Some(_), Some(_)) => '~',
+            let new = operation.new().map(|row| format!(" {}", columns(row)));
+            let sign = match operation {
+                Operation::Insert { .. } => '+',
+                Operation::Update { .. } => '~',
+                Operation::Delete { .. } => '-',
             };
             format!("{sign} {table}{}{}", old.unwrap_or_default(), new.unwrap_or_default())
         }

@@ -619,7 +619,9 @@ function show(board) {
       { table: 'public.activities', ...mine, snapshot: { order_by: 'at desc', limit: FEED_ROWS } },
       (changes) => {
         view.live = changes.length > 0
-        soon(drawFeed)
+        // A hidden page draws when it is shown; until then the list must not grow without end.
+        if (view.feed.rows.size > 4 * FEED_ROWS) drawFeed()
+        else soon(drawFeed)
       },
     ),
     kpis: new Rows(

@@ -146,7 +146,7 @@ mod tests {
 
     fn column(name: &str, type_name: &str, class: Class, nullable: bool) -> Column {
         let kind = Kind { oid: 0, name: type_name.into(), class };
-        Column { name: name.into(), kind, nullable, collation: Collation::None }
+        Column { name: name.into(), kind, type_oid: 0, nullable, collation: Collation::None }
     }
 
     fn table(schema: &str, name: &str, columns: Vec<Column>) -> Table {

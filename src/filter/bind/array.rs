@@ -222,8 +222,9 @@ fn array_literals<'l>(
     match literal {
         Literal::List(items) => Ok(Cow::Borrowed(items)),
         Literal::Array(items) => {
-            let texts = items.iter().any(|item| matches!(item, Literal::Text(_)));
-            if texts && kind.class != Class::Text {
+            // NULLs alone are texts too.
+            let typed = |item: &Literal| !matches!(item, Literal::Text(_) | Literal::Null);
+            if !items.iter().any(typed) && kind.class != Class::Text {
                 let message = format!(
                     "`array['…']` holds texts, and the column is of type {}: write `any ('{{…}}')`, or cast the array",
                     kind.name

@@ -135,7 +135,7 @@ impl Binder<'_> {
             _ => text.clone(),
         };
         if matches!((inner, oid), (Literal::Number(_), 20 | 21 | 23)) && text.contains('.') {
-            return Err(Error::unsupported(position, format!("a cast that rounds {text} to an integer")));
+            return Err(Error::unsupported(position, "a cast that rounds a number to an integer"));
         }
         let class = Class::of_builtin(oid).expect("asked for numeric types only");
         let kind = Kind { oid, name: type_name(oid).into(), class };

@@ -128,7 +128,7 @@ fn every_filter_that_matches_is_a_candidate() {
     for (key, filter) in live {
         index.remove(&filter, &key);
     }
-    assert!(index.columns.is_empty() && index.rest.as_slice().is_empty());
+    assert!(index.is_empty());
 }
 
 #[test]

@@ -1,11 +1,13 @@
 use std::collections::HashMap;
+use std::hash::{Hash as _, Hasher};
 use std::sync::Arc;
 
 use tokio_postgres::Row;
 
 use crate::event::{Class, Kind};
 
-/// The types of the given tables' columns, and those that they are made of: a domain's base, an array's element.
+/// The types of the given tables' columns, and those that they are made of: a domain's base, an array's element, the
+/// attributes of a composite type.
 ///
 /// A true array is one that its element type names as its own; `oidvector` and its like are written otherwise.
 pub(super) const TYPES: &str = "
@@ -16,11 +18,25 @@ with recursive needed (oid) as (
           and a.attnum > 0
           and not a.attisdropped
         union
-       select case when t.typtype = 'd' then t.typbasetype else t.typelem end
+       select part.oid
          from needed
          join pg_type t on t.oid = needed.oid
-        where t.typtype = 'd'
-           or exists (select from pg_type e where e.oid = t.typelem and e.typarray = t.oid)
+        cross join lateral (
+                select t.typbasetype
+                 where t.typtype = 'd'
+                 union all
+                select e.oid
+                  from pg_type e
+                 where e.oid = t.typelem
+                   and e.typarray = t.oid
+                 union all
+                select a.atttypid
+                  from pg_attribute a
+                 where t.typtype = 'c'
+                   and a.attrelid = t.typrelid
+                   and a.attnum > 0
+                   and not a.attisdropped
+              ) part (oid)
      )
 select t.oid,
        t.typname,
@@ -29,7 +45,13 @@ select t.oid,
        (select e.oid from pg_type e where e.oid = t.typelem and e.typarray = t.oid) as element,
        case when t.typtype = 'e'
             then array(select l.enumlabel from pg_enum l where l.enumtypid = t.oid order by l.enumsortorder)
-       end as labels
+       end as labels,
+       case when t.typtype = 'c'
+            then array(select a.atttypid
+                         from pg_attribute a
+                        where a.attrelid = t.typrelid and a.attnum > 0 and not a.attisdropped
+                        order by a.attnum)
+       end as attributes
   from needed
   join pg_type t on t.oid = needed.oid";
 
@@ -48,6 +70,7 @@ enum Shape {
     Domain { base: u32 },
     Array { element: u32 },
     Enum { labels: Vec<String> },
+    Composite { attributes: Vec<u32> },
 }
 
 impl Kinds {
@@ -55,11 +78,16 @@ impl Kinds {
         let mut kinds = Self::default();
         for row in rows {
             let delimiter: &str = row.try_get("typdelim")?;
-            let shape = match (row.try_get("base")?, row.try_get("element")?, row.try_get("labels")?) {
-                (Some(base), _, _) => Shape::Domain { base },
-                (None, Some(element), _) => Shape::Array { element },
-                (None, None, Some(labels)) => Shape::Enum { labels },
-                (None, None, None) => Shape::Plain,
+            let shape = if let Some(base) = row.try_get("base")? {
+                Shape::Domain { base }
+            } else if let Some(element) = row.try_get("element")? {
+                Shape::Array { element }
+            } else if let Some(labels) = row.try_get("labels")? {
+                Shape::Enum { labels }
+            } else if let Some(attributes) = row.try_get("attributes")? {
+                Shape::Composite { attributes }
+            } else {
+                Shape::Plain
             };
             let delimiter = delimiter.bytes().next().unwrap_or(b',');
             let named = Type { name: row.try_get("typname")?, delimiter, shape };
@@ -88,7 +116,28 @@ impl Kinds {
                 let labels = labels.iter().map(|label| label.as_str().into()).collect();
                 Kind { oid, name, class: Class::Enum(labels) }
             }
-            Shape::Plain => Kind { oid, name, class: Class::of_builtin(oid).unwrap_or(Class::Other) },
+            Shape::Plain | Shape::Composite { .. } => {
+                Kind { oid, name, class: Class::of_builtin(oid).unwrap_or(Class::Other) }
+            }
+        }
+    }
+
+    /// Takes in what stands inside values of the type and can change without a rewrite of the table: the attributes of
+    /// composite types, and the labels of enums in them.
+    pub(super) fn hash_inside(&self, oid: u32, hasher: &mut impl Hasher) {
+        match self.0.get(&oid).map(|named| &named.shape) {
+            Some(Shape::Domain { base: inner } | Shape::Array { element: inner }) => {
+                self.hash_inside(*inner, hasher);
+            }
+            Some(Shape::Enum { labels }) => labels.hash(hasher),
+            // PostgreSQL makes no composite type a member of itself: the recursion ends.
+            Some(Shape::Composite { attributes }) => {
+                attributes.hash(hasher);
+                for attribute in attributes {
+                    self.hash_inside(*attribute, hasher);
+                }
+            }
+            Some(Shape::Plain) | None => {}
         }
     }
 }

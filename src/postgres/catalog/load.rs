@@ -1,4 +1,5 @@
 use std::collections::HashMap;
+use std::hash::{Hash as _, Hasher as _};
 
 use tokio_postgres::types::Type;
 use tokio_postgres::{Client, IsolationLevel, Row, Transaction};
@@ -8,7 +9,7 @@ use crate::event::{Collation, Column, RowFilter, Table};
 use super::super::Error;
 use super::kinds::{Kinds, TYPES};
 use super::relation::{Candidate, Identity, LEAVES, RELATIONS, Relation};
-use super::{Catalog, Entry, NoKey, Refusal};
+use super::{Catalog, Entry, Fnv, NoKey, Refusal};
 
 /// From this release on, a publication can carry stored generated columns.
 const PUBLISHES_GENERATED: i32 = 180_000;
@@ -97,6 +98,12 @@ async fn read(transaction: &Transaction<'_>, publication: &str) -> Result<Catalo
         let relation = &relations[&oid];
         let rows = columns_of.remove(&oid).unwrap_or_default();
         let columns = published_columns(relation, &rows, &kinds, version)?;
+        let mut hasher = Fnv::default();
+        storage.hash(&mut hasher);
+        for column in &columns {
+            kinds.hash_inside(column.type_oid, &mut hasher);
+        }
+        let storage = hasher.finish();
         let entry = match assemble(relation, identity, storage, columns, publication) {
             Ok(table) => Entry::Table(table.into()),
             Err(refusal) => Entry::Refused(refusal),
@@ -190,10 +197,12 @@ fn published_columns(
         if !listed || !carried {
             continue;
         }
+        let type_oid = row.try_get("atttypid")?;
         let not_null: bool = row.try_get("attnotnull")?;
         columns.push(Column {
             name: name.into(),
-            kind: kinds.resolve(row.try_get("atttypid")?),
+            kind: kinds.resolve(type_oid),
+            type_oid,
             nullable: !not_null,
             collation: match row.try_get("collation")? {
                 "none" => Collation::None,
@@ -223,7 +232,8 @@ fn assemble(
     }
     if !left_out.is_empty() {
         let publication = publication.to_owned();
-        return Err(relation.no_key(NoKey::ColumnList { publication, columns: left_out }));
+        let listed = columns.iter().map(|column| column.name.to_string()).collect();
+        return Err(relation.no_key(NoKey::ColumnList { publication, columns: left_out, listed }));
     }
     Ok(Table {
         oid: relation.oid,

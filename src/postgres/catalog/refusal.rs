@@ -21,6 +21,12 @@ pub enum Refusal {
         /// What exactly is missing.
         reason: NoKey,
     },
+    /// It was published only now: of what transactions did to it before, and have not committed yet, the stream will
+    /// not tell. It can be followed once they have ended.
+    Settling {
+        /// The table.
+        table: TableName,
+    },
     /// The publication leaves it out.
     NotPublished {
         /// The table.
@@ -67,9 +73,17 @@ pub enum RelationKind {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum NoKey {
     /// Neither a primary key nor an identity index.
-    Missing,
+    Missing {
+        /// A unique index that would do as identity index, if there is one.
+        index: Option<String>,
+    },
     /// The primary key is deferrable: PostgreSQL then identifies no row by it.
-    Deferrable,
+    Deferrable {
+        /// Its columns.
+        columns: Vec<String>,
+        /// A unique index that would do as identity index, if there is one.
+        index: Option<String>,
+    },
     /// `replica identity nothing`, or an identity index that was dropped; there is a primary key to use.
     Unused,
     /// A partition's old images do not carry the root's key.
@@ -85,6 +99,8 @@ pub enum NoKey {
         publication: String,
         /// The columns.
         columns: Vec<String>,
+        /// The columns that it lists.
+        listed: Vec<String>,
     },
 }
 
@@ -101,44 +117,68 @@ impl Refusal {
     /// The relation.
     pub fn table(&self) -> &TableName {
         match self {
-            Self::Kind { table, .. } | Self::NoKey { table, .. } | Self::NotPublished { table, .. } => table,
+            Self::Kind { table, .. }
+            | Self::NoKey { table, .. }
+            | Self::Settling { table }
+            | Self::NotPublished { table, .. } => table,
         }
     }
 
     /// The SQL that mends it, for those who own the database, where SQL can.
     pub fn sql(&self) -> Option<String> {
         match self {
-            Self::NoKey { table, reason } => Some(reason.sql(&quote_table(table))),
+            Self::NoKey { table, reason } => Some(reason.sql(table)),
             Self::NotPublished { table, publication } => {
                 Some(format!("alter publication {} add table {};", quote(publication), quote_table(table)))
             }
             Self::Kind { kind: RelationKind::Unlogged, table } => {
                 Some(format!("alter table {} set logged;", quote_table(table)))
             }
-            Self::Kind { .. } => None,
+            Self::Kind { .. } | Self::Settling { .. } => None,
         }
     }
 }
 
 impl NoKey {
-    fn sql(&self, table: &str) -> String {
+    fn sql(&self, table: &TableName) -> String {
         match self {
-            Self::Missing => format!("alter table {table} add primary key (…);"),
-            Self::Deferrable => format!(
-                "create unique index concurrently … on {table} (…);\nalter table {table} replica identity using index …;"
+            Self::Missing { index: Some(index) } | Self::Deferrable { index: Some(index), .. } => {
+                format!("alter table {} replica identity using index {};", quote_table(table), quote(index))
+            }
+            Self::Missing { index: None } => format!(
+                "alter table {} add column \"row_id\" bigint generated always as identity primary key;",
+                quote_table(table),
             ),
-            Self::Unused => format!("alter table {table} replica identity default;"),
+            Self::Deferrable { columns, index: None } => {
+                let index = quote(&format!("{}_identity", table.name));
+                format!(
+                    "create unique index concurrently {index} on {name} ({columns});\n\
+                     alter table {name} replica identity using index {index};",
+                    name = quote_table(table),
+                    columns = quoted(columns),
+                )
+            }
+            Self::Unused => format!("alter table {} replica identity default;", quote_table(table)),
             Self::Leaf { leaf, mend: LeafIdentity::Default } => {
                 format!("alter table {} replica identity default;", quote_table(leaf))
             }
             Self::Leaf { leaf, mend: LeafIdentity::Full } => {
                 format!("alter table {} replica identity full;", quote_table(leaf))
             }
-            Self::ColumnList { publication, .. } => {
-                format!("alter publication {} set table {table} (…);", quote(publication))
-            }
+            Self::ColumnList { publication, columns, listed } => format!(
+                "begin;\nalter publication {publication} drop table {table};\n\
+                 alter publication {publication} add table {table} ({columns}, {listed});\ncommit;",
+                publication = quote(publication),
+                table = quote_table(table),
+                columns = quoted(columns),
+                listed = quoted(listed),
+            ),
         }
     }
+}
+
+fn quoted(columns: &[String]) -> String {
+    columns.iter().map(|column| quote(column)).collect::<Vec<_>>().join(", ")
 }
 
 impl RelationKind {
@@ -162,6 +202,10 @@ impl fmt::Display for Refusal {
             }
             Self::Kind { table, kind } => write!(f, "{table} is {kind}, which cannot be followed"),
             Self::NoKey { table, reason } => write!(f, "table {table} {reason}"),
+            Self::Settling { table } => write!(
+                f,
+                "table {table} was published only now, and transactions that wrote to it before have not ended"
+            ),
             Self::NotPublished { table, publication } => {
                 write!(f, "table {table} is not part of publication `{publication}`")
             }
@@ -191,13 +235,15 @@ impl fmt::Display for RelationKind {
 impl fmt::Display for NoKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Missing => f.write_str("has neither a primary key nor an identity index"),
-            Self::Deferrable => f.write_str("has a deferrable primary key, which cannot identify its rows"),
+            Self::Missing { .. } => f.write_str("has neither a primary key nor an identity index"),
+            Self::Deferrable { .. } => {
+                f.write_str("has a deferrable primary key, which cannot identify its rows")
+            }
             Self::Unused => f.write_str("has a primary key that its replica identity does not use"),
             Self::Leaf { leaf, .. } => {
                 write!(f, "has a partition, {leaf}, whose replica identity does not carry the key")
             }
-            Self::ColumnList { publication, columns } => {
+            Self::ColumnList { publication, columns, .. } => {
                 write!(
                     f,
                     "has key columns that publication `{publication}` leaves out: {}",

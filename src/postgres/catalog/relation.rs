@@ -26,6 +26,21 @@ select c.oid,
        primary_key.indimmediate as primary_immediate,
        primary_key.columns as primary_columns,
        coalesce(identity.columns, '{}') as identity_columns,
+       (select ic.relname
+          from pg_index i
+          join pg_class ic on ic.oid = i.indexrelid
+         where i.indrelid = c.oid
+           and i.indisunique
+           and i.indimmediate
+           and i.indisvalid
+           and i.indpred is null
+           and not exists (select
+                             from unnest(i.indkey::int2[]) with ordinality as k (attnum, place)
+                             left join pg_attribute a on a.attrelid = i.indrelid and a.attnum = k.attnum
+                            where k.place <= i.indnkeyatts
+                              and a.attnotnull is not true)
+         order by i.indnkeyatts, ic.relname
+         limit 1) as usable_index,
        pg_has_role(c.relowner, 'usage') as owned,
        exists (select
                  from pg_publication_rel member
@@ -85,6 +100,8 @@ pub(super) struct Relation {
     filenode: Option<u32>,
     primary: Option<PrimaryKey>,
     identity_columns: Vec<String>,
+    /// A unique index over columns that are never null.
+    usable_index: Option<String>,
     owned: bool,
     /// Whether the publication names it.
     member: bool,
@@ -168,6 +185,7 @@ impl Relation {
                 Some(columns) => Some(PrimaryKey { columns, immediate: row.try_get("primary_immediate")? }),
             },
             identity_columns: row.try_get("identity_columns")?,
+            usable_index: row.try_get("usable_index")?,
             owned: row.try_get("owned")?,
             member: row.try_get("member")?,
             published: row.try_get("published")?,
@@ -236,8 +254,11 @@ impl Relation {
             return Ok(self.identity_columns.clone());
         }
         match (&self.primary, self.identity) {
-            (None, _) => Err(NoKey::Missing),
-            (Some(primary), _) if !primary.immediate => Err(NoKey::Deferrable),
+            (None, _) => Err(NoKey::Missing { index: self.usable_index.clone() }),
+            (Some(primary), _) if !primary.immediate => {
+                let (columns, index) = (primary.columns.clone(), self.usable_index.clone());
+                Err(NoKey::Deferrable { columns, index })
+            }
             (_, ReplicaIdentity::Nothing | ReplicaIdentity::Index) => Err(NoKey::Unused),
             (Some(primary), ReplicaIdentity::Default | ReplicaIdentity::Full) => Ok(primary.columns.clone()),
         }

@@ -3,7 +3,7 @@ use tokio_postgres::Client;
 use super::super::Error;
 use super::{Catalog, load};
 
-/// One text that changes whenever a row of the catalogs that [`load`] reads does.
+/// One text that changes whenever a row of the catalogs that [`load()`] reads does.
 ///
 /// A row version is told by its place and its transaction. What changes in place (statistics, freezing) leaves both
 /// as they are and means nothing here. Rows below 16384 are PostgreSQL's own and never change.

@@ -139,14 +139,16 @@ fn table(
             report.add(
                 Severity::Warning,
                 &subject,
-                format!("cannot be published by role {role}: it belongs to `{owner}`"),
+                format!(
+                    "is not published, and role {role} may not: it belongs to `{owner}`. A superuser may, by \
+                     `tidegate check --fix` or with"
+                ),
             );
-            report.mend(Safety::ByHand, format!("grant {} to {role};", quote(owner)));
+            report.mend(Safety::ByHand, addition(config, &sql_name));
         }
         Standing::Owned if ours => {
             report.add(Severity::Note, &subject, "is not published yet; the server adds it");
-            let publication = quote(&config.publication.publication);
-            report.mend(Safety::Safe, format!("alter publication {publication} add table {sql_name};"));
+            report.mend(Safety::Safe, addition(config, &sql_name));
         }
         _ => {}
     }
@@ -195,6 +197,10 @@ fn table(
     Ok(())
 }
 
+fn addition(config: &Config, table: &str) -> String {
+    format!("alter publication {} add table {table};", quote(&config.publication.publication))
+}
+
 /// A table that cannot be followed.
 fn refused(refusal: &Refusal, config: &Config, report: &mut Report) {
     let severity = match refusal {
@@ -202,7 +208,11 @@ fn refused(refusal: &Refusal, config: &Config, report: &mut Report) {
         _ if config.publication.tables.names(refusal.table()) => Severity::Warning,
         _ => return,
     };
-    report.add(severity, refusal.table().to_string(), refusal.to_string());
+    let message = match refusal {
+        Refusal::NoKey { reason, .. } => reason.to_string(),
+        other => other.to_string(),
+    };
+    report.add(severity, refusal.table().to_string(), message);
     if let Some(sql) = refusal.sql() {
         let safety = match refusal {
             Refusal::NoKey { reason: NoKey::Leaf { mend: LeafIdentity::Default, .. }, .. } => Safety::Safe,
