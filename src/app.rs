@@ -104,7 +104,7 @@ impl Server<'_> {
         let (refreshes, wishes) = mpsc::channel(REFRESHES);
         let (keeper, current) =
             Keeper::new(self.pool.clone(), hub.clone(), publication, config.catalog.event_trigger);
-        let services = self.services(hub, Catalogs::new(current.clone(), refreshes));
+        let services = Arc::new(self.services(hub, Catalogs::new(current.clone(), refreshes)));
         let readiness = streaming.clone();
         let context = http::Context {
             services,

@@ -45,7 +45,7 @@ pub struct Config {
 #[derive(Clone)]
 pub struct Context {
     /// What sessions share.
-    pub services: Services,
+    pub services: Arc<Services>,
     /// The edge's own limits.
     pub config: Arc<Config>,
     /// Why the server is not ready, if it is not.

@@ -15,7 +15,7 @@ pub use client::{
     ClientFrame, Delivery, FrameError, Page, Param, Select, SnapshotOptions, Start, Subscribe, Target,
 };
 pub use code::{CloseCode, ErrorCode, ResyncReason};
-pub use server::{ErrorFrame, Frame, FrameKind, Transaction};
+pub use server::{ErrorFrame, Frame, FrameKind, Origin};
 
 /// The WebSocket subprotocol.
 pub const SUBPROTOCOL: &str = "tidegate.v1";

@@ -15,6 +15,7 @@ mod heartbeat;
 mod trim;
 mod visible;
 
+use metrics::Counter;
 use tokio::sync::{mpsc, watch};
 
 use crate::event::{Chunk, Lsn, Mark, Record};
@@ -48,6 +49,8 @@ struct Relay {
     discarding: bool,
     /// The stream has been open before: somebody may follow it.
     opened: bool,
+    /// Looked up once, not with every record.
+    appended: Counter,
 }
 
 /// How many deliveries are taken at once: one query tells of all of them.
@@ -62,9 +65,16 @@ pub async fn run(
     status: watch::Sender<Status>,
     scope: Scope,
 ) {
-    let visible = Visible::new(pool);
-    let mut relay =
-        Relay { writer, trim: Trim::default(), visible, confirmed, status, discarding: false, opened: false };
+    let mut relay = Relay {
+        writer,
+        trim: Trim::default(),
+        visible: Visible::new(pool),
+        confirmed,
+        status,
+        discarding: false,
+        opened: false,
+        appended: metrics::counter!(metric::JOURNAL_APPENDED),
+    };
     let mut batch = Vec::with_capacity(DELIVERIES_AT_ONCE);
     loop {
         tokio::select! {
@@ -136,7 +146,7 @@ impl Relay {
 
     async fn append(&mut self, record: Record, confirms: Option<Lsn>) {
         self.writer.append(record).await;
-        metrics::counter!(metric::JOURNAL_APPENDED).increment(1);
+        self.appended.increment(1);
         if let Some(end_lsn) = confirms {
             self.confirmed.send_if_modified(|confirmed| {
                 let moves = end_lsn > *confirmed;

@@ -139,7 +139,7 @@ pub async fn serve(stream: TcpStream, context: Context, scope: Scope, place: Own
 }
 
 async fn converse(
-    services: session::Services,
+    services: Arc<session::Services>,
     stream: TcpStream,
     read: Bytes,
     then: Then,

@@ -1,6 +1,9 @@
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Instant;
+
+use hashbrown::HashMap;
+use metrics::Counter;
 
 use super::assembly::{self, Assembled, Assembly};
 use super::frames::{self, FrameBuilder};
@@ -12,6 +15,7 @@ use super::selection::Selection;
 use super::shapes::{ShapeId, Shapes, Ticket};
 use super::{Config, raised};
 use crate::event::{Change, ChannelEvent, Cursor, Incarnation, Position, Record, Table};
+use crate::protocol::Origin;
 use crate::protocol::ResyncReason;
 use crate::telemetry::metric;
 
@@ -29,6 +33,19 @@ pub(super) struct Engine {
     /// When a conflating shape is due, soonest first.
     due: BTreeSet<(Instant, ShapeId)>,
     candidates: Vec<ShapeId>,
+    counters: Counters,
+}
+
+/// What moves with every transaction: looked up once, not each time.
+struct Counters {
+    deliveries: Counter,
+    matches: Counter,
+}
+
+impl std::fmt::Debug for Counters {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Counters").finish_non_exhaustive()
+    }
 }
 
 /// What a record brought besides deliveries.
@@ -51,6 +68,10 @@ impl Engine {
             touched: BTreeSet::new(),
             due: BTreeSet::new(),
             candidates: Vec::new(),
+            counters: Counters {
+                deliveries: metrics::counter!(metric::HUB_DELIVERIES),
+                matches: metrics::counter!(metric::HUB_MATCHES),
+            },
         }
     }
 
@@ -157,14 +178,15 @@ impl Engine {
             }
         }
         let origin = assembly::chunk(last).map(|chunk| (chunk.xid, chunk.committed_at));
+        let origin = Origin::new(stamp.position.commit_lsn, origin);
         let mut deliveries = 0;
         for (shape, builder) in seen {
             let Some(fingerprint) = self.shapes.fingerprint(shape) else { continue };
-            let frames = builder.finish(&stamp, origin, fingerprint);
+            let frames = builder.finish(&stamp, &origin, fingerprint);
             deliveries += self.shapes.offer(shape, &frames, &before).report();
         }
         deliveries += self.deliver_events(parts, &stamp, &before);
-        metrics::counter!(metric::HUB_DELIVERIES).increment(deliveries);
+        self.counters.deliveries.increment(deliveries);
     }
 
     fn gather(&self, change: &Change, gathered: &mut Gathered) {
@@ -173,10 +195,7 @@ impl Engine {
             Change::Truncate(relation) => (relation, None),
             Change::Event(_) | Change::Schema => return,
         };
-        let Some(netting) = gathered.netting(relation.oid, || self.shapes.table(relation.oid).cloned())
-        else {
-            return;
-        };
+        let Some(netting) = gathered.netting(relation.oid, &self.shapes) else { return };
         let Some(open) = netting else { return };
         match row {
             Some(row) if open.change(row).is_err() => *netting = None,
@@ -189,7 +208,8 @@ impl Engine {
         if net.truncated {
             self.truncate(table, seen);
         }
-        let mut mapping = LastMapping::default();
+        self.shapes.keep_mapping(table, net.mapping.as_ref());
+        let mut mapping = LastMapping::of_net(net);
         let mut candidates = std::mem::take(&mut self.candidates);
         let mut matches = 0;
         for change in &net.changes {
@@ -202,7 +222,7 @@ impl Engine {
             }
         }
         self.candidates = candidates;
-        metrics::counter!(metric::HUB_MATCHES).increment(matches);
+        self.counters.matches.increment(matches);
     }
 
     /// Whether the shape sees anything of the change.
@@ -315,9 +335,10 @@ impl Engine {
         if unknown {
             self.touched.extend(self.shapes.of_table(table.oid));
         }
-        let mut mapping = LastMapping::default();
+        let net = netting.finish();
+        let mut mapping = LastMapping::of_net(&net);
         let mut candidates = Vec::new();
-        for change in &netting.finish().changes {
+        for change in &net.changes {
             let Ok(mapping) = mapping.of(table, change) else { continue };
             let images = Images::new(table, mapping, change);
             let both = [images.before.as_deref(), images.after.as_deref()];
@@ -348,16 +369,12 @@ impl Gathered {
         self.tables.is_empty()
     }
 
-    fn netting(
-        &mut self,
-        oid: u32,
-        table: impl FnOnce() -> Option<Arc<Table>>,
-    ) -> Option<&mut Option<Netting>> {
+    fn netting(&mut self, oid: u32, shapes: &Shapes) -> Option<&mut Option<Netting>> {
         let index = if let Some(index) = self.tables.iter().rposition(|(table, _)| table.oid == oid) {
             index
         } else {
-            let table = table()?;
-            self.tables.push((table.clone(), Some(Netting::new(table))));
+            let table = shapes.table(oid)?.clone();
+            self.tables.push((table, shapes.netting(oid)));
             self.tables.len() - 1
         };
         Some(&mut self.tables[index].1)

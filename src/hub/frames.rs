@@ -3,8 +3,8 @@ use std::sync::Arc;
 use super::judge::{Images, Undecided, Verdict};
 use super::outbox::{Delivery, Stamp};
 use super::selection::{Fingerprint, Rows};
-use crate::event::{ChannelEvent, Chunk, Timestamp, Xid, write_json_string};
-use crate::protocol::{Frame, Transaction};
+use crate::event::{ChannelEvent, Chunk, write_json_string};
+use crate::protocol::{Frame, Origin};
 
 /// Gathers what one selection sees of one transaction into as few frames as their size allows.
 #[derive(Debug, Default)]
@@ -16,8 +16,8 @@ pub(super) struct FrameBuilder {
     open: Vec<u8>,
 }
 
-/// What `changes` frames say of their transaction; conflated ones say nothing.
-pub(super) type Origin = Option<(Xid, Timestamp)>;
+/// What most arrays of changes fit into.
+const ARRAY_BYTES: usize = 512;
 
 impl FrameBuilder {
     pub(super) fn truncate(&mut self) {
@@ -37,12 +37,15 @@ impl FrameBuilder {
         if self.open.len() >= frame_bytes {
             self.full.push(std::mem::take(&mut self.open));
         }
+        if self.open.is_empty() {
+            self.open.reserve(ARRAY_BYTES);
+        }
         self.open.push(if self.open.is_empty() { b'[' } else { b',' });
         rows.write_change(images, verdict, &mut self.open)
     }
 
     /// The frames, of which only the last one has a cursor.
-    pub(super) fn finish(self, stamp: &Stamp, origin: Origin, shape: Fingerprint) -> Vec<Arc<Delivery>> {
+    pub(super) fn finish(self, stamp: &Stamp, origin: &Origin, shape: Fingerprint) -> Vec<Arc<Delivery>> {
         let lsn = stamp.position.commit_lsn;
         let mut arrays = self.full;
         if !self.open.is_empty() {
@@ -55,9 +58,7 @@ impl FrameBuilder {
         let count = arrays.len();
         for (index, mut array) in arrays.into_iter().enumerate() {
             array.push(b']');
-            let last = index + 1 == count;
-            let transaction = origin.map(|(xid, committed_at)| Transaction { xid, committed_at, last });
-            frames.push(Frame::changes(lsn, transaction, &array));
+            frames.push(Frame::changes(origin, index + 1 == count, &array));
         }
         stamp_last(frames, stamp, Some(shape))
     }

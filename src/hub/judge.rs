@@ -1,5 +1,7 @@
+use std::sync::Arc;
+
 use super::mapping::Mapping;
-use super::net::{Before, Mismatch, NetChange};
+use super::net::{Before, Mismatch, NetChange, NetChanges};
 use super::selection::Rows;
 use crate::event::{Datum, Row, Table};
 use crate::filter::{Filter, RowError};
@@ -123,14 +125,19 @@ impl Rows {
 }
 
 /// The mapping of the relation that a change came with, made anew only where it differs from the last one.
-#[derive(Debug, Default)]
-pub(super) struct LastMapping(Option<Mapping>);
+#[derive(Debug)]
+pub(super) struct LastMapping(Option<Arc<Mapping>>);
 
 impl LastMapping {
+    /// Starts with the one that the changes were netted by.
+    pub(super) fn of_net(net: &NetChanges) -> Self {
+        Self(net.mapping.clone())
+    }
+
     pub(super) fn of(&mut self, table: &Table, change: &NetChange) -> Result<&Mapping, Mismatch> {
         if !self.0.as_ref().is_some_and(|mapping| mapping.is_of(&change.relation)) {
-            self.0 = Some(Mapping::new(table, &change.relation).ok_or(Mismatch)?);
+            self.0 = Some(Arc::new(Mapping::new(table, &change.relation).ok_or(Mismatch)?));
         }
-        self.0.as_ref().ok_or(Mismatch)
+        self.0.as_deref().ok_or(Mismatch)
     }
 }

@@ -8,6 +8,7 @@ use super::net::{NetChange, NetChanges, Netting};
 use super::outbox::{Delivery, Stamp};
 use super::selection::{Rows, Selection};
 use super::shapes::{Conflation, ShapeId};
+use crate::protocol::Origin;
 
 /// Delivery `latest`: what several transactions in a row made of each key, once an interval.
 impl Conflation {
@@ -46,13 +47,13 @@ impl Rows {
         net: &NetChanges,
         frame_bytes: usize,
         stamp: &Stamp,
-        origin: super::frames::Origin,
+        origin: &Origin,
     ) -> Result<Vec<Arc<Delivery>>, Undecided> {
         let mut builder = FrameBuilder::default();
         if net.truncated {
             builder.truncate();
         }
-        let mut mapping = LastMapping::default();
+        let mut mapping = LastMapping::of_net(net);
         for change in &net.changes {
             let mapping = mapping.of(&self.table, change).map_err(|_| Undecided::Missing)?;
             let images = Images::new(&self.table, mapping, change);
@@ -75,7 +76,8 @@ impl Engine {
         conflation.flushed_at = now;
         conflation.withheld_bytes = 0;
         let Some(withheld) = conflation.withheld.take() else { return };
-        match rows.frames(&withheld.finish(), self.config.frame_bytes, &stamp, None) {
+        let origin = Origin::new(position.commit_lsn, None);
+        match rows.frames(&withheld.finish(), self.config.frame_bytes, &stamp, &origin) {
             Ok(frames) if frames.is_empty() => {}
             Ok(frames) => {
                 let behind = self.place(flushed);

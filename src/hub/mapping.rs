@@ -10,6 +10,8 @@ pub(super) struct Mapping {
     relation: Arc<Relation>,
     /// By index into the relation's columns: the table's column, if it has it.
     places: Vec<Option<usize>>,
+    /// By place in the table's key: the relation's column.
+    key: Vec<usize>,
     columns: usize,
     /// Both have the same columns in the same order.
     same: bool,
@@ -24,13 +26,13 @@ impl Mapping {
         };
         let places: Vec<_> = relation.columns.iter().map(place).collect();
         let found = places.iter().flatten().count();
+        if found != table.columns.len() {
+            return None;
+        }
         let same = places.iter().enumerate().all(|(index, place)| *place == Some(index));
-        (found == table.columns.len()).then(|| Self {
-            relation: relation.clone(),
-            places,
-            columns: table.columns.len(),
-            same,
-        })
+        let key = table.key.iter().filter_map(|key| places.iter().position(|place| *place == Some(*key)));
+        let key = key.collect();
+        Some(Self { relation: relation.clone(), places, key, columns: table.columns.len(), same })
     }
 
     /// Whether it was made for this description.
@@ -38,10 +40,9 @@ impl Mapping {
         Arc::ptr_eq(&self.relation, relation)
     }
 
-    /// Where the stream carries the table's column `column`.
-    pub(super) fn place(&self, column: usize) -> usize {
-        let place = self.places.iter().position(|place| *place == Some(column));
-        place.expect("a mapping has every column of its table")
+    /// Where the stream carries the columns of the table's key.
+    pub(super) fn key(&self) -> &[usize] {
+        &self.key
     }
 
     /// The row's values by index into the table's columns.

@@ -7,6 +7,8 @@ use crate::event::{Datum, Image, Operation, Relation, ReplicaIdentity, Row, RowC
 /// What one transaction did to one table, as any reader of PostgreSQL sees it: each key once.
 #[derive(Debug, Default)]
 pub(super) struct NetChanges {
+    /// How the last of them was mapped: most likely all of them, and the next transaction's too.
+    pub(super) mapping: Option<Arc<Mapping>>,
     /// All rows that were there before were removed.
     pub(super) truncated: bool,
     /// In the order in which the transaction first touched each key. What was inserted and deleted again is still
@@ -52,7 +54,6 @@ pub(super) struct Mismatch;
 #[derive(Debug)]
 pub(super) struct Netting {
     table: Arc<Table>,
-    keys: Option<(Mapping, Vec<usize>)>,
     net: NetChanges,
     /// Indexes into `net.changes`; built when a second change comes, since most transactions have one.
     by_key: HashMap<Box<[u8]>, usize, hashbrown::DefaultHashBuilder>,
@@ -60,13 +61,20 @@ pub(super) struct Netting {
 
 impl Netting {
     pub(super) fn new(table: Arc<Table>) -> Self {
-        Self { table, keys: None, net: NetChanges::default(), by_key: HashMap::default() }
+        Self::knowing(None, table)
+    }
+
+    /// With the mapping that an earlier transaction used for this very table.
+    pub(super) fn knowing(mapping: Option<Arc<Mapping>>, table: Arc<Table>) -> Self {
+        let net = NetChanges { mapping, ..NetChanges::default() };
+        Self { table, net, by_key: HashMap::default() }
     }
 
     /// The table lost all its rows.
     pub(super) fn truncate(&mut self) {
         self.by_key.clear();
-        self.net = NetChanges { truncated: true, changes: Vec::new() };
+        self.net.truncated = true;
+        self.net.changes = Vec::new();
     }
 
     /// # Errors
@@ -102,10 +110,8 @@ impl Netting {
     }
 
     fn map(&mut self, relation: &Arc<Relation>) -> Result<(), Mismatch> {
-        if !self.keys.as_ref().is_some_and(|(mapping, _)| mapping.is_of(relation)) {
-            let mapping = Mapping::new(&self.table, relation).ok_or(Mismatch)?;
-            let places = self.table.key.iter().map(|column| mapping.place(*column)).collect();
-            self.keys = Some((mapping, places));
+        if !self.net.mapping.as_ref().is_some_and(|mapping| mapping.is_of(relation)) {
+            self.net.mapping = Some(Arc::new(Mapping::new(&self.table, relation).ok_or(Mismatch)?));
         }
         Ok(())
     }
@@ -171,7 +177,12 @@ impl Netting {
             (Before::Key(row) | Before::Full(row), _) | (Before::Absent, Some(row)) => row,
             (Before::Absent, None) => unreachable!("a change has an image"),
         };
-        let mut key = Vec::with_capacity(16);
+        if let [place] = self.net.mapping.as_ref().map_or(&[][..], |mapping| mapping.key())
+            && let Some(Datum::Text(text)) = row.get(*place)
+        {
+            return text.into();
+        }
+        let mut key = Vec::with_capacity(64);
         for datum in self.key_datums(row) {
             if let Datum::Text(text) = datum {
                 key.extend((text.len() as u64).to_be_bytes());
@@ -187,7 +198,7 @@ impl Netting {
     }
 
     fn key_datums<'r>(&'r self, row: &'r Row) -> impl Iterator<Item = Datum<'r>> {
-        let places = self.keys.as_ref().map_or(&[][..], |(_, places)| places);
+        let places = self.net.mapping.as_ref().map_or(&[][..], |mapping| mapping.key());
         places.iter().map(|place| row.get(*place).unwrap_or(Datum::Null))
     }
 }

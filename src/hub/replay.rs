@@ -8,8 +8,8 @@ use super::outbox::{Delivery, Fall, Stamp};
 use super::place::Place;
 use super::selection::{Rows, Selection};
 use super::{Config, raised};
-use crate::event::{Change, Record};
-use crate::protocol::{Delivery as Pace, ResyncReason};
+use crate::event::{Change, Record, Timestamp, Xid};
+use crate::protocol::{Delivery as Pace, Origin, ResyncReason};
 
 /// Tells one reader what it missed, from the journal's records: what the hub would have told it live.
 ///
@@ -122,14 +122,14 @@ impl Replayer {
         &self,
         rows: &Rows,
         net: &NetChanges,
-        origin: frames::Origin,
+        transaction: Option<(Xid, Timestamp)>,
     ) -> Result<Vec<Arc<Delivery>>, Fall> {
-        rows.frames(net, self.config.frame_bytes, &self.stamp(), origin).map_err(
-            |undecided| match undecided {
-                Undecided::Missing => Fall::Resync(ResyncReason::SchemaChanged),
-                Undecided::Raised(error) => Fall::Failed(Box::new(raised(&error))),
-            },
-        )
+        let origin = Origin::new(self.place.position.commit_lsn, transaction);
+        rows.frames(net, self.config.frame_bytes, &self.stamp(), &origin).map_err(|undecided| match undecided
+        {
+            Undecided::Missing => Fall::Resync(ResyncReason::SchemaChanged),
+            Undecided::Raised(error) => Fall::Failed(Box::new(raised(&error))),
+        })
     }
 
     fn stamp(&self) -> Stamp {
@@ -151,7 +151,7 @@ impl Replayer {
 impl Rows {
     /// Whether the selection sees anything of these changes; what cannot be decided counts as seen.
     pub(super) fn sees_any(&self, net: &NetChanges) -> bool {
-        let mut mapping = LastMapping::default();
+        let mut mapping = LastMapping::of_net(net);
         net.changes.iter().any(|change| {
             let Ok(mapping) = mapping.of(&self.table, change) else { return true };
             let images = Images::new(&self.table, mapping, change);

@@ -1,9 +1,10 @@
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use hashbrown::HashMap;
 use slab::Slab;
 
+use super::mapping::Mapping;
 use super::net::Netting;
 use super::outbox::{Delivery, Fall, Note, Offer, Outbox, ReaderKey};
 use super::place::Place;
@@ -55,6 +56,8 @@ pub struct Ticket {
 #[derive(Debug)]
 struct TableShapes {
     table: Arc<Table>,
+    /// How the stream carried it last.
+    mapping: Option<Arc<Mapping>>,
     index: Index<ShapeId>,
     unfiltered: Vec<ShapeId>,
     /// All of them: a filter that nothing can match is in neither.
@@ -96,6 +99,22 @@ impl Shapes {
     /// The table as its shapes know it; `None` if nobody follows it.
     pub(super) fn table(&self, oid: u32) -> Option<&Arc<Table>> {
         self.tables.get(&oid).map(|shapes| &shapes.table)
+    }
+
+    /// A netting for a transaction's changes of this table; `None` if nobody follows it.
+    pub(super) fn netting(&self, oid: u32) -> Option<Netting> {
+        let TableShapes { table, mapping, .. } = self.tables.get(&oid)?;
+        Some(Netting::knowing(mapping.clone(), table.clone()))
+    }
+
+    /// Keeps how the stream carries a table, for the next transaction.
+    pub(super) fn keep_mapping(&mut self, table: &Arc<Table>, mapping: Option<&Arc<Mapping>>) {
+        if let (Some(shapes), Some(mapping)) = (self.tables.get_mut(&table.oid), mapping)
+            && Arc::ptr_eq(&shapes.table, table)
+            && !shapes.mapping.as_ref().is_some_and(|kept| Arc::ptr_eq(kept, mapping))
+        {
+            shapes.mapping = Some(mapping.clone());
+        }
     }
 
     pub(super) fn channel(&self, name: &Arc<str>) -> Option<ShapeId> {
@@ -211,6 +230,7 @@ impl Shapes {
         if let Selection::Rows(rows) = &selection {
             let shapes = self.tables.entry(rows.table.oid).or_insert_with(|| TableShapes {
                 table: rows.table.clone(),
+                mapping: None,
                 index: Index::new(),
                 unfiltered: Vec::new(),
                 count: 0,

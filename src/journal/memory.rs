@@ -1,7 +1,9 @@
 use std::collections::VecDeque;
+use std::fmt;
 use std::sync::Arc;
 use std::time::Instant;
 
+use metrics::Gauge;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
@@ -74,6 +76,19 @@ struct Ring {
     start: Position,
     /// Whether a cursor may point at `start`.
     start_ends_transaction: bool,
+    gauges: Gauges,
+}
+
+/// What moves with every record: looked up once a life, not each time.
+struct Gauges {
+    bytes: Gauge,
+    records: Gauge,
+}
+
+impl fmt::Debug for Gauges {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Gauges").finish_non_exhaustive()
+    }
 }
 
 #[derive(Debug)]
@@ -218,6 +233,10 @@ impl Ring {
             followed: 0,
             start: Position::default(),
             start_ends_transaction: true,
+            gauges: Gauges {
+                bytes: metrics::gauge!(metric::JOURNAL_BYTES),
+                records: metrics::gauge!(metric::JOURNAL_RECORDS),
+            },
         }
     }
 
@@ -246,8 +265,8 @@ impl Ring {
         assert_eq!(record.previous(), self.end(), "each record names its predecessor");
         self.bytes += bytes;
         self.records.push_back(Kept { record: Arc::new(record), bytes, at: now });
-        metrics::gauge!(metric::JOURNAL_BYTES).set(precise(self.bytes));
-        metrics::gauge!(metric::JOURNAL_RECORDS).set(precise(self.records.len()));
+        self.gauges.bytes.set(precise(self.bytes));
+        self.gauges.records.set(precise(self.records.len()));
         true
     }
 

@@ -51,15 +51,27 @@ pub struct Frame {
     tail: Bytes,
 }
 
-/// The transaction whose changes a frame carries.
-#[derive(Clone, Copy, Debug)]
-pub struct Transaction {
-    /// The transaction.
-    pub xid: Xid,
-    /// When it committed.
-    pub committed_at: Timestamp,
-    /// Whether this frame ends it.
-    pub last: bool,
+/// What all `changes` frames of one transaction say of it: written once for all of them.
+#[derive(Clone, Debug)]
+pub struct Origin {
+    /// Starts with a comma; `tx` is open behind its `committed_at`.
+    head: String,
+    has_transaction: bool,
+}
+
+impl Origin {
+    /// A place in the log and the transaction that ends there; no transaction for delivery `latest`.
+    pub fn new(lsn: Lsn, transaction: Option<(Xid, Timestamp)>) -> Self {
+        let has_transaction = transaction.is_some();
+        let head = match transaction {
+            None => format!(",\"lsn\":\"{lsn}\""),
+            Some((xid, committed_at)) => {
+                let id = xid.low();
+                format!(",\"lsn\":\"{lsn}\",\"tx\":{{\"id\":\"{id}\",\"committed_at\":\"{committed_at}\"")
+            }
+        };
+        Self { head, has_transaction }
+    }
 }
 
 /// What an `error` frame says.
@@ -176,20 +188,15 @@ impl Frame {
         Self::rows(FrameKind::Page, rows, last)
     }
 
-    /// `changes`; `changes` is a JSON array. Without a transaction for delivery `latest`.
-    pub fn changes(lsn: Lsn, transaction: Option<Transaction>, changes: &[u8]) -> Self {
-        let mut tail = Vec::with_capacity(changes.len() + 128);
-        tail.extend_from_slice(format!(",\"lsn\":\"{lsn}\"").as_bytes());
-        if let Some(Transaction { xid, committed_at, last }) = transaction {
-            let id = xid.low();
-            let tx =
-                format!(",\"tx\":{{\"id\":\"{id}\",\"committed_at\":\"{committed_at}\",\"last\":{last}}}");
-            tail.extend_from_slice(tx.as_bytes());
-        }
-        tail.extend_from_slice(b",\"changes\":");
-        tail.extend_from_slice(changes);
-        tail.push(b'}');
-        Self { kind: FrameKind::Changes, tail: tail.into() }
+    /// `changes`; `changes` is a JSON array. `last` tells whether this frame ends the transaction.
+    pub fn changes(origin: &Origin, last: bool, changes: &[u8]) -> Self {
+        let last: &[u8] = match (origin.has_transaction, last) {
+            (false, _) => b"",
+            (true, true) => b",\"last\":true}",
+            (true, false) => b",\"last\":false}",
+        };
+        let parts = [origin.head.as_bytes(), last, b",\"changes\":", changes, b"}"];
+        Self { kind: FrameKind::Changes, tail: parts.concat().into() }
     }
 
     /// `truncate`.
@@ -322,12 +329,12 @@ mod tests {
 
     #[test]
     fn frames_are_written_as_documented() {
-        let transaction = Transaction { xid: Xid::new(743), committed_at: Timestamp::new(0), last: true };
         let lsn = Lsn::new(0x16_B374_D848);
+        let transaction = Origin::new(lsn, Some((Xid::new(743), Timestamp::new(0))));
         for (frame, id, cursor, expected) in [
             (Frame::pong(), None, None, r#"{"type":"pong"}"#),
             (
-                Frame::changes(lsn, Some(transaction), b"[]"),
+                Frame::changes(&transaction, true, b"[]"),
                 Some("a\"b"),
                 Some("c"),
                 r#"{"type":"changes","id":"a\"b","cursor":"c","lsn":"16/B374D848","tx":{"id":"743","committed_at":"2000-01-01T00:00:00.000000Z","last":true},"changes":[]}"#,

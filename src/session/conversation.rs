@@ -159,6 +159,8 @@ impl Conversation {
         let (target, opener) = (Arc::new(target), CancellationToken::new());
         let state = State::Opening(opener.clone());
         let target_ = target.clone();
+        // Of many connections each has one: room for the four that a vector starts with would be unused.
+        self.subscriptions.reserve_exact(usize::from(self.subscriptions.is_empty()));
         self.subscriptions.push(Subscription {
             id: id.into(),
             key,

@@ -11,7 +11,7 @@ use crate::hub::{Note, Outbox, ReaderKey, Report};
 
 /// Does what a conversation wants done, whatever it is carried by.
 pub(super) struct Driver {
-    pub(super) services: Services,
+    pub(super) services: Arc<Services>,
     pub(super) outbox: Arc<Outbox>,
     pub(super) conversation: Conversation,
 }

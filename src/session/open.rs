@@ -16,7 +16,7 @@ use crate::telemetry::{Chain, metric};
 
 /// Brings one subscription up to the hub, and ends.
 pub(super) struct Opener {
-    pub(super) services: Services,
+    pub(super) services: Arc<Services>,
     pub(super) outbox: Arc<Outbox>,
     pub(super) key: ReaderKey,
     pub(super) target: Arc<Target>,

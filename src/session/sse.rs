@@ -32,7 +32,7 @@ const FIRST_FRAME: Duration = Duration::from_secs(2);
 
 /// Starts a stream of `subscribes`. `last_event_id` resumes each where that event left it.
 pub async fn stream(
-    services: Services,
+    services: Arc<Services>,
     mut subscribes: Vec<Subscribe>,
     last_event_id: Option<&str>,
 ) -> Stream {

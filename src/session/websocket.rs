@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt};
+use metrics::Counter;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::{Instant, Sleep, sleep_until, timeout};
 use tokio_tungstenite::WebSocketStream;
@@ -37,7 +38,7 @@ thread_local! {
 }
 
 /// Serves one client on a connection whose upgrade is complete; `read` is what came behind the request.
-pub async fn serve<S>(services: Services, stream: S, read: Bytes)
+pub async fn serve<S>(services: Arc<Services>, stream: S, read: Bytes)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send,
 {
@@ -53,6 +54,10 @@ where
         heard_at: now,
         // Spread over the interval, so that sockets that came together do not all beat together.
         beat_at: now + heartbeat.mul_f64(0.5 + fastrand::f64() / 2.0),
+        counters: Counters {
+            frames: metrics::counter!(metric::SESSION_FRAMES_OUT),
+            bytes: metrics::counter!(metric::SESSION_BYTES_OUT),
+        },
     };
     session.run().await;
     metrics::gauge!(metric::SESSION_CONNECTIONS, metric::TRANSPORT => "websocket").decrement(1.0);
@@ -87,6 +92,13 @@ struct Session<S> {
     driver: Driver,
     heard_at: Instant,
     beat_at: Instant,
+    counters: Counters,
+}
+
+/// What moves with every write: looked up once a session, not each time.
+struct Counters {
+    frames: Counter,
+    bytes: Counter,
 }
 
 /// Why a session ends.
@@ -133,12 +145,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
         let scope = self.driver.services.scope.clone();
         let outbox = self.driver.outbox.clone();
         let timer = sleep_until(self.deadline());
-        tokio::pin!(timer);
+        // Once for the whole conversation: all sessions wait in one list behind one lock.
+        let closing = scope.closing();
+        tokio::pin!(timer, closing);
         loop {
             let turn = tokio::select! {
                 biased;
                 // 1. Shutdown.
-                () = scope.closing() => Err(End::Close(CloseCode::GoingAway, None)),
+                () = &mut closing => Err(End::Close(CloseCode::GoingAway, None)),
                 // 2. Frames owed to the client.
                 () = outbox.filled() => self.deliver().await,
                 // 3. What the client says.
@@ -175,7 +189,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
         let mut batch = Batch::default();
         self.driver.outbox.take(&mut batch);
         let (conversation, patience) = (&self.driver.conversation, self.driver.services.config.write_timeout);
-        self.socket.write(patience, |out| compose(conversation, &batch, out)).await?;
+        let counters = &self.counters;
+        self.socket.write(patience, |out| compose(conversation, &batch, counters, out)).await?;
         self.driver.outbox.written(&batch.entries);
         for (key, note) in batch.notes {
             if let Some(action) = self.driver.conversation.note(key, note) {
@@ -239,7 +254,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
 }
 
 /// Puts all that waits together as WebSocket frames.
-fn compose(conversation: &Conversation, batch: &Batch, out: &mut Vec<u8>) {
+fn compose(conversation: &Conversation, batch: &Batch, counters: &Counters, out: &mut Vec<u8>) {
     let mut frames = 0;
     for entry in &batch.entries {
         if let Some(id) = conversation.id_of(entry) {
@@ -248,8 +263,8 @@ fn compose(conversation: &Conversation, batch: &Batch, out: &mut Vec<u8>) {
             frames += 1;
         }
     }
-    metrics::counter!(metric::SESSION_FRAMES_OUT).increment(frames);
-    metrics::counter!(metric::SESSION_BYTES_OUT).increment(out.len() as u64);
+    counters.frames.increment(frames);
+    counters.bytes.increment(out.len() as u64);
 }
 
 /// Writes one unmasked text frame, whose payload has at least `least` bytes.
