@@ -3,6 +3,8 @@
 mod raw;
 mod values;
 
+use std::fmt::Write as _;
+
 use serde_json::json;
 
 use crate::fixture::{Database, scenario};
@@ -32,7 +34,8 @@ async fn make(database: &Database) {
     for (index, (name, _)) in VALUES.iter().enumerate() {
         let sql = format!("create domain domain_{index} as {name}");
         database.execute(&sql).await;
-        columns += &format!(", one_{index} {name}, many_{index} {name}[], domain_{index} domain_{index}");
+        write!(columns, ", one_{index} {name}, many_{index} {name}[], domain_{index} domain_{index}")
+            .expect("a String takes all");
     }
     database.execute(&format!("create table wide ({columns}); alter table wide replica identity full")).await;
 }

@@ -24,7 +24,9 @@ fn fuzz(corpus: &[Vec<u8>], target: impl Fn(&[u8])) {
     let mut random = Rng::with_seed(seed);
     let end = Instant::now() + Duration::from_secs(number("FUZZ_SECONDS").unwrap_or(2));
     let mut rounds = 0_u64;
-    corpus.iter().for_each(|input| target(input));
+    for input in corpus {
+        target(input);
+    }
     while Instant::now() < end {
         for _ in 0..256 {
             target(&mutated(corpus, &mut random));

@@ -48,7 +48,7 @@ impl Events {
         loop {
             if let Some((event, rest)) = self.text.split_once("\n\n") {
                 let event = parse(event);
-                self.text = rest.to_owned();
+                self.text = String::from(rest);
                 if event.is_some() {
                     return event;
                 }
@@ -228,7 +228,9 @@ fn a_stream_that_is_cut_resumes_by_last_event_id_exactly_once() {
             let more = if round == 0 { 60 } else { random.usize(4..20) };
             for _ in 0..more {
                 let event = events.next().await.expect("goes on");
-                mirrors.iter_mut().for_each(|mirror| drop(mirror.apply(&event.data)));
+                for mirror in &mut mirrors {
+                    drop(mirror.apply(&event.data));
+                }
                 for tick in event.data["events"].as_array().into_iter().flatten() {
                     seen.push(tick["data"].as_i64().expect("a number"));
                 }
@@ -246,7 +248,9 @@ fn a_stream_that_is_cut_resumes_by_last_event_id_exactly_once() {
             .expect("up");
         while seen.last() != Some(&60) {
             let event = events.next().await.expect("goes on");
-            mirrors.iter_mut().for_each(|mirror| drop(mirror.apply(&event.data)));
+            for mirror in &mut mirrors {
+                drop(mirror.apply(&event.data));
+            }
             for tick in event.data["events"].as_array().into_iter().flatten() {
                 seen.push(tick["data"].as_i64().expect("a number"));
             }

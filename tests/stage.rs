@@ -17,7 +17,7 @@ use tokio::time::interval;
 use tokio_util::sync::CancellationToken;
 
 use crate::client::{Client, Mirror};
-use crate::fixture::{Database, Test, scenario};
+use crate::fixture::{Database, Test, eventually, scenario};
 use crate::server::Server;
 
 pub(crate) use raw::{Raw, payload_frame};
@@ -98,6 +98,9 @@ impl Stage {
 
     /// Stops the writer, and holds the bystander to what the table has.
     pub(crate) async fn close(mut self) {
+        let before = steady(&self.database).await;
+        let goes_on = async || (steady(&self.database).await != before).then_some(());
+        eventually("the bystander has something to see", goes_on).await;
         self.stop.cancel();
         let (writer, bystander) = (self.writer.take(), self.bystander.take());
         writer.expect("closed once").await.expect("the writer does not panic");

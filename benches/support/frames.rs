@@ -72,7 +72,7 @@ fn client_frame(text: &str) -> Vec<u8> {
     match u8::try_from(text.len()) {
         Ok(length) if length < 126 => frame.push(0x80 | length),
         _ => {
-            frame.push(0x80 | 126);
+            frame.push(0xFE);
             frame.extend(u16::try_from(text.len()).expect("a short request").to_be_bytes());
         }
     }

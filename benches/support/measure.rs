@@ -26,7 +26,7 @@ impl Stopwatch {
     }
 
     pub(crate) fn stop(self) -> Cost {
-        Cost { wall: self.started.elapsed(), cpu: process_cpu() - self.cpu }
+        Cost { wall: self.started.elapsed(), cpu: process_cpu().saturating_sub(self.cpu) }
     }
 }
 

@@ -82,9 +82,8 @@ impl Group {
                 self.moved.notified().await;
             }
         };
-        if tokio::time::timeout(DEADLINE, wait).await.is_err() {
-            panic!("waited {DEADLINE:?} in vain for {what}: {} frames came", self.frames.get());
-        }
+        let came = tokio::time::timeout(DEADLINE, wait).await.is_ok();
+        assert!(came, "waited {DEADLINE:?} in vain for {what}: {} frames came", self.frames.get());
     }
 }
 
@@ -114,7 +113,9 @@ async fn listen() {
                 println!("follows");
             }
             ["clear"] => {
-                groups.values().for_each(|group| group.delays.borrow_mut().clear());
+                for group in groups.values() {
+                    group.delays.borrow_mut().clear();
+                }
                 drop(replica.as_ref().map(Replica::take));
                 println!("clear");
             }

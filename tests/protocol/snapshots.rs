@@ -76,8 +76,9 @@ fn equal_snapshots_in_flight_are_read_once() {
                 json!({"id": id, "table": "entries", "where": filter, "params": params, "snapshot": true});
             clients.push(stage.subscribed(fields).await.0);
         }
-        assert_eq!(waiting(stage).await, 1, "one reads for all");
-        assert!(stage.server.metric("tidegate_snapshot_shared_total").await >= before + 3.0);
+        // What has come in since the first one's moment may be news to later ones: they share another.
+        assert!(waiting(stage).await <= 2, "one or two read for all");
+        assert!(stage.server.metric("tidegate_snapshot_shared_total").await >= before + 2.0);
         held.batch_execute("commit").await.expect("up");
         for client in &mut clients {
             assert_eq!(ids(&snapshot(client).await.0), ["1"]);

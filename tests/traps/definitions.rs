@@ -23,7 +23,7 @@ enum Told {
 const PLAIN: &str = "tidegate_plain";
 
 /// Runs `body` both ways, with `tables` made by the role that the server has.
-fn both_ways(tables: &str, body: impl AsyncFn(&Database, &Server)) {
+fn both_ways(tables: &str, body: &impl AsyncFn(&Database, &Server)) {
     for told in [Told::ByTrigger, Told::ByLooking] {
         scenario(async |test| {
             let database = test.database().await;
@@ -91,7 +91,7 @@ async fn redefine(database: &Database, server: &Server, sql: &str) -> Live {
 
 #[test]
 fn an_added_column_appears_in_every_row() {
-    both_ways(NOTES, async |database, server| {
+    both_ways(NOTES, &async |database, server| {
         let sql = "alter table notes add column n int not null default 7;
                    insert into notes values (3, 'c');
                    update notes set n = 8 where id = 1";
@@ -103,7 +103,7 @@ fn an_added_column_appears_in_every_row() {
 
 #[test]
 fn an_added_column_with_a_volatile_default_appears_with_its_values() {
-    both_ways(NOTES, async |database, server| {
+    both_ways(NOTES, &async |database, server| {
         let notes =
             redefine(database, server, "alter table notes add column token uuid default gen_random_uuid()")
                 .await;
@@ -115,7 +115,7 @@ fn an_added_column_with_a_volatile_default_appears_with_its_values() {
 
 #[test]
 fn a_dropped_column_disappears() {
-    both_ways(NOTES, async |database, server| {
+    both_ways(NOTES, &async |database, server| {
         let notes = redefine(
             database,
             server,
@@ -129,7 +129,7 @@ fn a_dropped_column_disappears() {
 
 #[test]
 fn a_filter_on_a_dropped_column_ends_its_subscription_only() {
-    both_ways(NOTES, async |database, server| {
+    both_ways(NOTES, &async |database, server| {
         let mut filtered = Live::filtered(server, "notes", "body = 'a'").await;
         let notes = redefine(database, server, "alter table notes drop column body").await;
         let error = filtered.until_error().await;
@@ -140,7 +140,7 @@ fn a_filter_on_a_dropped_column_ends_its_subscription_only() {
 
 #[test]
 fn a_column_of_another_type_is_written_as_that_type() {
-    both_ways(NOTES, async |database, server| {
+    both_ways(NOTES, &async |database, server| {
         // Both would be read as the number that the column was.
         let sql = "begin;
                    alter table notes alter id type text using '20' || id || '-1';
@@ -156,7 +156,7 @@ fn a_column_of_another_type_is_written_as_that_type() {
 
 #[test]
 fn a_wider_type_is_written_as_that_type_from_its_first_row() {
-    both_ways(NOTES, async |database, server| {
+    both_ways(NOTES, &async |database, server| {
         let sql = "begin;
                    alter table notes alter id type bigint;
                    insert into notes values (9007199254740993, 'c');
@@ -169,7 +169,7 @@ fn a_wider_type_is_written_as_that_type_from_its_first_row() {
 
 #[test]
 fn a_renamed_column_has_its_new_name() {
-    both_ways(NOTES, async |database, server| {
+    both_ways(NOTES, &async |database, server| {
         let sql = "alter table notes rename body to text; update notes set text = 'c' where id = 1";
         let notes = redefine(database, server, sql).await;
         assert_eq!(notes.shown(&["id", "text"]), "1 c, 2 b");
@@ -181,7 +181,7 @@ fn columns_that_swap_their_names_swap_their_values() {
     let tables = "create table notes (id int primary key, a text, b text);
                   create table others (id int primary key);
                   insert into notes values (1, 'x', 'y')";
-    both_ways(tables, async |database, server| {
+    both_ways(tables, &async |database, server| {
         let sql = "begin;
                    alter table notes rename a to c;
                    alter table notes rename b to a;
@@ -195,7 +195,7 @@ fn columns_that_swap_their_names_swap_their_values() {
 
 #[test]
 fn a_renamed_table_ends_its_subscriptions_and_is_there_under_its_new_name() {
-    both_ways(NOTES, async |database, server| {
+    both_ways(NOTES, &async |database, server| {
         let mut notes = Live::table(server, "notes").await;
         let mut others = Live::table(server, "others").await;
         database.execute("alter table notes rename to memos").await;
@@ -212,7 +212,7 @@ fn a_renamed_table_ends_its_subscriptions_and_is_there_under_its_new_name() {
 
 #[test]
 fn a_table_made_anew_under_the_same_name_is_another_table() {
-    both_ways(NOTES, async |database, server| {
+    both_ways(NOTES, &async |database, server| {
         let owner = database.client().await;
         let row =
             owner.query_one("select tableowner::text from pg_tables where tablename = 'notes'", &[]).await;
@@ -235,7 +235,7 @@ fn a_table_made_anew_under_the_same_name_is_another_table() {
 
 #[test]
 fn a_dropped_table_ends_its_subscriptions() {
-    both_ways(NOTES, async |database, server| {
+    both_ways(NOTES, &async |database, server| {
         let mut notes = Live::table(server, "notes").await;
         let mut others = Live::table(server, "others").await;
         database.execute("drop table notes; update others set body = 'b'").await;
@@ -248,7 +248,7 @@ fn a_dropped_table_ends_its_subscriptions() {
 
 #[test]
 fn a_new_table_can_be_subscribed_to_at_once() {
-    both_ways(NOTES, async |database, server| {
+    both_ways(NOTES, &async |database, server| {
         let row = database.client().await;
         let row =
             row.query_one("select tableowner::text from pg_tables where tablename = 'notes'", &[]).await;
@@ -269,7 +269,7 @@ fn a_new_table_can_be_subscribed_to_at_once() {
 
 #[test]
 fn a_row_written_before_its_table_was_published_is_not_lost() {
-    both_ways(NOTES, async |database, server| {
+    both_ways(NOTES, &async |database, server| {
         let client = database.client().await;
         let row =
             client.query_one("select tableowner::text from pg_tables where tablename = 'notes'", &[]).await;
@@ -315,7 +315,7 @@ fn a_label_added_to_an_enum_is_known_from_its_first_row() {
                   alter table notes replica identity full;
                   create table others (id int primary key);
                   insert into notes values (1, 'sad'), (2, 'happy')";
-    both_ways(tables, async |database, server| {
+    both_ways(tables, &async |database, server| {
         let mut better = Live::filtered(server, "notes", "mood > 'sad'").await;
         let mut sad = Live::filtered(server, "notes", "mood = 'sad'").await;
         let mut notes = Live::table(server, "notes").await;
@@ -342,7 +342,7 @@ fn a_renamed_label_of_an_enum_is_renamed_in_every_row() {
                   create table notes (id int primary key, mood mood);
                   create table others (id int primary key);
                   insert into notes values (1, 'sad')";
-    both_ways(tables, async |database, server| {
+    both_ways(tables, &async |database, server| {
         let sql = "alter type mood rename value 'sad' to 'blue'";
         let type_owner = "do $$ begin execute 'alter type mood owner to ' ||
                           (select tableowner from pg_tables where tablename = 'notes'); end $$";
@@ -359,7 +359,7 @@ fn an_attribute_added_to_a_composite_type_appears_in_every_row() {
                   create table notes (id int primary key, at place[], first spot);
                   create table others (id int primary key);
                   insert into notes values (1, array[row(1, 2)::spot], row(3, 4))";
-    both_ways(tables, async |database, server| {
+    both_ways(tables, &async |database, server| {
         let notes = redefine(database, server, "alter type spot add attribute z int").await;
         let row = database.client().await.query_one("select at::text, first::text from notes", &[]).await;
         let row = row.expect("readable");
@@ -370,7 +370,7 @@ fn an_attribute_added_to_a_composite_type_appears_in_every_row() {
 
 #[test]
 fn a_truncated_table_is_told_as_such() {
-    both_ways(NOTES, async |database, server| {
+    both_ways(NOTES, &async |database, server| {
         let mut notes = Live::table(server, "notes").await;
         let mut filtered = Live::filtered(server, "notes", "body = 'a'").await;
         let mut others = Live::table(server, "others").await;

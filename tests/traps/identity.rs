@@ -29,10 +29,10 @@ fn a_table_without_identity_is_never_published_and_its_updates_keep_working() {
             )
             .await;
         for (table, message, hint) in [
-            ("keyless", "neither a primary key nor an identity index", "add primary key"),
+            ("keyless", "neither a primary key nor an identity index", "primary key;"),
             ("deferred", "a deferrable primary key", "replica identity using index"),
             ("useless", "its replica identity does not use", "replica identity default;"),
-            ("later", "neither a primary key nor an identity index", "add primary key"),
+            ("later", "neither a primary key nor an identity index", "primary key;"),
         ] {
             let error = Live::refused(&server, json!({"table": table, "snapshot": true})).await;
             assert_eq!(error["code"], "no_key", "{error}");

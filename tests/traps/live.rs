@@ -152,7 +152,9 @@ impl Live {
         let lsn: Lsn = row.expect("readable").get::<_, &str>(0).parse().expect("a position");
         let mut frames = Vec::new();
         self.client.await_lsn(lsn, |frame| frames.push(frame.clone())).await;
-        frames.iter().for_each(|frame| self.take(frame));
+        for frame in &frames {
+            self.take(frame);
+        }
     }
 
     /// Waits until the rows are these, in the order of their keys: `1 a, 2 b`.
