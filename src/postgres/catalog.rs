@@ -100,7 +100,7 @@ impl Catalog {
         tables
     }
 
-    /// Has a table refused as [`Refusal::Settling`] for now.
+    /// Has a table refused as [`Refusal::Settling`].
     pub fn hold_back(&mut self, oid: u32) {
         if let Some(table) = self.by_oid.get(&oid)
             && let Some(entry) = self.entries.get_mut(table)
