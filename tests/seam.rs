@@ -9,6 +9,7 @@
 //! [`Mirror`](crate::client::Mirror) fails on anything that is told twice, out of order, or of a row that is not there;
 //! at the end every reader holds what PostgreSQL holds.
 
+mod counting;
 mod load;
 mod reader;
 mod standby;
@@ -22,6 +23,7 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::fixture::{Database, Test, eventually, private, scenario};
 use crate::server::Server;
+use counting::Counting;
 use load::Load;
 use standby::Standby;
 
@@ -66,6 +68,21 @@ fn every_reader_ends_with_what_postgresql_holds_and_saw_each_change_once_and_in_
         let told = load.finish(&database).await;
         println!("{told:?}");
         assert!(told.subscribes >= 1_000 && told.resumes > 100 && told.snapshots > 100, "{told:?}");
+    });
+}
+
+#[test]
+fn no_commit_falls_between_a_snapshot_and_the_stream() {
+    scenario(async |_| {
+        let cluster = private(&[]);
+        let database = Database::create_on(cluster.address()).await;
+        counting::prepare(&database).await;
+        let server = Server::start_with(&database, &counting::TABLES).await;
+        let counting = Counting::start(&database, &server);
+        sleep_until(Instant::now() + run_length(15)).await;
+        let told = counting.finish().await;
+        println!("{told:?}");
+        assert!(told.snapshots >= 300 && told.resumes > 50 && told.steps > 1_000, "{told:?}");
     });
 }
 

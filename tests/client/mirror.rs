@@ -133,6 +133,11 @@ impl Mirror {
         &self.rows
     }
 
+    /// Where the last transaction that was applied lies.
+    pub(crate) fn last_lsn(&self) -> Lsn {
+        self.last.as_ref().map_or(Lsn::ZERO, |(lsn, _)| *lsn)
+    }
+
     /// Whether all rows are held and changes come in.
     pub(crate) fn is_live(&self) -> bool {
         matches!(self.phase, Phase::Live) && self.open.is_none()

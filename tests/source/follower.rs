@@ -37,6 +37,8 @@ pub(crate) struct Follower {
     pub(crate) largest_chunk_bytes: usize,
     /// Chunks, marks and openings so far.
     pub(crate) deliveries_taken: usize,
+    /// The furthest end of what was delivered.
+    delivered: Lsn,
 }
 
 /// What a reader of the source sees.
@@ -71,6 +73,7 @@ impl Follower {
             confirms: true,
             largest_chunk_bytes: 0,
             deliveries_taken: 0,
+            delivered: Lsn::ZERO,
         }
     }
 
@@ -116,6 +119,14 @@ impl Follower {
         }
     }
 
+    /// The furthest end of all that has been delivered by now.
+    pub(crate) fn delivered(&mut self) -> Lsn {
+        while let Ok(delivery) = self.deliveries.try_recv() {
+            let _ = self.take(delivery);
+        }
+        self.delivered
+    }
+
     /// The next transaction, over marks and reconnections; a reset is none of these.
     pub(crate) async fn transaction(&mut self) -> Vec<Change> {
         loop {
@@ -146,6 +157,9 @@ impl Follower {
     }
 
     fn take(&mut self, delivery: Delivery) -> Option<Seen> {
+        if let Delivery::Chunk { end_lsn, last: true, .. } | Delivery::Mark { end_lsn, .. } = &delivery {
+            self.delivered = self.delivered.max(*end_lsn);
+        }
         match delivery {
             Delivery::Opened { continuity, .. } => {
                 if matches!(continuity, Continuity::Reset(_)) {
