@@ -154,8 +154,11 @@ async fn tidegate(url: &str, slot: &str, tables: &HashMap<u32, Arc<Table>>, end:
     let settings = Settings::parse(url).expect("the cluster's own URL");
     let pool = Pool::new(settings.clone(), 4, config.postgres.connect_timeout).expect("a pool");
     let (core, readers) = (Scope::new(), Scope::new());
-    let limits =
-        journal::Config { memory_bytes: config.journal.memory_bytes, max_age: config.journal.max_age };
+    let limits = journal::Config {
+        memory_bytes: config.journal.memory_bytes,
+        held_bytes: config.journal.held_bytes,
+        max_age: config.journal.max_age,
+    };
     let (writer, follower, journal) = journal::open(limits);
     let limits = hub::Config {
         transaction_bytes: config.hub.transaction_bytes,

@@ -88,8 +88,11 @@ impl Subject {
     async fn new(subscriptions: u64) -> Self {
         let config = config::Layers::default().flag("bench", "postgres.url", "postgres://localhost/bench");
         let config = config.load().expect("the defaults");
-        let limits =
-            journal::Config { memory_bytes: config.journal.memory_bytes, max_age: config.journal.max_age };
+        let limits = journal::Config {
+            memory_bytes: config.journal.memory_bytes,
+            held_bytes: config.journal.held_bytes,
+            max_age: config.journal.max_age,
+        };
         let (writer, follower, journal) = journal::open(limits);
         let limits = hub::Config {
             transaction_bytes: config.hub.transaction_bytes,

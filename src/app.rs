@@ -93,6 +93,7 @@ impl Server<'_> {
         let (config, core, edge) = (self.config, &self.core, &self.edge);
         let (writer, follower, journal) = journal::open(journal::Config {
             memory_bytes: config.journal.memory_bytes,
+            held_bytes: config.journal.held_bytes,
             max_age: config.journal.max_age,
         });
         let limits = hub::Config {

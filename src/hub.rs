@@ -72,7 +72,7 @@ pub fn start(config: Config, follower: Follower, journal: Journal, scope: &Scope
         shared: shared.clone(),
         tables: HashMap::new(),
     };
-    scope.spawn("hub", task.run(scope.clone()));
+    scope.spawn_essential("hub", task.run(scope.clone()));
     Handle::new(sender, shared, journal, config)
 }
 

@@ -26,6 +26,7 @@ mod places;
 mod rate;
 mod resolve;
 mod services;
+mod socket;
 mod sse;
 mod websocket;
 

@@ -272,6 +272,86 @@ fn a_slow_reader_of_a_snapshot_stalls_no_other() {
 }
 
 #[test]
+fn what_a_snapshots_reader_is_owed_is_held_though_the_journal_is_small() {
+    let settings = [
+        ("journal.memory_bytes", "1048576"),
+        ("hub.transaction_bytes", "1048576"),
+        ("session.outbox_bytes", "262144"),
+    ];
+    staged(&settings, async |_, stage| {
+        let rows = "insert into entries select n, 7, repeat('x', 4000) from generate_series(1, 5000) n";
+        stage.database.execute(rows).await;
+        let mut client = stage.client().await;
+        let mut mirror = Mirror::new("it", json!({"table": "entries"}));
+        client.send(&mirror.request()).await;
+        eventually("the snapshot is open", async || {
+            (stage.server.metric("tidegate_snapshot_open").await > 0.0).then_some(())
+        })
+        .await;
+        // Five times what the journal holds, while the reader has taken nothing.
+        for first in (1..5_000).step_by(100) {
+            let update = format!("update entries set board_id = 8 where id between {first} and {first} + 25");
+            stage.database.execute(&update).await;
+        }
+        settle(stage, &mut client, &mut mirror).await;
+        assert_eq!(mirror.rows().len(), 5_000);
+        assert!(mirror.resyncs.is_empty(), "{:?}", mirror.resyncs);
+    });
+}
+
+/// Waits until the hub delivers to as many readers as before.
+async fn no_reader_is_left(stage: &Stage, before: f64) {
+    let readers = async || {
+        (stage.server.metric("tidegate_hub_readers").await <= before
+            && stage.server.metric("tidegate_session_subscriptions").await <= before)
+            .then_some(())
+    };
+    eventually("nobody is delivered to who has gone", readers).await;
+}
+
+#[test]
+fn clients_that_are_gone_at_any_moment_leave_no_reader_behind() {
+    staged(&[], async |_, stage| {
+        stage.database.execute("insert into entries select n, 7 from generate_series(1, 50) n").await;
+        let before = stage.server.metric("tidegate_hub_readers").await;
+        for round in 0..150 {
+            let mut client = stage.client().await;
+            for id in ["a", "b", "c"] {
+                client.subscribe(json!({"id": id, "table": "entries", "snapshot": id < "c"})).await;
+            }
+            for _ in 0..round % 7 {
+                client.next().await.expect("alive");
+            }
+            client.cut();
+            let mut raw = stage.raw().await;
+            raw.send("GET /v1/stream?table=entries HTTP/1.1\r\nhost: localhost\r\n\r\n").await;
+            drop(raw);
+        }
+        no_reader_is_left(stage, before).await;
+    });
+}
+
+#[test]
+fn a_stream_given_up_before_it_is_answered_leaves_no_reader_behind() {
+    staged(&[], async |_, stage| {
+        let before = stage.server.metric("tidegate_session_subscriptions").await;
+        let held = stage.database.client().await;
+        held.batch_execute("begin; lock table entries in access exclusive mode").await.expect("up");
+        for _ in 0..10 {
+            let mut raw = stage.raw().await;
+            raw.send("GET /v1/stream?table=entries HTTP/1.1\r\nhost: localhost\r\n\r\n").await;
+            eventually("it is asked for", async || {
+                (stage.server.metric("tidegate_session_subscriptions").await > before).then_some(())
+            })
+            .await;
+            drop(raw);
+        }
+        no_reader_is_left(stage, before).await;
+        held.batch_execute("commit").await.expect("up");
+    });
+}
+
+#[test]
 fn a_socket_cut_in_mid_frame_ends_alone() {
     staged(&[], async |_, stage| {
         let connections = async || stage.server.metric("tidegate_session_subscriptions").await;

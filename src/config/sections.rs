@@ -111,6 +111,9 @@ pub struct Journal {
     /// How much of it is held.
     #[serde(deserialize_with = "count::<1_048_576, 1_099_511_627_776, _>")]
     pub memory_bytes: usize,
+    /// How much more for the readers of open snapshots.
+    #[serde(deserialize_with = "count::<0, 1_099_511_627_776, _>")]
+    pub held_bytes: usize,
     /// For how long.
     #[serde(rename = "max_age_ms", deserialize_with = "milliseconds::<1_000, 2_592_000_000, _>")]
     pub max_age: Duration,

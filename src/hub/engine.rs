@@ -31,7 +31,7 @@ pub(super) struct Engine {
     /// Shapes that a transaction over the limit touches.
     touched: BTreeSet<ShapeId>,
     /// When a conflating shape is due, soonest first.
-    due: BTreeSet<(Instant, ShapeId)>,
+    pub(super) due: BTreeSet<(Instant, ShapeId)>,
     candidates: Vec<ShapeId>,
     counters: Counters,
 }
@@ -104,23 +104,12 @@ impl Engine {
         }
     }
 
-    /// Flushes the conflating shapes that are due.
-    pub(super) fn tick(&mut self, now: Instant) {
-        while self.due.first().is_some_and(|(at, _)| *at <= now) {
-            if let Some((_, shape)) = self.due.pop_first() {
-                self.flush(shape, now);
-            }
-        }
-    }
-
     /// Takes a reader out, and tells up to where it has been offered everything; `None` if it was out already.
     pub(super) fn release(&mut self, ticket: Ticket, outbox: &Arc<Outbox>, key: ReaderKey) -> Option<Place> {
         if !self.shapes.holds(ticket, outbox, key) {
             return None;
         }
-        let shape = self.shapes.get_mut(ticket.shape())?;
-        let conflation = shape.conflation.as_ref().filter(|conflation| conflation.withheld.is_some());
-        let position = conflation.map_or(self.position, |conflation| conflation.flushed);
+        let position = self.shapes.withheld_from(ticket).unwrap_or(self.position);
         self.shapes.leave(ticket, outbox, key);
         Some(self.place(position))
     }
@@ -150,24 +139,27 @@ impl Engine {
         Place { incarnation: self.incarnation, position, seen: None }
     }
 
-    pub(super) fn stamp(&self) -> Stamp {
-        let cursor = Cursor { incarnation: self.incarnation, position: self.position, snapshot: None };
-        Stamp { position: self.position, text: cursor.encode().into() }
+    pub(super) fn stamp(&self, position: Position) -> Stamp {
+        let cursor = Cursor { incarnation: self.incarnation, position, snapshot: None };
+        Stamp { position, text: cursor.encode().into() }
     }
 
     /// Nets a whole transaction, judges it for every shape that may see it, and offers what each sees.
     fn deliver(&mut self, parts: &[Arc<Record>]) {
-        let before = self.here();
         let Some(last) = parts.last() else { return };
-        self.position = last.end();
         let mut gathered = Gathered::default();
         for (_, change) in assembly::changes(parts) {
             self.gather(change, &mut gathered);
         }
-        if gathered.is_empty() && !parts.iter().any(has_events) {
-            return;
+        if !gathered.is_empty() || parts.iter().any(has_events) {
+            self.tell(parts, last, gathered);
         }
-        let stamp = self.stamp();
+        self.position = last.end();
+    }
+
+    /// The engine stands before the transaction still.
+    fn tell(&mut self, parts: &[Arc<Record>], last: &Arc<Record>, gathered: Gathered) {
+        let (before, stamp) = (self.here(), self.stamp(last.end()));
         let mut seen: HashMap<ShapeId, FrameBuilder> = HashMap::new();
         for (table, netting) in gathered.tables {
             match netting {
@@ -241,7 +233,9 @@ impl Engine {
             }
             match &mut shape.conflation {
                 Some(conflation) => {
-                    self.due.extend(conflation.withhold(id, rows, change, self.config.transaction_bytes));
+                    let limit_bytes = self.config.transaction_bytes;
+                    let due = conflation.withhold(id, &rows.table, change, self.position, limit_bytes);
+                    self.due.extend(due);
                 }
                 None => seen.entry(id).or_default().push(rows, images, verdict, self.config.frame_bytes)?,
             }
@@ -259,7 +253,7 @@ impl Engine {
             let Some(shape) = self.shapes.get_mut(id) else { continue };
             match (&mut shape.conflation, &shape.selection) {
                 (Some(conflation), Selection::Rows(rows)) => {
-                    self.due.extend(conflation.withhold_truncate(id, rows));
+                    self.due.extend(conflation.withhold_truncate(id, &rows.table, self.position));
                 }
                 _ => seen.entry(id).or_default().truncate(),
             }

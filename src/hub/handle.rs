@@ -27,8 +27,10 @@ pub struct Handle {
 pub enum Attach {
     /// What it missed was queued, and everything later will be; a [`Note::Live`](super::Note::Live) tells its session.
     Live,
-    /// It is further behind than the hub replays, or its outbox has no room: replay from the journal, and ask again.
+    /// It is further behind than the hub replays: replay from the journal, and ask again.
     Behind,
+    /// Its outbox has no room for what it missed: wait for room, and ask again.
+    Full,
     /// It must start over.
     Refused(ResyncReason),
     /// What it missed cannot be told.

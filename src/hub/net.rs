@@ -105,6 +105,11 @@ impl Netting {
         Ok(())
     }
 
+    /// How many keys were touched.
+    pub(super) fn len(&self) -> usize {
+        self.net.changes.len()
+    }
+
     pub(super) fn finish(self) -> NetChanges {
         self.net
     }

@@ -114,7 +114,27 @@ struct Queue {
     entries: VecDeque<Entry>,
     notes: Vec<(ReaderKey, Note)>,
     bytes: usize,
+    /// How many wait for an empty outbox.
+    reserved: u32,
     closed: bool,
+}
+
+/// Keeps an outbox for one who needs all of it.
+struct Reserved<'a>(&'a Outbox);
+
+impl<'a> Reserved<'a> {
+    fn new(outbox: &'a Outbox) -> Self {
+        outbox.queue.lock().reserved += 1;
+        Self(outbox)
+    }
+}
+
+impl Drop for Reserved<'_> {
+    fn drop(&mut self) {
+        let mut queue = self.0.queue.lock();
+        queue.reserved = queue.reserved.saturating_sub(1);
+        self.0.drained.notify_waiters();
+    }
 }
 
 /// What a queued frame costs besides its shared bytes: the entry, and the head with id and cursor when it is written.
@@ -128,12 +148,13 @@ impl Outbox {
 
     /// Takes all of `deliveries` or none.
     pub fn offer(&self, reader: ReaderKey, deliveries: &[Arc<Delivery>]) -> Offer {
-        let cost = deliveries.iter().map(|delivery| cost(delivery)).sum::<usize>();
+        let cost = Self::cost(deliveries);
         let mut queue = self.queue.lock();
         if queue.closed {
             return Offer::Closed;
         }
-        if queue.bytes > 0 && queue.bytes + cost > self.limit_bytes {
+        let oversized = cost > self.limit_bytes;
+        if queue.bytes > 0 && queue.bytes + cost > self.limit_bytes || queue.reserved > 0 && !oversized {
             return Offer::Full;
         }
         let entries =
@@ -189,17 +210,21 @@ impl Outbox {
         }
     }
 
-    /// Waits until at most half of the outbox is taken and an offer of `deliveries` fits, or the connection has ended.
-    pub async fn room(&self, deliveries: &[Arc<Delivery>]) -> Offer {
-        let cost = deliveries.iter().map(|delivery| cost(delivery)).sum::<usize>();
+    /// What an offer takes of an outbox, in bytes.
+    pub fn cost(deliveries: &[Arc<Delivery>]) -> usize {
+        deliveries.iter().map(|delivery| cost(delivery)).sum()
+    }
+
+    /// Waits until at most half of the outbox is taken and an offer of `cost` fits, or the connection has ended.
+    ///
+    /// What fits no outbox waits for an empty one, and until then nothing else is taken: on a busy connection it would
+    /// wait for ever.
+    pub async fn room(&self, cost: usize) -> Offer {
+        let oversized = cost > self.limit_bytes;
+        let _reserved = oversized.then(|| Reserved::new(self));
         let fits =
             |queue: &Queue| queue.bytes * 2 <= self.limit_bytes && queue.bytes + cost <= self.limit_bytes;
         self.wait(|queue| queue.bytes == 0 || fits(queue)).await
-    }
-
-    /// Waits until nothing is taken, or the connection has ended.
-    pub async fn empty(&self) -> Offer {
-        self.wait(|queue| queue.bytes == 0).await
     }
 
     async fn wait(&self, enough: impl Fn(&Queue) -> bool) -> Offer {
@@ -284,6 +309,25 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn what_fits_no_outbox_gets_an_empty_one_though_others_offer_all_the_time() {
+        let one = cost(&delivery());
+        let outbox = Outbox::new(3 * one);
+        let (small, large) = ([delivery()], vec![delivery(); 4]);
+        assert_eq!(outbox.offer(ReaderKey(1), &small), Offer::Queued);
+        assert_eq!(outbox.offer(ReaderKey(2), &large), Offer::Full);
+        let room = outbox.room(4 * one);
+        tokio::pin!(room);
+        assert!(futures_util::poll!(room.as_mut()).is_pending());
+        assert_eq!(outbox.offer(ReaderKey(1), &small), Offer::Full, "kept for the large one");
+        let mut batch = Batch::default();
+        outbox.take(&mut batch);
+        outbox.written(&batch.entries);
+        assert_eq!(room.await, Offer::Queued);
+        assert_eq!(outbox.offer(ReaderKey(2), &large), Offer::Queued);
+        assert_eq!(outbox.offer(ReaderKey(1), &small), Offer::Full, "no room, and no longer kept");
+    }
+
+    #[tokio::test]
     async fn an_outbox_takes_all_of_an_offer_or_none() {
         let one = cost(&delivery());
         let outbox = Outbox::new(3 * one);
@@ -296,11 +340,10 @@ mod tests {
         assert_eq!(batch.entries.len(), 3);
         assert_eq!(outbox.offer(ReaderKey(1), &two), Offer::Full, "not yet written");
         outbox.written(&batch.entries);
-        assert_eq!(outbox.room(&two).await, Offer::Queued);
-        assert_eq!(outbox.empty().await, Offer::Queued);
+        assert_eq!(outbox.room(2 * one).await, Offer::Queued);
         assert_eq!(outbox.offer(ReaderKey(1), &vec![delivery(); 9]), Offer::Queued, "alone, however large");
         assert!(outbox.close().is_empty());
         assert_eq!(outbox.offer(ReaderKey(1), &two), Offer::Closed);
-        assert_eq!(outbox.room(&two).await, Offer::Closed);
+        assert_eq!(outbox.room(2 * one).await, Offer::Closed);
     }
 }

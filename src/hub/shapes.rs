@@ -1,9 +1,10 @@
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use hashbrown::HashMap;
 use slab::Slab;
 
+use super::latest::Conflation;
 use super::mapping::Mapping;
 use super::net::Netting;
 use super::outbox::{Delivery, Fall, Note, Offer, Outbox, ReaderKey};
@@ -31,18 +32,8 @@ pub(super) struct Shape {
 pub(super) struct Reader {
     pub(super) outbox: Arc<Outbox>,
     pub(super) key: ReaderKey,
-}
-
-/// What a shape with delivery `latest` holds back until its next tick.
-#[derive(Debug)]
-pub(super) struct Conflation {
-    pub(super) interval: Duration,
-    /// Withheld changes; `None` if there are none.
-    pub(super) withheld: Option<Netting>,
-    pub(super) withheld_bytes: usize,
-    /// Everything up to here has been offered to `readers`.
-    pub(super) flushed: Position,
-    pub(super) flushed_at: Instant,
+    /// Of what a conflating shape withholds, the first segment that this reader has not seen.
+    pub(super) segment: u32,
 }
 
 /// A reader's place among the shapes: for leaving.
@@ -133,10 +124,10 @@ impl Shapes {
         self.shapes.iter().map(|(id, _)| ShapeId::of(id)).collect()
     }
 
-    /// Appends the shapes of a table that may see a row with one of these images; each once.
+    /// The shapes of a table that may see a row with one of these images, each once, in place of what `out` held.
     pub(super) fn candidates(&self, oid: u32, images: [Option<&[Datum<'_>]>; 2], out: &mut Vec<ShapeId>) {
-        let Some(shapes) = self.tables.get(&oid) else { return };
         out.clear();
+        let Some(shapes) = self.tables.get(&oid) else { return };
         for image in images.into_iter().flatten() {
             shapes.index.candidates(image, out);
         }
@@ -145,17 +136,17 @@ impl Shapes {
         out.extend_from_slice(&shapes.unfiltered);
     }
 
-    /// Adds a reader to the shape with this selection, which is made if it is the first. Both stand at `here`.
-    ///
-    /// A conflating shape may withhold what the reader has seen already: it is then told the newest values of those
-    /// keys once more.
-    pub(super) fn join(&mut self, selection: Selection, reader: Reader, here: Position) -> Ticket {
+    /// Adds a reader, who has seen all that the hub has taken, to the shape with this selection, which is made if it is
+    /// the first.
+    pub(super) fn join(&mut self, selection: Selection, outbox: Arc<Outbox>, key: ReaderKey) -> Ticket {
         let id = match self.by_selection.get(&selection) {
             Some(id) => *id,
-            None => self.insert(selection, here),
+            None => self.insert(selection),
         };
         self.readers += 1;
-        Ticket { shape: id, reader: self.shapes[id.0 as usize].readers.insert(reader) }
+        let shape = &mut self.shapes[id.0 as usize];
+        let segment = shape.conflation.as_mut().map_or(0, |conflation| conflation.join());
+        Ticket { shape: id, reader: shape.readers.insert(Reader { outbox, key, segment }) }
     }
 
     /// Takes a reader away, if it is still there; and its shape, if it was the last.
@@ -174,10 +165,16 @@ impl Shapes {
         reader.is_some_and(|reader| reader.key == key && Arc::ptr_eq(&reader.outbox, outbox))
     }
 
+    /// Where a reader stands from whom something is withheld; `None` from whom nothing is.
+    pub(super) fn withheld_from(&self, ticket: Ticket) -> Option<Position> {
+        let shape = self.shapes.get(ticket.shape.0 as usize)?;
+        let segment = shape.readers.get(ticket.reader)?.segment;
+        shape.conflation.as_ref()?.start_of(segment)
+    }
+
     /// Whether the reader is delivered to and nothing is withheld from it.
     pub(super) fn owes_nothing(&self, ticket: Ticket, outbox: &Arc<Outbox>, key: ReaderKey) -> bool {
-        self.holds(ticket, outbox, key)
-            && self.shapes[ticket.shape.0 as usize].conflation.as_ref().is_none_or(|it| it.withheld.is_none())
+        self.holds(ticket, outbox, key) && self.withheld_from(ticket).is_none()
     }
 
     /// Takes a shape away and tells its readers why.
@@ -196,9 +193,23 @@ impl Shapes {
 
     /// Offers to every reader of a shape; who has no room falls behind at `place`. Gives back how many took it.
     pub(super) fn offer(&mut self, id: ShapeId, deliveries: &[Arc<Delivery>], place: &Place) -> Offered {
+        self.offer_some(id, deliveries, place, |_| true)
+    }
+
+    /// The same to those of them that `chosen` says.
+    pub(super) fn offer_some(
+        &mut self,
+        id: ShapeId,
+        deliveries: &[Arc<Delivery>],
+        place: &Place,
+        chosen: impl Fn(&Reader) -> bool,
+    ) -> Offered {
         let mut offered = Offered::default();
         let Some(shape) = self.get_mut(id) else { return offered };
         shape.readers.retain(|_, reader| {
+            if !chosen(reader) {
+                return true;
+            }
             let offer = reader.outbox.offer(reader.key, deliveries);
             match offer {
                 Offer::Queued => offered.queued += 1,
@@ -218,10 +229,10 @@ impl Shapes {
         offered
     }
 
-    fn insert(&mut self, selection: Selection, here: Position) -> ShapeId {
+    fn insert(&mut self, selection: Selection) -> ShapeId {
         let conflation = match &selection {
             Selection::Rows(Rows { delivery: Pace::Latest { interval_ms }, .. }) => {
-                Some(Box::new(Conflation::new(Duration::from_millis(u64::from(*interval_ms)), here)))
+                Some(Box::new(Conflation::new(Duration::from_millis(u64::from(*interval_ms)))))
             }
             _ => None,
         };
@@ -272,12 +283,6 @@ pub(super) struct Offered {
     pub(super) closed: usize,
 }
 
-impl Ticket {
-    pub(super) const fn shape(self) -> ShapeId {
-        self.shape
-    }
-}
-
 impl ShapeId {
     fn of(slot: usize) -> Self {
         Self(u32::try_from(slot).expect("fewer shapes than 2^32: each has a reader"))
@@ -291,17 +296,5 @@ impl Offered {
             metrics::counter!(metric::SESSION_SLOW_READERS).increment(self.full as u64);
         }
         self.queued as u64
-    }
-}
-
-impl Conflation {
-    fn new(interval: Duration, here: Position) -> Self {
-        Self {
-            interval,
-            withheld: None,
-            withheld_bytes: 0,
-            flushed: here,
-            flushed_at: Instant::now().checked_sub(interval).unwrap_or_else(Instant::now),
-        }
     }
 }

@@ -11,7 +11,6 @@ use super::outbox::{Delivery, Fall, Note, Offer, Outbox, ReaderKey};
 use super::place::Place;
 use super::replay::Replayer;
 use super::selection::Selection;
-use super::shapes::Reader;
 use super::{Config, Ticket};
 use crate::event::Table;
 use crate::journal::{Follower, Journal, Read, Step};
@@ -24,6 +23,8 @@ const COMMANDS_AT_ONCE: usize = 64;
 /// How many records the hub itself replays to a reader who joins: about what comes in while the reader's session
 /// asks. Whoever is further behind replays on its own time.
 const REPLAY_AT_MOST: usize = 256;
+/// And how much of them: what it nets and encodes for one reader, all others wait for.
+const REPLAY_BYTES_AT_MOST: usize = 512 * 1_024;
 
 /// The hub as a task: the one owner of the engine.
 pub(super) struct Task {
@@ -122,8 +123,7 @@ impl Task {
         let mut replayer = Replayer::new(selection.clone(), place, self.config);
         match self.replay(&mut replayer, outbox, key) {
             Attach::Live => {
-                let reader = Reader { outbox: outbox.clone(), key };
-                let ticket = self.engine.shapes.join(selection.clone(), reader, self.engine.position);
+                let ticket = self.engine.shapes.join(selection.clone(), outbox.clone(), key);
                 // Noted here, so that it comes before whatever the hub notes of the reader later.
                 if outbox.note(key, Note::Live(ticket, selection)) == Offer::Closed {
                     self.engine.shapes.leave(ticket, outbox, key);
@@ -150,7 +150,12 @@ impl Task {
                     return Attach::Refused(reason.unwrap_or(ResyncReason::CursorExpired));
                 }
             };
+            let mut bytes = 0;
             for record in records.iter().take_while(|record| record.end() <= here) {
+                bytes += record.size_bytes();
+                if bytes > REPLAY_BYTES_AT_MOST {
+                    return Attach::Behind;
+                }
                 match replayer.feed(record) {
                     Ok(more) => frames.extend(more),
                     Err(fall) => return Attach::Fell(fall),
@@ -169,7 +174,7 @@ impl Task {
         }
         match outbox.offer(key, &frames) {
             Offer::Queued => Attach::Live,
-            Offer::Full | Offer::Closed => Attach::Behind,
+            Offer::Full | Offer::Closed => Attach::Full,
         }
     }
 
@@ -186,7 +191,7 @@ impl Task {
             readers.iter().all(|(key, ticket)| self.engine.shapes.owes_nothing(*ticket, outbox, *key));
         let told = match report {
             Report::Progress if settled => {
-                let cursor = Some(self.engine.stamp());
+                let cursor = Some(self.engine.stamp(here));
                 let frame = Frame::progress(here.commit_lsn);
                 outbox.push(None, Delivery { frame, cursor, shape: None });
                 true

@@ -1,4 +1,4 @@
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Instant;
@@ -34,6 +34,14 @@ pub struct Tail {
     pub incarnation: Incarnation,
     /// The end of the last record.
     pub position: Position,
+}
+
+/// A place from which somebody will read; until this is dropped, what follows it is kept within
+/// [`Config::held_bytes`].
+#[derive(Debug)]
+pub struct Hold {
+    shared: Arc<Shared>,
+    number: u64,
 }
 
 /// What a reader at a position gets.
@@ -72,6 +80,8 @@ struct Ring {
     bytes: usize,
     /// How many of `records`, from the front, the follower has read.
     followed: usize,
+    /// Places that are held, by the number of the hold.
+    holds: HashMap<u64, Position>,
     /// The end of what was evicted last, or where this life starts.
     start: Position,
     /// Whether a cursor may point at `start`.
@@ -204,6 +214,17 @@ impl Journal {
         self.0.ring.lock().read(|ring| ring.index_behind(incarnation, position), limit)
     }
 
+    /// Keeps what follows a position in the life `incarnation`, for one who will read it.
+    #[must_use = "nothing is held once it is dropped"]
+    pub fn hold(&self, incarnation: Incarnation, position: Position) -> Hold {
+        let mut ring = self.0.ring.lock();
+        let number = fastrand::u64(..);
+        if ring.incarnation == incarnation {
+            ring.holds.insert(number, position);
+        }
+        Hold { shared: self.0.clone(), number }
+    }
+
     /// Why a cursor cannot be resumed, if it cannot.
     pub fn refuse(&self, incarnation: Incarnation, position: Position) -> Option<ResyncReason> {
         let ring = self.0.ring.lock();
@@ -214,6 +235,12 @@ impl Journal {
         } else {
             ring.index_after(incarnation, position).is_none().then_some(ResyncReason::CursorInvalid)
         }
+    }
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        self.shared.ring.lock().holds.remove(&self.number);
     }
 }
 
@@ -231,6 +258,7 @@ impl Ring {
             records: VecDeque::new(),
             bytes: 0,
             followed: 0,
+            holds: HashMap::new(),
             start: Position::default(),
             start_ends_transaction: true,
             gauges: Gauges {
@@ -259,6 +287,9 @@ impl Ring {
                 }
                 break;
             }
+            if self.bytes + bytes <= config.memory_bytes + config.held_bytes && self.is_held(&front.record) {
+                break;
+            }
             self.evict();
         }
         let record = record.take().expect("offered until it is taken");
@@ -268,6 +299,12 @@ impl Ring {
         self.gauges.bytes.set(precise(self.bytes));
         self.gauges.records.set(precise(self.records.len()));
         true
+    }
+
+    /// Whether somebody will read the record.
+    fn is_held(&self, record: &Record) -> bool {
+        let end = record.end();
+        self.holds.values().any(|place| *place < end)
     }
 
     fn evict(&mut self) {
@@ -331,7 +368,7 @@ mod tests {
     }
 
     fn config(memory_bytes: usize) -> Config {
-        Config { memory_bytes, max_age: Duration::from_secs(60) }
+        Config { memory_bytes, held_bytes: memory_bytes, max_age: Duration::from_secs(60) }
     }
 
     fn ends(read: Read) -> Option<Vec<u64>> {
@@ -384,6 +421,30 @@ mod tests {
             ends(journal.read(life, Position { commit_lsn: Lsn::new(100), index: 10 }, 99)),
             Some(vec![200])
         );
+    }
+
+    #[tokio::test]
+    async fn what_is_held_stays_within_its_bound_and_goes_with_the_hold() {
+        let (mut writer, mut follower, journal) = open(config(4_000));
+        let fits = 4_000 / chunk(&writer, 1, 0, 10, true).size_bytes();
+        let (life, origin) = (journal.tail().incarnation, Position::default());
+        let hold = journal.hold(life, origin);
+        let mut lsn = 0;
+        let mut write = async |count: usize| {
+            for _ in 0..count {
+                lsn += 1;
+                writer.append(chunk(&writer, lsn, 0, 10, true)).await;
+                assert!(matches!(follower.next().await, Step::Records(_)));
+            }
+        };
+        write(2 * fits).await;
+        assert_eq!(ends(journal.read(life, origin, 999)).map(|read| read.len()), Some(2 * fits));
+        write(2).await;
+        assert_eq!(ends(journal.read(life, origin, 999)), None, "beyond what is kept for holds");
+        drop(hold);
+        write(1).await;
+        let kept = journal.0.ring.lock().bytes;
+        assert!(kept <= 4_000, "{kept} bytes are kept for nobody");
     }
 
     #[tokio::test]

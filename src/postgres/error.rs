@@ -4,6 +4,10 @@ use tokio_postgres::error::SqlState;
 
 use super::tls;
 
+/// Many times what a loaded server needs for a look at its own memory or a flush of its log, and little beside what a
+/// client waits before it gives up.
+const PATIENCE: Duration = Duration::from_secs(10);
+
 /// A conversation with PostgreSQL that did not come about, or broke off.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -80,6 +84,21 @@ impl Error {
     /// Wraps what went wrong while doing `operation`.
     pub(super) fn query(operation: &'static str) -> impl Fn(tokio_postgres::Error) -> Self + Copy {
         move |source| Self::Query { operation, source }
+    }
+
+    /// Waits for the answer to a question that takes a server no time: one that does not answer is away, also where its
+    /// line looks open, as it does for a quarter of an hour after a host vanished.
+    ///
+    /// # Errors
+    /// [`Error::Timeout`]; those of the conversation.
+    pub(super) async fn within_patience<T>(
+        operation: &'static str,
+        answer: impl Future<Output = Result<T, tokio_postgres::Error>>,
+    ) -> Result<T, Self> {
+        match tokio::time::timeout(PATIENCE, answer).await {
+            Ok(answer) => answer.map_err(Self::query(operation)),
+            Err(_) => Err(Self::Timeout { operation, timeout: PATIENCE }),
+        }
     }
 
     /// PostgreSQL's own code, where it gave one.

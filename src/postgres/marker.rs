@@ -4,7 +4,7 @@
 //! Unlike a comparison of positions that holds over a crash too: a server that lost its last moments lost the mark.
 
 use tokio_postgres::Client;
-use tokio_postgres::types::Type;
+use tokio_postgres::types::{ToSql, Type};
 
 use crate::event::Lsn;
 
@@ -29,10 +29,8 @@ const OPERATION: &str = "write a mark into the log";
 /// Those of the conversation with PostgreSQL. Whether the mark was written is then not known.
 pub async fn emit_mark(client: &Client, token: Option<u64>) -> Result<Lsn, Error> {
     let token = token.map(|token| token.to_string()).unwrap_or_default();
-    let row = client
-        .query_typed_one(EMIT, &[(&PREFIX, Type::TEXT), (&token, Type::TEXT)])
-        .await
-        .map_err(Error::query(OPERATION))?;
+    let values: [(&(dyn ToSql + Sync), Type); 2] = [(&PREFIX, Type::TEXT), (&token, Type::TEXT)];
+    let row = Error::within_patience(OPERATION, client.query_typed_one(EMIT, &values)).await?;
     let lsn: &str = row.try_get(1).map_err(Error::query(OPERATION))?;
     lsn.parse().map_err(|_| Error::Answer { operation: OPERATION })
 }

@@ -21,7 +21,7 @@ impl Visibility {
     /// # Errors
     /// Those of the conversation with PostgreSQL.
     pub async fn prepare(client: &Client) -> Result<Self, Error> {
-        let statement = client.prepare(CURRENT).await.map_err(Error::query(OPERATION))?;
+        let statement = Error::within_patience(OPERATION, client.prepare(CURRENT)).await?;
         Ok(Self { statement })
     }
 
@@ -30,7 +30,7 @@ impl Visibility {
     /// # Errors
     /// Those of the conversation with PostgreSQL.
     pub async fn current(&self, client: &Client) -> Result<Snapshot, Error> {
-        let row = client.query_one(&self.statement, &[]).await.map_err(Error::query(OPERATION))?;
+        let row = Error::within_patience(OPERATION, client.query_one(&self.statement, &[])).await?;
         parse(&row)
     }
 }
@@ -40,7 +40,7 @@ impl Visibility {
 /// # Errors
 /// Those of the conversation with PostgreSQL.
 pub async fn current_snapshot(client: &Client) -> Result<Snapshot, Error> {
-    let row = client.query_typed_one(CURRENT, &[]).await.map_err(Error::query(OPERATION))?;
+    let row = Error::within_patience(OPERATION, client.query_typed_one(CURRENT, &[])).await?;
     parse(&row)
 }
 
@@ -51,7 +51,7 @@ pub async fn current_snapshot(client: &Client) -> Result<Snapshot, Error> {
 pub async fn timeline(client: &Client) -> Result<u32, Error> {
     const TIMELINE: &str = "select left(pg_walfile_name(pg_current_wal_insert_lsn()), 8)";
     const OPERATION: &str = "read the timeline";
-    let row = client.query_typed_one(TIMELINE, &[]).await.map_err(Error::query(OPERATION))?;
+    let row = Error::within_patience(OPERATION, client.query_typed_one(TIMELINE, &[])).await?;
     let digits: &str = row.try_get(0).map_err(Error::query(OPERATION))?;
     u32::from_str_radix(digits, 16).map_err(|_| Error::Answer { operation: OPERATION })
 }

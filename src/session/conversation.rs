@@ -256,6 +256,11 @@ impl Conversation {
         self.awaited.retain(|awaited| awaited.lsn != lsn);
     }
 
+    /// Whether the subscription has not ended.
+    pub(super) fn follows(&self, reader: ReaderKey) -> bool {
+        self.subscriptions.iter().any(|subscription| subscription.key == reader)
+    }
+
     /// Whether nothing is subscribed.
     pub(super) fn is_idle(&self) -> bool {
         self.subscriptions.is_empty()

@@ -38,8 +38,8 @@ pub(super) async fn catch_up(
             Attach::Live => return Ok(()),
             Attach::Refused(reason) => return Err(Missed::Fell(Fall::Resync(reason))),
             Attach::Fell(fall) => return Err(Missed::Fell(fall)),
+            Attach::Full => checked(outbox.room(0).await)?,
             Attach::Behind => {
-                checked(outbox.empty().await)?;
                 // At the hub's own place, it is the hub that cannot let anyone in until it has moved.
                 if seen.position == place.position && moves.changed().await.is_err() {
                     return Err(Missed::Gone);
@@ -83,13 +83,17 @@ async fn replay(
     offer(outbox, key, &frames).await
 }
 
-/// Queues frames for a reader once there is room for them.
+/// Queues frames for a reader, one after another, each once there is room for it: nobody else delivers to this reader
+/// meanwhile, and other readers of the connection have room in between.
 pub(super) async fn offer(outbox: &Outbox, key: ReaderKey, frames: &[Arc<Delivery>]) -> Result<(), Missed> {
-    while !frames.is_empty() {
-        match outbox.offer(key, frames) {
-            Offer::Queued => break,
-            Offer::Closed => return Err(Missed::Gone),
-            Offer::Full => checked(outbox.room(frames).await)?,
+    for frame in frames {
+        let frame = std::slice::from_ref(frame);
+        loop {
+            match outbox.offer(key, frame) {
+                Offer::Queued => break,
+                Offer::Closed => return Err(Missed::Gone),
+                Offer::Full => checked(outbox.room(Outbox::cost(frame)).await)?,
+            }
         }
     }
     Ok(())

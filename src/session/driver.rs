@@ -1,3 +1,4 @@
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -7,19 +8,43 @@ use super::Services;
 use super::conversation::{Action, Conversation};
 use super::open::Opener;
 use crate::event::Lsn;
-use crate::hub::{Note, Outbox, ReaderKey, Report};
+use crate::hub::{Batch, Note, Outbox, ReaderKey, Report};
 
 /// Does what a conversation wants done, whatever it is carried by.
 pub(super) struct Driver {
     pub(super) services: Arc<Services>,
     pub(super) outbox: Arc<Outbox>,
     pub(super) conversation: Conversation,
+    /// News of readers that the conversation has not taken yet: behind what is being written.
+    news: VecDeque<(ReaderKey, Note)>,
 }
 
 /// How soon a report is tried again that something withheld prevented.
 const RETRY: Duration = Duration::from_millis(50);
 
 impl Driver {
+    pub(super) fn new(services: Arc<Services>, outbox: Arc<Outbox>, conversation: Conversation) -> Self {
+        Self { services, outbox, conversation, news: VecDeque::new() }
+    }
+
+    /// Takes all that waits: frames into `batch`, to be written; news for [`Driver::news`], afterwards.
+    pub(super) fn take(&mut self, batch: &mut Batch) {
+        self.outbox.take(batch);
+        self.news.extend(batch.notes.drain(..));
+    }
+
+    /// What the next piece of news asks for; `None` once there is none.
+    pub(super) fn news(&mut self) -> Option<Action> {
+        while let Some((key, note)) = self.news.pop_front() {
+            if let Some(action) = self.conversation.note(key, note) {
+                return Some(action);
+            }
+        }
+        // Of many connections hardly one has news now: room for it would be unused.
+        self.news = VecDeque::new();
+        None
+    }
+
     pub(super) async fn act(&mut self, action: Action) {
         let (hub, outbox) = (&self.services.hub, self.outbox.clone());
         match action {
@@ -87,7 +112,8 @@ impl Driver {
 
     /// Takes all readers out of the hub.
     pub(super) async fn end(&mut self) {
-        let late = self.outbox.close().into_iter().filter_map(|(key, note)| match note {
+        let late = std::mem::take(&mut self.news).into_iter().chain(self.outbox.close());
+        let late = late.filter_map(|(key, note)| match note {
             Note::Live(ticket, _) => Some((key, ticket)),
             Note::Fell(_) | Note::Passed(_) => None,
         });

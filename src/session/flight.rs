@@ -1,16 +1,17 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Weak};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use dashmap::DashMap;
 use parking_lot::Mutex;
 use tokio::sync::{Notify, Semaphore, SemaphorePermit};
-use tokio::time::timeout_at;
+use tokio::time::{timeout, timeout_at};
 
 use super::order::Order;
 use super::{Marker, SnapshotConfig};
 use crate::event::{Datum, Lsn, Row};
 use crate::hub::{self, Delivery, Place, Rows, Seen, Selection};
+use crate::journal::Hold;
 use crate::postgres::Pool;
 use crate::postgres::snapshot::{self, Condition, Query};
 use crate::protocol::Frame;
@@ -58,8 +59,9 @@ struct State {
     dropped: usize,
     /// The next chunk that the fastest reader wants.
     wanted: usize,
-    /// Where the hub stood when the moment was about to be fixed.
-    held: Option<Place>,
+    /// Where the hub stood when the moment was about to be fixed; what follows is kept for as long as anybody may have to
+    /// read it.
+    held: Option<(Place, Hold)>,
     end: Option<Result<End, Failure>>,
 }
 
@@ -107,6 +109,8 @@ pub(super) struct Passenger {
 const AHEAD: usize = 2;
 /// How much of a snapshot is kept for readers slower than the fastest, in chunks.
 const KEPT_CHUNKS: usize = 64;
+/// How long it may go unnoticed that the last reader has gone.
+const LAST_READER_GONE: Duration = Duration::from_millis(200);
 
 impl Snapshots {
     /// None in flight yet.
@@ -180,8 +184,9 @@ impl Shared {
         // The place is held before the moment is fixed, and both within one life of the server.
         let life = self.marker.life().await.map_err(|_| Failure::Lost)?;
         let mut place = self.hub.here();
+        let hold = self.hub.journal().hold(place.incarnation, place.position);
         let Some(boarding) = flight.upgrade() else { return Err(Failure::Lost) };
-        boarding.state.lock().held = Some(place.clone());
+        boarding.state.lock().held = Some((place.clone(), hold));
         drop(boarding);
         let postgres = |error| Failure::Postgres(Arc::new(error));
         let sql = rows.filter.as_ref().map(|filter| filter.to_sql());
@@ -198,7 +203,7 @@ impl Shared {
         metrics::gauge!(metric::SNAPSHOT_OPEN).increment(1.0);
         let _open = Open;
         let (moment, lsn) = (reader.snapshot().clone(), reader.lsn());
-        let passing = self.marker.pass(Some(life));
+        let passing = async { self.marker.pass(Some(life)).await.map_err(|_| Failure::Lost) };
         let reading = async {
             while let Some(chunk) = reader.next_chunk(self.config.chunk_bytes).await.map_err(postgres)? {
                 metrics::counter!(metric::SNAPSHOT_ROWS).increment(chunk.len() as u64);
@@ -208,14 +213,14 @@ impl Shared {
             Ok(())
         };
         // The reader watches PostgreSQL's pace only: a snapshot that nobody takes holds back vacuum just the same.
-        let reading = timeout_at(deadline, reading);
-        let (settled, read) = tokio::join!(passing, reading);
-        read.unwrap_or_else(|_| {
-            let (table, timeout) = (rows.table.name.clone(), self.config.timeout);
-            Err(postgres(snapshot::Error::Timeout { table, timeout }))
-        })?;
+        let reading = async {
+            timeout_at(deadline, reading).await.unwrap_or_else(|_| {
+                let (table, timeout) = (rows.table.name.clone(), self.config.timeout);
+                Err(postgres(snapshot::Error::Timeout { table, timeout }))
+            })
+        };
+        let (settled, ()) = tokio::try_join!(passing, reading)?;
         metrics::histogram!(metric::SNAPSHOT_SECONDS).record(started.elapsed());
-        let settled = settled.map_err(|_| Failure::Lost)?;
         if self.hub.here().incarnation != place.incarnation {
             return Err(Failure::Lost);
         }
@@ -259,23 +264,21 @@ impl Flight {
     /// take a reader back behind changes that it was told of already.
     fn takes_passengers(&self, here: &Place) -> bool {
         let state = self.state.lock();
-        let fresh = state.held.as_ref().is_none_or(|held| held == here);
+        let fresh = state.held.as_ref().is_none_or(|(held, _)| held == here);
         fresh && state.dropped == 0 && state.end.is_none()
     }
 
-    /// Adds a chunk once the fastest reader wants it.
+    /// Adds a chunk, once no more than [`AHEAD`] wait for the fastest reader.
     async fn add(flight: &Weak<Self>, chunk: Arc<Delivery>) -> Result<(), Failure> {
         loop {
             // Held while waiting, the last reader's going would not be noticed: so only a moment at a time.
             let Some(flight) = flight.upgrade() else { return Err(Failure::Lost) };
             let taken = flight.taken.notified();
-            if flight.state.lock().wants_more() {
-                flight.state.lock().push(chunk);
+            if flight.state.lock().push(&chunk) {
                 flight.added.notify_waiters();
                 return Ok(());
             }
-            let patience = tokio::time::Instant::now() + std::time::Duration::from_millis(200);
-            _ = timeout_at(patience, taken).await;
+            _ = timeout(LAST_READER_GONE, taken).await;
         }
     }
 
@@ -286,16 +289,17 @@ impl Flight {
 }
 
 impl State {
-    fn wants_more(&self) -> bool {
-        self.dropped + self.chunks.len() < self.wanted + AHEAD
-    }
-
-    fn push(&mut self, chunk: Arc<Delivery>) {
-        self.chunks.push_back(chunk);
+    /// Takes a chunk, if the fastest reader is not too far behind; tells whether it did.
+    fn push(&mut self, chunk: &Arc<Delivery>) -> bool {
+        if self.dropped + self.chunks.len() >= self.wanted + AHEAD {
+            return false;
+        }
+        self.chunks.push_back(chunk.clone());
         if self.chunks.len() > KEPT_CHUNKS {
             self.chunks.pop_front();
             self.dropped += 1;
         }
+        true
     }
 }
 

@@ -39,7 +39,7 @@ impl Marker {
     pub fn start(pool: Pool, hub: hub::Handle, scope: &Scope) -> Self {
         let (sender, wishes) = mpsc::channel(WISHES);
         let task = Task { pool, hub, session: None, life: Life(0), scope: scope.clone() };
-        scope.spawn("marker", task.run(wishes));
+        scope.spawn_essential("marker", task.run(wishes));
         Self(sender)
     }
 

@@ -54,9 +54,9 @@ pub(super) enum Again {
 enum Failed {
     /// Start over.
     Resync(ResyncReason),
-    /// The same may succeed at once: the table was redefined meanwhile, and the catalog has been read again.
+    /// The same may succeed soon: the table was redefined meanwhile, and the catalog has been read again.
     Redefined,
-    /// The reader did not take the rows in time, or not as fast as others.
+    /// The reader did not take the rows in time, or not as fast as others, or the journal has moved on meanwhile.
     TooSlow,
     /// The subscription ends; or, while PostgreSQL is away, waits.
     Error(Box<ErrorFrame>),
@@ -108,7 +108,12 @@ impl Opener {
                     from = From::Again(again);
                     Some(reason)
                 }
-                Failed::Redefined => self.begun.then_some(ResyncReason::SchemaChanged),
+                Failed::Redefined => {
+                    // A catalog that cannot be read leaves the old definition in place.
+                    sleep(pause.mul_f64(0.5 + fastrand::f64())).await;
+                    pause = (pause * 2).min(PAUSES.1);
+                    self.begun.then_some(ResyncReason::SchemaChanged)
+                }
                 Failed::TooSlow => {
                     slow += 1;
                     if slow == ATTEMPTS {
@@ -224,7 +229,14 @@ impl Opener {
                 Next::Chunk(chunk) => offer(&self.outbox, self.key, &[chunk]).await.map_err(Failed::from)?,
                 Next::End(End { place, lsn }) => {
                     self.push(Frame::snapshot_end(lsn), Some(stamp(&place)));
-                    return self.go_live(&wanted.selection, place).await;
+                    return match self.go_live(&wanted.selection, place).await {
+                        Err(Failed::Resync(ResyncReason::CursorExpired)) => {
+                            let table = select.table.as_str();
+                            tracing::warn!(table, "a snapshot took longer than the journal reaches back");
+                            Err(Failed::TooSlow)
+                        }
+                        outcome => outcome,
+                    };
                 }
                 Next::TooSlow => return Err(Failed::TooSlow),
                 Next::Failed(failure) => return Err(self.explain(failure).await),
@@ -263,7 +275,8 @@ impl Opener {
             let frame = page::read(&self.services, rows, select, page).await;
             // A page that is refused leaves the subscription as it is.
             let refused = |error| Frame::error(&ErrorFrame { request: Some("page"), ..error });
-            self.push(frame.unwrap_or_else(refused), None);
+            let frame = Arc::new(Delivery::plain(frame.unwrap_or_else(refused)));
+            offer(&self.outbox, self.key, &[frame]).await?;
         }
         self.go_live(selection, place).await
     }

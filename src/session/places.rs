@@ -12,7 +12,7 @@ pub(super) struct Places(Vec<Place>);
 
 #[derive(Debug)]
 struct Place {
-    /// `None` if the subscription was refused at once.
+    /// `None` if the subscription was refused at once, or has ended.
     reader: Option<ReaderKey>,
     cursor: Option<Arc<str>>,
     shape: Option<String>,
@@ -39,11 +39,20 @@ impl Places {
         self.0.len()
     }
 
+    /// Forgets the places of subscriptions that have ended: whoever comes back with the whole stream begins them anew.
+    pub(super) fn end(&mut self, ended: impl Fn(ReaderKey) -> bool) {
+        for place in self.0.iter_mut().filter(|place| place.reader.is_some_and(&ended)) {
+            *place = Place { reader: None, cursor: None, shape: None };
+        }
+    }
+
     /// Takes in what is written to the client; tells whether it moves a place.
     pub(super) fn take(&mut self, entry: &Entry) -> bool {
         let delivery = &entry.delivery;
-        let concerned =
-            self.0.iter_mut().filter(|place| entry.reader.is_none() || place.reader == entry.reader);
+        let concerned = self.0.iter_mut().filter(|place| match entry.reader {
+            Some(reader) => place.reader == Some(reader),
+            None => place.reader.is_some(),
+        });
         match (&delivery.cursor, delivery.frame.kind()) {
             (Some(stamp), _) => {
                 for place in concerned {
@@ -122,12 +131,23 @@ mod tests {
         assert!(places.take(&entry(Some(1), progress(), Some("a"))));
         assert_eq!(places.event_id().as_deref(), Some(",,a"));
         assert!(places.take(&entry(None, progress(), Some("b"))));
-        assert_eq!(places.event_id().as_deref(), Some("b,*,*"));
-        assert_eq!(parse("b,*,*").collect::<Vec<_>>(), [("b", None); 3]);
+        assert_eq!(places.event_id().as_deref(), Some("b,,*"), "one that was refused has no place");
+        assert_eq!(parse("b,,*").collect::<Vec<_>>(), [("b", None), ("", None), ("b", None)]);
         assert!(places.take(&entry(Some(0), Frame::resync(ResyncReason::SlowReader), None)));
-        assert_eq!(places.event_id().as_deref(), Some(",b,*"));
+        assert_eq!(places.event_id().as_deref(), Some(",,b"));
         assert_eq!(parse(",b.1,*.2").collect::<Vec<_>>(), [("", None), ("b", Some("1")), ("b", Some("2"))]);
         assert!(!places.take(&entry(None, Frame::pong(), None)));
+    }
+
+    #[test]
+    fn a_subscription_that_has_ended_is_not_moved_past_what_it_missed() {
+        let mut places = Places::default();
+        places.add(Some(ReaderKey(0)), &Start::Snapshot);
+        places.add(Some(ReaderKey(1)), &Start::Snapshot);
+        assert!(places.take(&entry(None, Frame::progress(Lsn::ZERO), Some("a"))));
+        places.end(|reader| reader == ReaderKey(1));
+        assert!(places.take(&entry(None, Frame::progress(Lsn::ZERO), Some("b"))));
+        assert_eq!(places.event_id().as_deref(), Some("b,"));
     }
 
     #[test]

@@ -2,7 +2,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::Services;
@@ -27,6 +27,8 @@ pub struct Stream {
 /// Pieces that wait for the client's connection besides what its outbox holds: enough for one to be written while the
 /// next is put together.
 const PIECES: usize = 1;
+/// How much is put together as one piece: what a slow client costs besides its outbox.
+const PIECE_BYTES: usize = 64 * 1_024;
 /// How long a response waits for its first frame before it is sent without one.
 const FIRST_FRAME: Duration = Duration::from_secs(2);
 
@@ -40,26 +42,15 @@ pub async fn stream(
         resume(&mut subscribes, id);
     }
     let (sender, pieces) = mpsc::channel(PIECES);
+    let (tell, told) = oneshot::channel();
     let outbox = Arc::new(Outbox::new(services.config.outbox_bytes));
     let conversation = Conversation::new(outbox.clone(), &services.config, Instant::now().into_std());
     let scope = services.scope.clone();
-    let mut session =
-        Session { driver: Driver { services, outbox, conversation }, sender, places: Places::default() };
-    for subscribe in subscribes {
-        let start = subscribe.start.clone();
-        let action = session.driver.conversation.subscribe(subscribe);
-        session.places.add(action.as_ref().and_then(Action::opens), &start);
-        if let Some(action) = action {
-            session.driver.act(action).await;
-        }
-    }
-    let refused = session.wait_for_refusal().await;
-    if refused.is_some() {
-        session.driver.end().await;
-    } else {
-        scope.spawn("stream", session.run());
-    }
-    Stream { pieces, refused }
+    let driver = Driver::new(services, outbox, conversation);
+    let session = Session { driver, sender, places: Places::default() };
+    // A task of its own from the start: a client that goes away before it is answered takes this call with it.
+    scope.spawn("stream", session.run(subscribes, tell));
+    Stream { pieces, refused: told.await.ok().flatten() }
 }
 
 /// Has each subscription go on where the last event left it; one that had no place yet starts as it asks.
@@ -83,31 +74,48 @@ struct Session {
 struct Ended;
 
 impl Session {
-    /// Waits for the first word of the only subscription; gives it back if that is a refusal.
-    async fn wait_for_refusal(&mut self) -> Option<ErrorFrame> {
-        if self.places.len() != 1 || timeout(FIRST_FRAME, self.driver.outbox.filled()).await.is_err() {
+    async fn run(mut self, subscribes: Vec<Subscribe>, tell: oneshot::Sender<Option<ErrorFrame>>) {
+        metrics::gauge!(metric::SESSION_CONNECTIONS, metric::TRANSPORT => "sse").increment(1.0);
+        let refused = self.open(subscribes).await;
+        let goes_on = refused.is_none();
+        // Whoever asked may have gone: then it takes no pieces either.
+        if tell.send(refused).is_ok() && goes_on {
+            self.serve().await;
+        }
+        self.driver.end().await;
+        metrics::gauge!(metric::SESSION_CONNECTIONS, metric::TRANSPORT => "sse").decrement(1.0);
+    }
+
+    /// Starts the subscriptions, and waits for the first word of an only one; gives it back if that is a refusal.
+    async fn open(&mut self, subscribes: Vec<Subscribe>) -> Option<ErrorFrame> {
+        for subscribe in subscribes {
+            let start = subscribe.start.clone();
+            let action = self.driver.conversation.subscribe(subscribe);
+            self.places.add(action.as_ref().and_then(Action::opens), &start);
+            if let Some(action) = action {
+                self.driver.act(action).await;
+            }
+        }
+        if self.places.len() != 1 {
             return None;
+        }
+        tokio::select! {
+            biased;
+            () = self.sender.closed() => return None,
+            waited = timeout(FIRST_FRAME, self.driver.outbox.filled()) => if waited.is_err() { return None },
         }
         self.driver.outbox.refusal()
     }
 
-    async fn run(mut self) {
-        metrics::gauge!(metric::SESSION_CONNECTIONS, metric::TRANSPORT => "sse").increment(1.0);
+    async fn serve(&mut self) {
         let name = format!("{:016x}", fastrand::u64(..));
         let mut ready = Vec::new();
-        write_frame(
-            &Frame::ready(&name, self.driver.services.config.heartbeat),
-            None,
-            None,
-            None,
-            &mut ready,
-        );
+        let frame = Frame::ready(&name, self.driver.services.config.heartbeat);
+        write_frame(&frame, None, None, None, &mut ready);
         if self.sender.send(ready.into()).await.is_ok() {
             // Ended by the client, by the server, or by its last subscription: in each case nothing more is sent.
             let Ended = self.converse().await;
         }
-        self.driver.end().await;
-        metrics::gauge!(metric::SESSION_CONNECTIONS, metric::TRANSPORT => "sse").decrement(1.0);
     }
 
     async fn converse(&mut self) -> Ended {
@@ -142,26 +150,32 @@ impl Session {
 
     async fn deliver(&mut self) -> Result<(), Ended> {
         let mut batch = Batch::default();
-        self.driver.outbox.take(&mut batch);
-        let mut piece = Vec::new();
-        for entry in &batch.entries {
-            self.write_entry(entry, &mut piece);
-        }
-        metrics::counter!(metric::SESSION_FRAMES_OUT).increment(batch.entries.len() as u64);
-        metrics::counter!(metric::SESSION_BYTES_OUT).increment(piece.len() as u64);
-        if !piece.is_empty() {
-            self.send(piece).await?;
-        }
-        self.driver.outbox.written(&batch.entries);
-        for (key, note) in batch.notes {
-            match self.driver.conversation.note(key, note) {
-                Some(Action::Close(CloseCode::TooSlow | CloseCode::GoingAway, _)) => return Err(Ended),
-                Some(action) => self.driver.act(action).await,
-                None => {}
+        self.driver.take(&mut batch);
+        let mut entries = batch.entries.iter().peekable();
+        while entries.peek().is_some() {
+            let mut piece = Vec::new();
+            while piece.len() < PIECE_BYTES
+                && let Some(entry) = entries.next()
+            {
+                self.write_entry(entry, &mut piece);
+            }
+            metrics::counter!(metric::SESSION_BYTES_OUT).increment(piece.len() as u64);
+            if !piece.is_empty() {
+                self.send(piece).await?;
             }
         }
+        metrics::counter!(metric::SESSION_FRAMES_OUT).increment(batch.entries.len() as u64);
+        self.driver.outbox.written(&batch.entries);
+        while let Some(action) = self.driver.news() {
+            match action {
+                Action::Close(CloseCode::TooSlow | CloseCode::GoingAway, _) => return Err(Ended),
+                action => self.driver.act(action).await,
+            }
+        }
+        let conversation = &self.driver.conversation;
+        self.places.end(|reader| !conversation.follows(reader));
         // Its last subscription refused, and that told: nothing can follow.
-        if self.driver.conversation.is_idle() && !self.driver.outbox.waits() {
+        if conversation.is_idle() && !self.driver.outbox.waits() {
             return Err(Ended);
         }
         Ok(())

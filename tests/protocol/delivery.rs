@@ -1,6 +1,6 @@
 use serde_json::{Value, json};
 
-use super::{all, next, ops, position};
+use super::{all, ids, next, ops, position, snapshot};
 use crate::stage::staged;
 
 #[test]
@@ -207,6 +207,44 @@ fn latest_tells_the_newest_value_of_each_key_once_an_interval() {
         let told: Vec<_> = all(stage, &mut client).await;
         let net: i32 = told.iter().flat_map(ops).map(|(op, _)| if op == "insert" { 1 } else { -1 }).sum();
         assert_eq!(net, 0, "{told:?}");
+    });
+}
+
+#[test]
+fn who_joins_a_conflated_shape_in_mid_interval_is_told_of_what_goes_away_after() {
+    staged(&[], async |_, stage| {
+        stage.database.execute("insert into entries values (1, 0), (4, 0)").await;
+        let fields = |id: &str| {
+            json!({"id": id, "table": "entries", "delivery": "latest", "interval_ms": 2000, "snapshot": true})
+        };
+        let mut first = stage.subscribed(fields("first")).await.0;
+        snapshot(&mut first).await;
+        stage.database.execute("update entries set board_id = 1 where id = 1").await;
+        assert_eq!(ops(&next(&mut first).await), [("update", "1")], "the first one at once");
+        // From here on everything is withheld for two seconds.
+        stage.database.execute("insert into entries values (2, 0), (3, 0)").await;
+        stage.database.execute("delete from entries where id = 4").await;
+        let mut second = stage.subscribed(fields("second")).await.0;
+        let (rows, _) = snapshot(&mut second).await;
+        let mut held = ids(&rows);
+        held.sort_unstable();
+        assert_eq!(held, ["1", "2", "3"]);
+        stage.database.execute("delete from entries where id = 2").await;
+        stage.database.execute("insert into entries values (4, 9)").await;
+        let mut third = stage.subscribed(fields("third")).await.0;
+        let (rows, _) = snapshot(&mut third).await;
+        assert_eq!(rows.len(), 3);
+        stage.database.execute("delete from entries where id = 3").await;
+        for (client, expected) in [
+            (&mut first, &[("update", "4")][..]),
+            (&mut second, &[("delete", "2"), ("delete", "3"), ("insert", "4")][..]),
+            (&mut third, &[("delete", "3")][..]),
+        ] {
+            let frame = next(client).await;
+            let mut told = ops(&frame);
+            told.sort_unstable();
+            assert_eq!(told, expected, "{frame}");
+        }
     });
 }
 

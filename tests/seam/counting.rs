@@ -79,12 +79,12 @@ impl Counting {
 async fn write(url: String, counter: i32, stop: CancellationToken) -> u64 {
     let (client, connection) = tokio_postgres::connect(&url, NoTls).await.expect("up");
     let count = format!(
-        "set synchronous_commit = off;
-         do $$ begin for step in 1..50 loop
+        "do $$ begin for step in 1..50 loop
              update counters set n = n + 1 where id = {counter}; commit;
          end loop; end $$"
     );
     let writing = async {
+        client.batch_execute("set synchronous_commit = off").await.expect("up");
         let mut commits = 0;
         while !stop.is_cancelled() {
             client.batch_execute(&count).await.expect("up");
