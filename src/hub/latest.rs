@@ -187,9 +187,7 @@ impl Engine {
                 Ok(frames) if frames.is_empty() => {}
                 Ok(frames) => {
                     let behind = self.place(*start);
-                    self.shapes
-                        .offer_some(id, &frames, &behind, |reader| is_first(reader.segment))
-                        .report();
+                    self.shapes.offer_some(id, &frames, &behind, |reader| is_first(reader.segment)).report();
                 }
                 Err(undecided) => return self.fail(id, undecided),
             }

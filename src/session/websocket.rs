@@ -83,7 +83,8 @@ impl From<Broken> for End {
     fn from(broken: Broken) -> Self {
         if broken == Broken::TooSlow {
             // In the middle of a frame there is no goodbye.
-            metrics::counter!(metric::SESSION_REFUSED, metric::REASON => reason(CloseCode::TooSlow)).increment(1);
+            metrics::counter!(metric::SESSION_REFUSED, metric::REASON => reason(CloseCode::TooSlow))
+                .increment(1);
         }
         Self::Gone
     }

@@ -214,9 +214,7 @@ fn latest_tells_the_newest_value_of_each_key_once_an_interval() {
 fn who_joins_a_conflated_shape_in_mid_interval_is_told_of_what_goes_away_after() {
     staged(&[], async |_, stage| {
         stage.database.execute("insert into entries values (1, 0), (4, 0)").await;
-        let fields = |id: &str| {
-            json!({"id": id, "table": "entries", "delivery": "latest", "interval_ms": 2000, "snapshot": true})
-        };
+        let fields = |id: &str| json!({"id": id, "table": "entries", "delivery": "latest", "interval_ms": 2000, "snapshot": true});
         let mut first = stage.subscribed(fields("first")).await.0;
         snapshot(&mut first).await;
         stage.database.execute("update entries set board_id = 1 where id = 1").await;

@@ -80,7 +80,7 @@ async fn write(url: String, counter: i32, stop: CancellationToken) -> u64 {
     let (client, connection) = tokio_postgres::connect(&url, NoTls).await.expect("up");
     let count = format!(
         "do $$ begin for step in 1..50 loop
-             update counters set n = n + 1 where id = {counter}; commit;
+             update counters set n = n + 1 where id = {counter}; commit; perform pg_sleep(0.001);
          end loop; end $$"
     );
     let writing = async {
