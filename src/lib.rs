@@ -10,6 +10,9 @@
 //! The modules are declared bottom-up, and a module may use only modules declared above it: the reading order,
 //! the order of dependence and the order of ideas are one. `tests/layers.rs` holds the tree to it.
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 // Pure: no I/O, no clock, no tokio.
 pub mod event;
 pub mod pgoutput;

@@ -27,6 +27,13 @@ impl Lsn {
         self.0
     }
 
+    /// Writes [`Display`](fmt::Display)'s form, as each transaction needs it.
+    pub fn write(self, out: &mut Vec<u8>) {
+        write_hexadecimal(self.0 >> 32, out);
+        out.push(b'/');
+        write_hexadecimal(self.0 & 0xFFFF_FFFF, out);
+    }
+
     /// Bytes of log from `earlier` to here; 0 if `earlier` is not earlier.
     pub const fn since(self, earlier: Self) -> u64 {
         self.0.saturating_sub(earlier.0)
@@ -36,6 +43,14 @@ impl Lsn {
 impl fmt::Display for Lsn {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:X}/{:X}", self.0 >> 32, self.0 & 0xFFFF_FFFF)
+    }
+}
+
+/// Without zeros in front.
+fn write_hexadecimal(number: u64, out: &mut Vec<u8>) {
+    let nibbles = (u64::BITS - number.leading_zeros()).div_ceil(4).max(1);
+    for nibble in (0..nibbles).rev() {
+        out.push(b"0123456789ABCDEF"[(number >> (4 * nibble) & 0xF) as usize]);
     }
 }
 
@@ -65,8 +80,12 @@ mod tests {
 
     #[test]
     fn text_form_round_trips() {
-        for text in ["0/0", "16/B374D848", "FFFFFFFF/FFFFFFFF"] {
-            assert_eq!(text.parse::<Lsn>().expect("valid").to_string(), text);
+        for text in ["0/0", "0/10", "16/B374D848", "FFFFFFFF/FFFFFFFF"] {
+            let lsn = text.parse::<Lsn>().expect("valid");
+            assert_eq!(lsn.to_string(), text);
+            let mut written = Vec::new();
+            lsn.write(&mut written);
+            assert_eq!(written, text.as_bytes());
         }
     }
 

@@ -110,23 +110,50 @@ impl Timestamp {
     pub const fn unix_micros(self) -> i64 {
         self.0.saturating_add(EPOCH_DAYS * DAY_MICROS)
     }
+
+    /// Writes [`Display`](fmt::Display)'s form, as each transaction needs it once: `fmt` would take longer than matching.
+    pub fn write(self, out: &mut Vec<u8>) {
+        let days = self.0.div_euclid(DAY_MICROS) + EPOCH_DAYS;
+        let micros = self.0.rem_euclid(DAY_MICROS);
+        let (year, month, day) = civil_from_days(days);
+        let seconds = micros / 1_000_000;
+        if !(0..=9_999).contains(&year) {
+            out.extend_from_slice(year.to_string().as_bytes());
+        } else {
+            write_digits::<4>(year, out);
+        }
+        for (before, number) in [
+            (b'-', month),
+            (b'-', day),
+            (b'T', seconds / 3600),
+            (b':', seconds / 60 % 60),
+            (b':', seconds % 60),
+        ] {
+            out.push(before);
+            write_digits::<2>(number, out);
+        }
+        out.push(b'.');
+        write_digits::<6>(micros % 1_000_000, out);
+        out.push(b'Z');
+    }
+}
+
+/// Writes a number that has at most `DIGITS` of them, with zeros in front.
+fn write_digits<const DIGITS: usize>(mut number: i64, out: &mut Vec<u8>) {
+    let mut digits = [b'0'; DIGITS];
+    for digit in digits.iter_mut().rev() {
+        *digit += u8::try_from(number % 10).expect("a digit");
+        number /= 10;
+    }
+    out.extend_from_slice(&digits);
 }
 
 /// RFC 3339 in UTC, with microseconds: `2026-11-22T10:08:17.123456Z`.
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let days = self.0.div_euclid(DAY_MICROS) + EPOCH_DAYS;
-        let micros = self.0.rem_euclid(DAY_MICROS);
-        let (year, month, day) = civil_from_days(days);
-        let seconds = micros / 1_000_000;
-        write!(
-            f,
-            "{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}.{:06}Z",
-            seconds / 3600,
-            seconds / 60 % 60,
-            seconds % 60,
-            micros % 1_000_000
-        )
+        let mut text = Vec::with_capacity(27);
+        self.write(&mut text);
+        f.write_str(&String::from_utf8_lossy(&text))
     }
 }
 

@@ -8,7 +8,7 @@ use metrics::Counter;
 use super::assembly::{self, Assembled, Assembly};
 use super::frames::{self, FrameBuilder};
 use super::judge::{Images, LastMapping, Undecided, Verdict};
-use super::net::{NetChanges, Netting};
+use super::net::{NetChange, NetChanges, Netting};
 use super::outbox::{Fall, Outbox, ReaderKey, Stamp};
 use super::place::Place;
 use super::selection::Selection;
@@ -33,6 +33,8 @@ pub(super) struct Engine {
     /// When a conflating shape is due, soonest first.
     pub(super) due: BTreeSet<(Instant, ShapeId)>,
     candidates: Vec<ShapeId>,
+    /// Shapes that see something of the transaction in work, in the order in which they do.
+    seeing: Vec<ShapeId>,
     counters: Counters,
 }
 
@@ -68,6 +70,7 @@ impl Engine {
             touched: BTreeSet::new(),
             due: BTreeSet::new(),
             candidates: Vec::new(),
+            seeing: Vec::new(),
             counters: Counters {
                 deliveries: metrics::counter!(metric::HUB_DELIVERIES),
                 matches: metrics::counter!(metric::HUB_MATCHES),
@@ -160,10 +163,9 @@ impl Engine {
     /// The engine stands before the transaction still.
     fn tell(&mut self, parts: &[Arc<Record>], last: &Arc<Record>, gathered: Gathered) {
         let (before, stamp) = (self.here(), self.stamp(last.end()));
-        let mut seen: HashMap<ShapeId, FrameBuilder> = HashMap::new();
         for (table, netting) in gathered.tables {
             match netting {
-                Some(netting) => self.judge(&table, &netting.finish(), &mut seen),
+                Some(netting) => self.judge(&table, &netting.finish()),
                 None => self.shapes.of_table(table.oid).into_iter().for_each(|shape| {
                     self.resync(shape, ResyncReason::SchemaChanged);
                 }),
@@ -172,11 +174,16 @@ impl Engine {
         let origin = assembly::chunk(last).map(|chunk| (chunk.xid, chunk.committed_at));
         let origin = Origin::new(stamp.position.commit_lsn, origin);
         let mut deliveries = 0;
-        for (shape, builder) in seen {
-            let Some(fingerprint) = self.shapes.fingerprint(shape) else { continue };
+        let mut seeing = std::mem::take(&mut self.seeing);
+        for shape in seeing.drain(..) {
+            let builder = self.shapes.get_mut(shape).and_then(|shape| shape.building.take());
+            let (Some(builder), Some(fingerprint)) = (builder, self.shapes.fingerprint(shape)) else {
+                continue;
+            };
             let frames = builder.finish(&stamp, &origin, fingerprint);
             deliveries += self.shapes.offer(shape, &frames, &before).report();
         }
+        self.seeing = seeing;
         deliveries += self.deliver_events(parts, &stamp, &before);
         self.counters.deliveries.increment(deliveries);
     }
@@ -196,9 +203,9 @@ impl Engine {
         }
     }
 
-    fn judge(&mut self, table: &Arc<Table>, net: &NetChanges, seen: &mut HashMap<ShapeId, FrameBuilder>) {
+    fn judge(&mut self, table: &Arc<Table>, net: &NetChanges) {
         if net.truncated {
-            self.truncate(table, seen);
+            self.truncate(table);
         }
         self.shapes.keep_mapping(table, net.mapping.as_ref());
         let mut mapping = LastMapping::of_net(net);
@@ -210,7 +217,7 @@ impl Engine {
             let both = [images.before.as_deref(), images.after.as_deref()];
             self.shapes.candidates(table.oid, both, &mut candidates);
             for shape in &candidates {
-                matches += u64::from(self.judge_one(*shape, change, &images, seen));
+                matches += u64::from(self.judge_one(*shape, change, &images));
             }
         }
         self.candidates = candidates;
@@ -218,44 +225,37 @@ impl Engine {
     }
 
     /// Whether the shape sees anything of the change.
-    fn judge_one(
-        &mut self,
-        id: ShapeId,
-        change: &super::net::NetChange,
-        images: &Images<'_>,
-        seen: &mut HashMap<ShapeId, FrameBuilder>,
-    ) -> bool {
+    fn judge_one(&mut self, id: ShapeId, change: &NetChange, images: &Images<'_>) -> bool {
         let Some(shape) = self.shapes.get_mut(id) else { return false };
         let Selection::Rows(rows) = &shape.selection else { return false };
+        let limits = self.config;
         let written = images.judge(rows.filter.as_deref()).and_then(|verdict| {
             if verdict == Verdict::Nothing {
                 return Ok(false);
             }
-            match &mut shape.conflation {
-                Some(conflation) => {
-                    let limit_bytes = self.config.transaction_bytes;
-                    let due = conflation.withhold(id, &rows.table, change, self.position, limit_bytes);
-                    self.due.extend(due);
-                }
-                None => seen.entry(id).or_default().push(rows, images, verdict, self.config.frame_bytes)?,
+            if let Some(conflation) = &mut shape.conflation {
+                let due =
+                    conflation.withhold(id, &rows.table, change, self.position, limits.transaction_bytes);
+                self.due.extend(due);
+            } else {
+                let builder = begun(&mut shape.building, id, &mut self.seeing);
+                builder.push(rows, images, verdict, limits.frame_bytes)?;
             }
             Ok(true)
         });
         written.unwrap_or_else(|undecided| {
-            seen.remove(&id);
             self.fail(id, undecided);
             false
         })
     }
 
-    fn truncate(&mut self, table: &Arc<Table>, seen: &mut HashMap<ShapeId, FrameBuilder>) {
+    fn truncate(&mut self, table: &Arc<Table>) {
         for id in self.shapes.of_table(table.oid) {
             let Some(shape) = self.shapes.get_mut(id) else { continue };
-            match (&mut shape.conflation, &shape.selection) {
-                (Some(conflation), Selection::Rows(rows)) => {
-                    self.due.extend(conflation.withhold_truncate(id, &rows.table, self.position));
-                }
-                _ => seen.entry(id).or_default().truncate(),
+            if let (Some(conflation), Selection::Rows(rows)) = (&mut shape.conflation, &shape.selection) {
+                self.due.extend(conflation.withhold_truncate(id, &rows.table, self.position));
+            } else {
+                begun(&mut shape.building, id, &mut self.seeing).truncate();
             }
         }
     }
@@ -349,6 +349,18 @@ impl Engine {
             }
         }
     }
+}
+
+/// The builder of a shape, which is noted where it is the first that the shape sees of the transaction.
+fn begun<'a>(
+    building: &'a mut Option<Box<FrameBuilder>>,
+    id: ShapeId,
+    seeing: &mut Vec<ShapeId>,
+) -> &'a mut FrameBuilder {
+    building.get_or_insert_with(|| {
+        seeing.push(id);
+        Box::default()
+    })
 }
 
 /// The tables that a transaction touches and somebody follows, in the order in which it does; without a netting where

@@ -4,6 +4,7 @@ use std::time::Duration;
 use hashbrown::HashMap;
 use slab::Slab;
 
+use super::frames::FrameBuilder;
 use super::latest::Conflation;
 use super::mapping::Mapping;
 use super::net::Netting;
@@ -25,6 +26,8 @@ pub(super) struct Shape {
     pub(super) selection: Selection,
     pub(super) readers: Slab<Reader>,
     pub(super) conflation: Option<Box<Conflation>>,
+    /// What it sees of the transaction in work.
+    pub(super) building: Option<Box<FrameBuilder>>,
 }
 
 /// One subscription that is delivered to.
@@ -236,7 +239,7 @@ impl Shapes {
             }
             _ => None,
         };
-        let shape = Shape { selection: selection.clone(), readers: Slab::new(), conflation };
+        let shape = Shape { selection: selection.clone(), readers: Slab::new(), conflation, building: None };
         let id = ShapeId::of(self.shapes.insert(shape));
         if let Selection::Rows(rows) = &selection {
             let shapes = self.tables.entry(rows.table.oid).or_insert_with(|| TableShapes {

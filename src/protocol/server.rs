@@ -55,7 +55,7 @@ pub struct Frame {
 #[derive(Clone, Debug)]
 pub struct Origin {
     /// Starts with a comma; `tx` is open behind its `committed_at`.
-    head: String,
+    head: Vec<u8>,
     has_transaction: bool,
 }
 
@@ -63,13 +63,17 @@ impl Origin {
     /// A place in the log and the transaction that ends there; no transaction for delivery `latest`.
     pub fn new(lsn: Lsn, transaction: Option<(Xid, Timestamp)>) -> Self {
         let has_transaction = transaction.is_some();
-        let head = match transaction {
-            None => format!(",\"lsn\":\"{lsn}\""),
-            Some((xid, committed_at)) => {
-                let id = xid.low();
-                format!(",\"lsn\":\"{lsn}\",\"tx\":{{\"id\":\"{id}\",\"committed_at\":\"{committed_at}\"")
-            }
-        };
+        let mut head = Vec::with_capacity(96);
+        head.extend_from_slice(b",\"lsn\":\"");
+        lsn.write(&mut head);
+        head.push(b'"');
+        if let Some((xid, committed_at)) = transaction {
+            head.extend_from_slice(b",\"tx\":{\"id\":\"");
+            head.extend_from_slice(itoa::Buffer::new().format(xid.low()).as_bytes());
+            head.extend_from_slice(b"\",\"committed_at\":\"");
+            committed_at.write(&mut head);
+            head.push(b'"');
+        }
         Self { head, has_transaction }
     }
 }
@@ -195,7 +199,7 @@ impl Frame {
             (true, true) => b",\"last\":true}",
             (true, false) => b",\"last\":false}",
         };
-        let parts = [origin.head.as_bytes(), last, b",\"changes\":", changes, b"}"];
+        let parts = [&*origin.head, last, b",\"changes\":", changes, b"}"];
         Self { kind: FrameKind::Changes, tail: parts.concat().into() }
     }
 
