@@ -205,6 +205,7 @@ fn table() -> Table {
         identity: ReplicaIdentity::Full,
         row_filter: None,
         storage: 1,
+        membership: 1,
     }
 }
 

@@ -1,7 +1,9 @@
 //! What the catalog says of a relation, against the server's own.
 
 use tidegate::event::{Class, Collation, ReplicaIdentity, Table, TableName};
-use tidegate::postgres::catalog::{self, Catalog, Found, LeafIdentity, NoKey, Refusal, RelationKind, Watch};
+use tidegate::postgres::catalog::{
+    self, Catalog, Found, LeafIdentity, NoKey, Partitioning, Refusal, RelationKind, Watch,
+};
 use tidegate::postgres::{Connection, Settings};
 
 use crate::fixture::{Database, scenario};
@@ -92,15 +94,16 @@ fn a_table_without_a_usable_key_is_refused_with_the_sql_that_mends_it() {
             )
             .await;
         let catalog = load_all(&database).await;
+        let missing = |index: Option<&str>| NoKey::Missing {
+            index: index.map(str::to_owned),
+            partitioning: Partitioning::None,
+        };
+        let deferrable = NoKey::Deferrable { columns: vec!["id".into()], index: None, partitioned: None };
         for (name, expected, sql) in [
-            ("bare", NoKey::Missing { index: None }, r#"alter table "public"."bare" add column "row_id" "#),
-            ("bare_full", NoKey::Missing { index: None }, "primary key;"),
-            ("uniq", NoKey::Missing { index: Some("uniq_a_key".into()) }, r#"using index "uniq_a_key";"#),
-            (
-                "late",
-                NoKey::Deferrable { columns: vec!["id".into()], index: None },
-                r#"on "public"."late" ("id");"#,
-            ),
+            ("bare", missing(None), r#"alter table "public"."bare" add column "row_id" "#),
+            ("bare_full", missing(None), "primary key;"),
+            ("uniq", missing(Some("uniq_a_key")), r#"using index "uniq_a_key";"#),
+            ("late", deferrable, r#"on "public"."late" ("id");"#),
             ("silent", NoKey::Unused, r#"alter table "public"."silent" replica identity default;"#),
             ("orphaned", NoKey::Unused, "replica identity default;"),
         ] {
@@ -356,7 +359,7 @@ fn a_users_column_list_and_row_filter_are_honoured() {
                    create table app.keyless (id int primary key, body text);
                    create table app.left_out (id int primary key);
                    create publication {0} for table app.notes (id, body, "State") where (id > 5 and "State" = 'open'),
-                                                    app.keyless (body)
+                                                    app.keyless (body) where (id > 0 or body is null)
                      with (publish = 'insert');"#,
                 database.publication()
             ))
@@ -372,7 +375,11 @@ fn a_users_column_list_and_row_filter_are_honoured() {
             "{refused:?}"
         );
         database.execute(&refused.sql().expect("given")).await;
-        assert_eq!(columns(table(&load(&database).await, "app.keyless")), ["id", "body"]);
+        let catalog = load(&database).await;
+        let mended = table(&catalog, "app.keyless");
+        assert_eq!(columns(mended), ["id", "body"]);
+        let filter = mended.row_filter.as_ref().expect("no more is published than was");
+        assert_eq!(&*filter.0, "((id > 0) OR (body IS NULL))");
         assert_eq!(
             columns(table(&load(&database).await, "app.notes")),
             ["id", "body", "State"],

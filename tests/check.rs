@@ -1,9 +1,9 @@
 //! `check` and `teardown` on databases with something wrong.
 
-use tidegate::postgres::Settings;
-use tidegate::postgres::check::{self, Config, Finding, Report, Safety, Severity};
+use tidegate::postgres::check::{self, Config, Finding, Fixed, Report, Safety, Severity};
 use tidegate::postgres::publication::{self, Dropped, Patterns};
 use tidegate::postgres::teardown::{self, Slot};
+use tidegate::postgres::{Connection, Settings};
 
 use crate::fixture::{Database, eventually, private, scenario};
 
@@ -37,14 +37,12 @@ fn a_database_without_faults_has_none() {
         let report = look(&database).await;
         assert!(!report.has_faults(), "{report:#?}");
         let done = check::fix(&settings(&database), &config(&database)).await.expect("may");
-        assert!(done.iter().any(|sql| sql.starts_with("create publication")), "{done:?}");
+        assert!(done.done.iter().any(|sql| sql.starts_with("create publication")), "{done:?}");
         let report = look(&database).await;
         assert!(!report.has_faults(), "{report:#?}");
         assert_eq!(about(&report, "public.a")[0].severity, Severity::Fine);
-        assert!(
-            check::fix(&settings(&database), &config(&database)).await.expect("may").is_empty(),
-            "once is enough"
-        );
+        let again = check::fix(&settings(&database), &config(&database)).await.expect("may");
+        assert_eq!(again, Fixed::default(), "once is enough");
     });
 }
 
@@ -96,7 +94,7 @@ fn tables_are_told_of_one_by_one() {
         assert_eq!(leaf.remedy.as_ref().map(|remedy| remedy.safety), Some(Safety::Safe));
 
         let done = check::fix(&settings(&database), &config(&database)).await.expect("may");
-        assert!(done.iter().any(|sql| sql.contains("\"parts_2\" replica identity full")), "{done:?}");
+        assert!(done.done.iter().any(|sql| sql.contains("\"parts_2\" replica identity full")), "{done:?}");
         let report = look(&database).await;
         assert!(about(&report, "public.parts_2").is_empty());
         assert_eq!(about(&report, "public.bare").len(), 1, "only its owner can choose a key");
@@ -120,13 +118,21 @@ fn fix_never_sets_full_under_a_column_list() {
                  alter table parts replica identity full;
                  create table wide (id int primary key, a int);
                  create publication others for table wide (id);
-                 alter table wide replica identity full;",
+                 alter table wide replica identity full;
+                 create table deep (id int primary key, a int) partition by range (id);
+                 create table deep_1 partition of deep for values from (0) to (10) partition by range (id);
+                 create table deep_1_1 partition of deep_1 for values from (0) to (5);
+                 create publication between for table deep_1 (id) with (publish_via_partition_root = true);
+                 alter table deep replica identity full;",
             )
             .await;
         let _ = check::fix(&settings(&database), &config(&database)).await.expect("may");
-        let full = "select count(*) from pg_class where relname = 'parts_1' and relreplident = 'f'";
+        let full =
+            "select count(*) from pg_class where relname in ('parts_1', 'deep_1_1') and relreplident = 'f'";
         assert_eq!(database.number(full).await, 0);
-        database.execute("insert into parts values (1, 1); update parts set a = 2").await;
+        for table in ["parts", "deep"] {
+            database.execute(&format!("insert into {table} values (1, 1); update {table} set a = 2")).await;
+        }
         let report = look(&database).await;
         let wide = about(&report, "public.wide")[0];
         assert_eq!(
@@ -177,6 +183,154 @@ fn a_users_publication_with_faults_is_told_of() {
         let _ = check::fix(&settings(&database), &config(&database)).await.expect("leaves it alone");
         assert_eq!(about(&look(&database).await, "publication")[0].severity, Severity::Fault);
     });
+}
+
+#[test]
+fn every_table_of_a_users_publication_is_told_of_however_it_is_published() {
+    scenario(async |test| {
+        let database = test.database().await;
+        let name = database.publication();
+        let poor = Poor::create(&database).await;
+        database
+            .execute(&format!(
+                "create table bare (a int);
+                 create table plain (id int primary key);
+                 create table hidden (id int primary key);
+                 alter table hidden enable row level security;
+                 grant select on hidden to {};
+                 create publication {name} for all tables with (publish_via_partition_root = true)",
+                poor.role
+            ))
+            .await;
+        let told = async || {
+            let report = check::run(&poor.settings, &config(&database)).await.expect("it can look");
+            assert!(about(&report, "tables").is_empty(), "{report:#?}");
+            assert!(
+                about(&report, "public.bare")[0].message.contains("neither a primary key"),
+                "{report:#?}"
+            );
+            assert!(about(&report, "public.plain")[0].message.contains("may not read it"), "{report:#?}");
+            assert!(about(&report, "public.hidden")[0].message.contains("row-level policy"), "{report:#?}");
+        };
+        told().await;
+        if database.number("select current_setting('server_version_num')::bigint").await >= 150_000 {
+            let anew =
+                format!("drop publication {name}; create publication {name} for tables in schema public");
+            database.execute(&anew).await;
+            told().await;
+            database
+                .execute(&format!(
+                    "create table listed (id int primary key, a int);
+                     drop publication {name};
+                     create publication {name} for table listed (a)"
+                ))
+                .await;
+            let report = look(&database).await;
+            let listed = about(&report, "public.listed")[0];
+            assert!(listed.message.contains("leaves out: id"), "{listed:?}");
+            database.execute(sql(listed)).await;
+            assert_eq!(about(&look(&database).await, "public.listed")[0].severity, Severity::Note);
+        }
+        poor.remove(&database).await;
+    });
+}
+
+#[test]
+fn a_publication_of_another_role_is_named_where_it_is_in_the_way() {
+    scenario(async |test| {
+        let database = test.database().await;
+        let poor = Poor::create(&database).await;
+        let _ = check::fix(&settings(&database), &config(&database)).await.expect("may");
+        database
+            .execute(&format!(
+                "create table own (id int primary key); alter table own owner to {}",
+                poor.role
+            ))
+            .await;
+        let report = check::run(&poor.settings, &config(&database)).await.expect("it can look");
+        let own = about(&report, "public.own")[0];
+        assert_eq!(own.severity, Severity::Warning);
+        assert!(own.message.contains("the publication belongs to `postgres`"), "{own:?}");
+        let mut session = Connection::open(&poor.settings).await.expect("may log in");
+        let kept =
+            publication::ensure(session.client_mut(), &config(&database).publication).await.expect("kept");
+        assert_eq!((kept.added.len(), kept.not_owned.len(), kept.deferred.len()), (0, 1, 0));
+
+        let spoil = format!("alter publication {} set (publish = 'insert')", database.publication());
+        database.execute(&spoil).await;
+        let refused = publication::ensure(session.client_mut(), &config(&database).publication).await;
+        assert!(matches!(refused, Err(publication::Error::Unusable { .. })), "{refused:?}");
+        let report = check::run(&poor.settings, &config(&database)).await.expect("it can look");
+        assert_eq!(about(&report, "publication")[0].severity, Severity::Fault);
+        drop(session);
+        poor.remove(&database).await;
+    });
+}
+
+#[test]
+fn what_cannot_be_fixed_now_is_told_and_stops_nothing_else() {
+    scenario(async |test| {
+        let database = test.database().await;
+        let poor = Poor::create(&database).await;
+        database
+            .execute(&format!(
+                "create table parts (id int primary key, a int) partition by list (id);
+                 create table parts_1 partition of parts for values in (1);
+                 create table parts_2 partition of parts for values in (2);
+                 create table parts_3 partition of parts for values in (3);
+                 alter table parts replica identity full;
+                 alter table parts owner to {role};
+                 alter table parts_2 owner to {role};
+                 alter table parts_3 owner to {role};",
+                role = poor.role
+            ))
+            .await;
+        let reader = database.client().await;
+        reader.batch_execute("begin; lock table parts_2 in access share mode").await.expect("free");
+        let fixed = check::fix(&poor.settings, &config(&database)).await.expect("may");
+        assert!(fixed.done[0].contains("\"parts_3\" replica identity full"), "{fixed:?}");
+        assert!(fixed.done.iter().any(|sql| sql.starts_with("create publication")), "{fixed:?}");
+        let left: Vec<_> = fixed.left.iter().map(|left| (left.sql.as_str(), left.reason.as_str())).collect();
+        assert_eq!(
+            left,
+            [
+                (
+                    r#"alter table "public"."parts_1" replica identity full;"#,
+                    "must be owner of table parts_1"
+                ),
+                (
+                    r#"alter table "public"."parts_2" replica identity full;"#,
+                    "canceling statement due to lock timeout"
+                ),
+            ]
+        );
+        drop(reader);
+        poor.remove(&database).await;
+    });
+}
+
+/// A role that owns nothing.
+struct Poor {
+    role: String,
+    settings: Settings,
+}
+
+impl Poor {
+    async fn create(database: &Database) -> Self {
+        let (role, url) = (format!("{}_poor", database.name()), database.url());
+        database
+            .execute(&format!(
+                "create role {role} login; grant create on database {} to {role}; grant all on schema public to {role}",
+                database.name()
+            ))
+            .await;
+        let url = format!("{url}{}user={role}", if url.contains('?') { "&" } else { "?" });
+        Self { role, settings: Settings::parse(&url).expect("valid") }
+    }
+
+    async fn remove(self, database: &Database) {
+        database.execute(&format!("drop owned by {role} cascade; drop role {role}", role = self.role)).await;
+    }
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! The publication: ours kept to what cannot hurt, the user's never touched.
 
 use tidegate::event::TableName;
+use tidegate::postgres::catalog::Refusal;
 use tidegate::postgres::event_trigger::{self, Outcome, Removed};
 use tidegate::postgres::publication::{self, Config, Error, Ownership, Patterns, Report};
 use tidegate::postgres::{Connection, Settings};
@@ -180,11 +181,65 @@ fn ours_is_put_right_when_it_was_changed_by_hand() {
         let _ = ensure(&database, &["public.*"]).await.expect("kept");
         let name = database.publication();
         database.execute(&format!("alter publication {name} set (publish = 'insert')")).await;
-        let _ = ensure(&database, &["public.*"]).await.expect("kept");
+        let report = ensure(&database, &["public.*"]).await.expect("kept");
+        assert_eq!(report.ownership, Ownership::Mended);
         let right = format!(
             "select count(*) from pg_publication where pubname = '{name}' and pubdelete and pubviaroot"
         );
         assert_eq!(database.number(&right).await, 1);
+    });
+}
+
+#[test]
+fn what_cannot_be_told_apart_in_partitions_is_published_once_its_sql_is_run() {
+    scenario(async |test| {
+        let database = test.database().await;
+        database
+            .execute(
+                "create table bare (a int, region text) partition by list (region);
+                 create table bare_eu partition of bare for values in ('eu');
+                 create table late (id int, region text, constraint \"Late\" primary key (id, region) deferrable)
+                   partition by list (region);
+                 create table late_eu partition of late for values in ('eu');
+                 create table uniq (a int not null, region text not null, unique (a, region))
+                   partition by list (region);
+                 create table uniq_eu partition of uniq for values in ('eu');
+                 create table hashed (a int) partition by list ((a % 2));
+                 create table hashed_1 partition of hashed for values in (1);
+                 insert into bare values (1, 'eu');",
+            )
+            .await;
+        let mut report = ensure(&database, &["public.*"]).await.expect("kept");
+        assert_eq!((report.added.len(), report.refused.len()), (0, 4));
+        while let Some(sql) = report.refused.iter().find_map(Refusal::sql) {
+            database.execute(&sql).await;
+            report = ensure(&database, &["public.*"]).await.expect("kept");
+        }
+        assert_eq!(published(&database).await, ["public.bare", "public.late", "public.uniq"]);
+        let left: Vec<_> = report.refused.iter().map(|refusal| refusal.table().to_string()).collect();
+        assert_eq!(left, ["public.hashed"], "there can be no key over an expression");
+    });
+}
+
+#[test]
+fn a_publication_of_all_tables_is_the_users_whatever_its_comment() {
+    scenario(async |test| {
+        let database = test.database().await;
+        let name = database.publication();
+        database
+            .execute(&format!(
+                "create table a (id int primary key);
+                 create publication {name} for all tables;
+                 comment on publication {name} is 'managed by tidegate';"
+            ))
+            .await;
+        let version = format!("select xmin::text::bigint from pg_publication where pubname = '{name}'");
+        let before = database.number(&version).await;
+        for _ in 0..2 {
+            let report = ensure(&database, &["public.*"]).await.expect("as it is");
+            assert_eq!((report.ownership, report.deferred.len()), (Ownership::Users, 0));
+        }
+        assert_eq!(database.number(&version).await, before, "it is left as it is");
     });
 }
 

@@ -2,6 +2,7 @@
 
 mod channels;
 mod definitions;
+mod gaps;
 mod identity;
 mod kinds;
 mod large;

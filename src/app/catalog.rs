@@ -9,7 +9,7 @@ use super::Error;
 use crate::event::{Table, TableName};
 use crate::hub;
 use crate::postgres::catalog::{Catalog, Refusal, Watch};
-use crate::postgres::publication::{self, Ownership, Report, Writer};
+use crate::postgres::publication::{self, Deferred, Fault, Ownership, Report, Writer};
 use crate::postgres::{self, Pool, Pooled, Recovery, event_trigger};
 use crate::relay::Status;
 use crate::session::Refresh;
@@ -35,6 +35,10 @@ pub(super) struct Keeper {
     said: Vec<Refusal>,
     /// And of those that this role may not publish.
     foreign: Vec<TableName>,
+    /// And of those that could not be published yet.
+    deferred: Vec<TableName>,
+    /// Why no table is followed, while that is so.
+    withheld: Option<String>,
 }
 
 /// The pauses between attempts to reach a PostgreSQL that is away: the first and the longest.
@@ -62,6 +66,8 @@ impl Keeper {
                 open: false,
                 said: Vec::new(),
                 foreign: Vec::new(),
+                deferred: Vec::new(),
+                withheld: None,
             },
             receiver,
         )
@@ -149,16 +155,35 @@ impl Keeper {
     async fn take(&mut self, session: &mut Pooled) -> Result<bool, Error> {
         let client = session.client_mut();
         let Some(mut catalog) = self.watch.poll(client).await? else { return Ok(false) };
-        let report = publication::ensure(client, &self.publication).await?;
+        let report = match publication::ensure(client, &self.publication).await {
+            Ok(report) => report,
+            // While it runs, the server waits for the publication to be put right: its changes come in yet.
+            Err(publication::Error::Unusable { publication, faults }) if self.open => {
+                self.withhold(catalog, &publication, &faults);
+                return Ok(true);
+            }
+            Err(error) => return Err(error.into()),
+        };
+        if self.withheld.take().is_some() {
+            tracing::info!(
+                publication = self.publication.publication,
+                "the publication can be followed again"
+            );
+        }
         if self.event_trigger
             && let event_trigger::Outcome::Refused(message) = event_trigger::ensure(client).await?
         {
             self.event_trigger = false;
             tracing::info!(message, "no event trigger: definitions are polled for");
         }
-        if !report.added.is_empty() || !report.dropped.is_empty() || report.ownership == Ownership::Created {
+        let made = matches!(report.ownership, Ownership::Created | Ownership::Mended);
+        if made || !report.added.is_empty() || !report.dropped.is_empty() {
             self.watch.expire();
             catalog = self.watch.poll(client).await?.unwrap_or(catalog);
+        }
+        if !report.deferred.is_empty() {
+            // What they wait for changes nothing in the catalog when it ends.
+            self.watch.expire();
         }
         self.say(&report);
         let published = self.newly_published(&catalog, &report);
@@ -168,16 +193,37 @@ impl Keeper {
         Ok(true)
     }
 
-    /// The tables that the stream tells of since a moment ago only, in whole or of some of their rows.
+    /// Takes all tables away from subscribers: of some of their changes the stream does not tell.
+    fn withhold(&mut self, mut catalog: Catalog, publication: &str, faults: &[Fault]) {
+        let list = |text: fn(&Fault) -> String, separator| {
+            faults.iter().map(text).collect::<Vec<_>>().join(separator)
+        };
+        let reason = list(Fault::to_string, "; ");
+        let sql = list(|fault| fault.sql().to_owned(), "\n");
+        catalog.withhold(publication, &reason, &sql);
+        if self.withheld.as_ref() != Some(&reason) {
+            tracing::warn!(
+                publication,
+                reason,
+                sql,
+                "the publication leaves changes out: no table is followed"
+            );
+        }
+        self.withheld = Some(reason);
+        self.settling.clear();
+        self.latest = Some(catalog);
+    }
+
+    /// The tables that the stream tells of since a moment ago only, in whole or in part.
     fn newly_published(&self, catalog: &Catalog, report: &Report) -> Vec<u32> {
         let tables = catalog.tables().into_iter();
         let new = |table: &&Arc<Table>| match &self.latest {
             Some(latest) => {
-                latest.by_oid(table.oid).is_none_or(|former| former.row_filter != table.row_filter)
+                latest.by_oid(table.oid).is_none_or(|former| former.membership != table.membership)
             }
             // A slot that is made after this waits for every transaction itself; one that is there from before had
             // the other tables from before.
-            None => report.added.contains(&table.name),
+            None => report.ownership == Ownership::Mended || report.added.contains(&table.name),
         };
         tables.filter(new).map(|table| table.oid).collect()
     }
@@ -227,10 +273,19 @@ impl Keeper {
         self.said.clone_from(&report.refused);
         for table in &report.not_owned {
             if !self.foreign.contains(table) {
-                tracing::info!(%table, "not published: it belongs to another role; see `tidegate check`");
+                tracing::info!(
+                    %table,
+                    "not published: it or the publication belongs to another role; see `tidegate check`"
+                );
             }
         }
         self.foreign.clone_from(&report.not_owned);
+        for Deferred { table, reason } in &report.deferred {
+            if !self.deferred.contains(table) {
+                tracing::info!(%table, reason, "not published yet: it will be tried again");
+            }
+        }
+        self.deferred = report.deferred.iter().map(|deferred| deferred.table.clone()).collect();
     }
 }
 

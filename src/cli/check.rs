@@ -9,7 +9,7 @@ use anstyle::{AnsiColor, Style};
 use clap::Args;
 
 use crate::config::{self, Config, Layers};
-use crate::postgres::check::{self, Finding, Remedy, Report, Safety, Severity};
+use crate::postgres::check::{self, Finding, Fixed, Left, Remedy, Report, Safety, Severity};
 use crate::postgres::publication::{self, InvalidPattern, Patterns};
 use crate::postgres::{self, Settings, settings};
 
@@ -72,8 +72,8 @@ pub async fn run(arguments: Arguments, layers: Layers) -> Result<(), Error> {
     let subject = check::Config { publication: publication(&config)?, slot: config.postgres.slot.clone() };
     let mut out = Vec::new();
     if arguments.fix {
-        let done = check::fix(&settings, &subject).await?;
-        write_done(&mut out, &done).map_err(Error::Output)?;
+        let fixed = check::fix(&settings, &subject).await?;
+        write_fixed(&mut out, &fixed).map_err(Error::Output)?;
     }
     let report = check::run(&settings, &subject).await?;
     write_report(&mut out, &report, arguments.verbose, &settings.to_string()).map_err(Error::Output)?;
@@ -104,10 +104,13 @@ pub(super) fn print(text: &[u8]) -> Result<(), Error> {
     }
 }
 
-fn write_done(out: &mut impl Write, done: &[String]) -> io::Result<()> {
+fn write_fixed(out: &mut impl Write, fixed: &Fixed) -> io::Result<()> {
     let bold = Style::new().bold();
-    for sql in done {
+    for sql in &fixed.done {
         writeln!(out, "{bold}did{bold:#}      {}", indented(sql))?;
+    }
+    for Left { sql, reason } in &fixed.left {
+        writeln!(out, "{bold}did not{bold:#}  {} -- {reason}", indented(sql))?;
     }
     Ok(())
 }

@@ -17,6 +17,9 @@ pub enum Datum<'a> {
     Null,
     /// A large value that did not change, and that the stream therefore leaves out.
     Unchanged,
+    /// Not told: a column outside the key, of an image that carries only that. No [`Row`] gives it by itself, since the
+    /// stream has NULL in its place.
+    Untold,
     /// PostgreSQL's text form.
     Text(&'a [u8]),
 }
@@ -109,7 +112,7 @@ impl RowBuilder {
     /// If a value is longer than 2 GiB, which PostgreSQL's own limit of 1 GiB a field excludes.
     pub fn push(&mut self, datum: Datum<'_>) -> &mut Self {
         match datum {
-            Datum::Null => self.0.put_u8(NULL),
+            Datum::Null | Datum::Untold => self.0.put_u8(NULL),
             Datum::Unchanged => self.0.put_u8(UNCHANGED),
             Datum::Text(text) => {
                 self.0.put_u8(TEXT);

@@ -20,8 +20,12 @@ pub struct Table {
     /// The publication's own row filter, which the stream applies and a snapshot must apply too.
     pub row_filter: Option<RowFilter>,
     /// Changes whenever rows may have changed without a word in the stream: the storage (`relfilenode`) of the table and
-    /// of all its leaves, which leaves there are, and what composite types in its columns are made of.
+    /// of all its leaves, which leaves there are and since when, the columns' places among all that there ever were, and
+    /// what composite types in them are made of.
     pub storage: u64,
+    /// Changes whenever the publication may have left changes of it out meanwhile: it, or the table's place in it, was
+    /// altered or made anew.
+    pub membership: u64,
 }
 
 impl Table {

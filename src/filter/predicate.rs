@@ -213,14 +213,16 @@ fn position(constants: &[Constant], value: Value<'_>) -> Option<usize> {
 
 impl Operand {
     fn datum<'a>(&self, row: &[Datum<'a>]) -> Datum<'a> {
-        row.get(self.column).copied().unwrap_or(Datum::Unchanged)
+        row.get(self.column).copied().unwrap_or(Datum::Untold)
     }
 
     /// The operand's text; `None` for NULL.
     fn text<'a>(&self, row: &[Datum<'a>]) -> Result<Option<Cow<'a, [u8]>>, RowError> {
         let text = match self.datum(row) {
             Datum::Null => return Ok(None),
-            Datum::Unchanged => return Err(RowError::Missing { column: Arc::clone(&self.name) }),
+            Datum::Unchanged | Datum::Untold => {
+                return Err(RowError::Missing { column: Arc::clone(&self.name) });
+            }
             Datum::Text(text) => text,
         };
         if self.path.is_empty() {
@@ -242,7 +244,7 @@ impl Operand {
 
     fn is_null(&self, row: &[Datum<'_>]) -> Result<bool, RowError> {
         // A value too large to be repeated is a value.
-        if self.path.is_empty() && self.datum(row) == Datum::Unchanged && self.column < row.len() {
+        if self.path.is_empty() && self.datum(row) == Datum::Unchanged {
             return Ok(false);
         }
         self.text(row).map(|text| text.is_none())

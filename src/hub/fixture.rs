@@ -27,6 +27,7 @@ pub(super) fn table() -> Table {
         identity: ReplicaIdentity::Full,
         row_filter: None,
         storage: 1,
+        membership: 1,
     }
 }
 

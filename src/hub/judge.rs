@@ -40,7 +40,7 @@ impl<'a> Images<'a> {
             let mut datums = mapping.datums(row);
             for (index, datum) in datums.iter_mut().enumerate() {
                 if !table.key.contains(&index) {
-                    *datum = Datum::Unchanged;
+                    *datum = Datum::Untold;
                 }
             }
             datums

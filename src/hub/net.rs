@@ -241,6 +241,7 @@ mod tests {
             let text = |datum| match datum {
                 Datum::Null => "-".to_owned(),
                 Datum::Unchanged => "=".to_owned(),
+                Datum::Untold => "?".to_owned(),
                 Datum::Text(text) => String::from_utf8_lossy(text).into_owned(),
             };
             row.columns().map(text).collect::<Vec<_>>().join(" ")

@@ -6,13 +6,14 @@
 //!  pg_attribute, pg_type ▶ columns ─┘
 //! ```
 //!
-//! Read as of one moment, in three round trips. [`Watch`] asks every second whether anything changed, which is one
+//! Read as of one moment, in three round trips; the rows of `pg_publication` and its kin tell since when it publishes. [`Watch`] asks every second whether anything changed, which is one
 //! short statement, and reads the catalog again only then.
 
 mod kinds;
 mod load;
 mod refusal;
 mod relation;
+mod survey;
 mod watch;
 
 use std::collections::HashMap;
@@ -23,10 +24,10 @@ use crate::event::{Table, TableName};
 
 use super::nearest::nearest;
 
-pub(in crate::postgres) use load::candidates;
 pub use load::load;
-pub use refusal::{LeafIdentity, NoKey, Refusal, RelationKind};
-pub(in crate::postgres) use relation::{Candidate, Standing};
+pub use refusal::{LeafIdentity, NoKey, Partitioning, Refusal, RelationKind};
+pub(in crate::postgres) use relation::{Candidate, Publishing, Standing};
+pub(in crate::postgres) use survey::candidates;
 pub use watch::Watch;
 
 /// Every relation that a client could name, as of one moment.
@@ -34,6 +35,8 @@ pub use watch::Watch;
 pub struct Catalog {
     entries: HashMap<TableName, Entry>,
     by_oid: HashMap<u32, TableName>,
+    /// What makes old images whole, by the table's oid.
+    full_identities: HashMap<u32, String>,
 }
 
 /// One relation: followed, or not.
@@ -81,6 +84,13 @@ impl Catalog {
         }
     }
 
+    /// The SQL that has a table's old images carry every column; of a partitioned table those of its partitions too.
+    ///
+    /// `None` where they do, and where they must not: under a publication's column list updates would start to fail.
+    pub fn full_identity(&self, oid: u32) -> Option<&str> {
+        self.full_identities.get(&oid).map(String::as_str)
+    }
+
     /// Every relation, in no order.
     pub fn entries(&self) -> impl Iterator<Item = (&TableName, &Entry)> {
         self.entries.iter()
@@ -106,6 +116,20 @@ impl Catalog {
             && let Some(entry) = self.entries.get_mut(table)
         {
             *entry = Entry::Refused(Refusal::Settling { table: table.clone() });
+        }
+    }
+
+    /// Has every table refused as [`Refusal::Withheld`].
+    pub fn withhold(&mut self, publication: &str, reason: &str, sql: &str) {
+        for (table, entry) in &mut self.entries {
+            if matches!(entry, Entry::Table(_)) {
+                *entry = Entry::Refused(Refusal::Withheld {
+                    table: table.clone(),
+                    publication: publication.to_owned(),
+                    reason: reason.to_owned(),
+                    sql: sql.to_owned(),
+                });
+            }
         }
     }
 
@@ -136,6 +160,7 @@ pub fn fingerprint(table: &Table) -> u64 {
 }
 
 /// FNV-1a in 64 bits: the standard library's hashers promise nothing from one release to the next.
+#[derive(Hash)]
 struct Fnv(u64);
 
 impl Default for Fnv {

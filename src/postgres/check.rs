@@ -9,12 +9,17 @@ mod server;
 mod slots;
 mod tables;
 
+use std::time::Duration;
+
 use tokio_postgres::Client;
 
 use super::catalog::{Candidate, candidates};
 use super::event_trigger;
 use super::publication::{self, Found};
 use super::{Connection, Error, Settings};
+
+/// Reads and writes of a table queue behind a statement that waits to lock it against them: for no longer than this.
+const LOCK_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// What is to be checked.
 #[derive(Clone, Debug)]
@@ -150,27 +155,60 @@ async fn look(client: &mut Client, config: &Config) -> Result<Report, tokio_post
     Ok(report)
 }
 
-/// Does what can be done safely, and says what it did, statement by statement.
+/// What [`fix`] did, statement by statement.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[must_use]
+pub struct Fixed {
+    /// Statements that were run.
+    pub done: Vec<String>,
+    /// Statements that PostgreSQL refused.
+    pub left: Vec<Left>,
+}
+
+/// A statement that PostgreSQL refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Left {
+    /// The statement.
+    pub sql: String,
+    /// PostgreSQL's word: something is locked, or another role's.
+    pub reason: String,
+}
+
+/// Does what can be done safely; what PostgreSQL refuses stops nothing else.
 ///
 /// # Errors
-/// [`publication::Error`]: that a user's own publication cannot be followed is none here; [`run`] tells of it.
-pub async fn fix(settings: &Settings, config: &Config) -> Result<Vec<String>, Error> {
+/// Those of the conversation. That a user's own publication cannot be followed is none here; [`run`] tells of it.
+pub async fn fix(settings: &Settings, config: &Config) -> Result<Fixed, Error> {
     let mut session = Connection::open(settings).await?;
     let client = session.client_mut();
-    let mut done = Vec::new();
+    let mut fixed = Fixed::default();
     for sql in
         tables::leaf_identities(client, config).await.map_err(Error::query("look at the partitions"))?
     {
-        client.batch_execute(&sql).await.map_err(Error::query("set a partition's replica identity"))?;
-        done.push(sql);
+        match patiently(client, &sql).await {
+            Ok(()) => fixed.done.push(sql),
+            Err(error) => match error.as_db_error().map(|error| error.message().to_owned()) {
+                Some(reason) => fixed.left.push(Left { sql, reason }),
+                None => return Err(Error::query("set a partition's replica identity")(error)),
+            },
+        }
     }
     match publication::ensure(client, &config.publication).await {
-        Ok(report) => done.extend(tables::told(&config.publication.publication, &report)),
+        Ok(report) => tables::tell(&config.publication.publication, &report, &mut fixed),
         Err(publication::Error::Unusable { .. }) => {}
         Err(publication::Error::Postgres(error)) => return Err(error),
     }
     if event_trigger::ensure(client).await? == event_trigger::Outcome::Created {
-        done.push("create event trigger tidegate_schema …;".into());
+        fixed.done.push("create event trigger tidegate_schema …;".into());
     }
-    Ok(done)
+    Ok(fixed)
+}
+
+/// Runs a statement that locks a table against all others: whoever waits for it holds up the application.
+async fn patiently(client: &mut Client, sql: &str) -> Result<(), tokio_postgres::Error> {
+    let transaction = client.transaction().await?;
+    let timeout = format!("set local lock_timeout = {}", LOCK_TIMEOUT.as_millis());
+    transaction.batch_execute(&timeout).await?;
+    transaction.batch_execute(sql).await?;
+    transaction.commit().await
 }

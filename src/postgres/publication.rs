@@ -29,8 +29,11 @@ pub use writers::{Writer, writers};
 /// The comment that makes a publication ours. Text behind it is the user's own.
 pub const MARK: &str = "managed by tidegate";
 
-/// Adding a table waits for DDL on it, never for reads and writes; longer than this, and we come back later.
+/// How long to wait for other processes of ours, and for a table to be taken out.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(5);
+/// Adding a table waits for DDL, `vacuum`, `analyze` and the making of indexes on it, never for reads and writes. Some of
+/// that takes hours, and no other table is followed meanwhile: longer than this, and we come back later.
+const ADDITION_TIMEOUT: Duration = Duration::from_secs(1);
 const OPERATIONS: &str = "insert, update, delete, truncate";
 const OPERATION: &str = "keep the publication";
 
@@ -55,8 +58,19 @@ pub struct Report {
     pub dropped: Vec<TableName>,
     /// Tables asked for that cannot be followed: those without a key, and others that were asked for by name.
     pub refused: Vec<Refusal>,
-    /// Tables asked for that this role may not add, since it does not own them.
+    /// Tables asked for that this role may not add, since it does not own them, or not the publication.
     pub not_owned: Vec<TableName>,
+    /// Tables asked for that could not be added now; the next call may.
+    pub deferred: Vec<Deferred>,
+}
+
+/// A table that could not be added to the publication now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Deferred {
+    /// The table.
+    pub table: TableName,
+    /// PostgreSQL's word: it is locked, most likely.
+    pub reason: String,
 }
 
 /// Whose publication it is.
@@ -66,6 +80,8 @@ pub enum Ownership {
     Created,
     /// Ours, from before.
     Ours,
+    /// Ours, and left changes out until now, since it was altered by hand.
+    Mended,
     /// The user's own.
     Users,
 }
@@ -83,12 +99,14 @@ pub async fn ensure(client: &mut Client, config: &Config) -> Result<Report, Erro
     take_turns(&transaction, LOCK_TIMEOUT).await.map_err(failed)?;
     let publication = quote(&config.publication);
     let ownership = match Found::look(&transaction, &config.publication).await.map_err(failed)? {
-        Some(found) if found.owner == Owner::User => {
+        Some(found) if !found.is_kept() => {
             found.check(&transaction, &config.publication).await?;
             Ownership::Users
         }
         Some(found) => {
-            if !found.is_as_made() {
+            if found.is_as_made() {
+                Ownership::Ours
+            } else {
                 // Ours by its comment, and changed by hand: a stream that leaves something out would be a lie.
                 let sql = format!(
                     "alter publication {publication} \
@@ -96,8 +114,8 @@ pub async fn ensure(client: &mut Client, config: &Config) -> Result<Report, Erro
                     operations = quote_literal(OPERATIONS),
                 );
                 transaction.batch_execute(&sql).await.map_err(failed)?;
+                Ownership::Mended
             }
-            Ownership::Ours
         }
         None => {
             transaction.batch_execute(&creation(&config.publication)).await.map_err(failed)?;
@@ -188,6 +206,7 @@ async fn survey(transaction: &Transaction<'_>, config: &Config) -> Result<Report
         dropped: Vec::new(),
         refused: Vec::new(),
         not_owned: Vec::new(),
+        deferred: Vec::new(),
     };
     for Candidate { table, standing, verdict, .. } in candidates(transaction, &config.publication).await? {
         let wanted = config.tables.matches(&table);
@@ -222,9 +241,13 @@ async fn keep(
         let taken = take_out(transaction, &publication, &table).await?;
         if taken { &mut dropped } else { &mut kept }.push(table);
     }
+    if !report.added.is_empty() {
+        let sql = format!("set local lock_timeout = {}", ADDITION_TIMEOUT.as_millis());
+        transaction.batch_execute(&sql).await?;
+    }
     let mut added = Vec::with_capacity(report.added.len());
     for table in std::mem::take(&mut report.added) {
-        // One that is gone by now, or locked, spoils no other; the next call sees it again.
+        // One that is gone by now, or locked, spoils no other.
         let savepoint = transaction.transaction().await?;
         let sql = format!("alter publication {publication} add table {}", quote_table(&table));
         match savepoint.batch_execute(&sql).await {
@@ -234,11 +257,8 @@ async fn keep(
             }
             Err(error) if error.as_db_error().is_some() => {
                 savepoint.rollback().await?;
-                tracing::debug!(
-                    %table,
-                    error = &error as &dyn std::error::Error,
-                    "a table was not added to the publication"
-                );
+                let reason = error.as_db_error().map_or_else(String::new, |error| error.message().to_owned());
+                report.deferred.push(Deferred { table, reason });
             }
             Err(error) => return Err(error),
         }

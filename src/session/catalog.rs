@@ -71,6 +71,11 @@ impl Catalogs {
         _ = timeout(REFRESH_WITHIN, asked).await;
     }
 
+    /// The SQL that has the table's old images carry every column, where that is possible.
+    pub(super) fn full_identity(&self, table: &Table) -> Option<String> {
+        self.current.borrow().as_ref()?.full_identity(table.oid).map(str::to_owned)
+    }
+
     fn look_up(&self, name: &TableName, hints: bool) -> Result<Arc<Table>, ErrorFrame> {
         let refuse = |code, message: String, hint| ErrorFrame {
             field: Some("table"),
@@ -83,7 +88,7 @@ impl Catalogs {
             Found::Refused(refusal) => {
                 let hint = if hints { refusal.sql() } else { None };
                 let error = refuse(code_of(&refusal), refusal.to_string(), hint);
-                let passes = matches!(refusal, Refusal::Settling { .. });
+                let passes = matches!(refusal, Refusal::Settling { .. } | Refusal::Withheld { .. });
                 Err(ErrorFrame { retry_after: passes.then_some(RETRY_AFTER), ..error })
             }
             Found::Unknown { nearest } => {
@@ -99,6 +104,7 @@ const fn code_of(refusal: &Refusal) -> ErrorCode {
         Refusal::Kind { .. } => ErrorCode::RelationUnsupported,
         Refusal::NoKey { .. } => ErrorCode::NoKey,
         Refusal::Settling { .. } => ErrorCode::Unavailable,
-        Refusal::NotPublished { .. } => ErrorCode::UnknownTable,
+        // Not `unavailable`, for which a subscription waits: nobody knows how long this will take.
+        Refusal::NotPublished { .. } | Refusal::Withheld { .. } => ErrorCode::UnknownTable,
     }
 }

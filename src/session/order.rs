@@ -160,6 +160,7 @@ mod tests {
             identity: ReplicaIdentity::Full,
             row_filter: None,
             storage: 0,
+            membership: 0,
         }
     }
 

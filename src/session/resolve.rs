@@ -41,7 +41,7 @@ pub(super) async fn resolve(services: &Services, select: &Select) -> Result<Reso
         None => None,
         Some(text) => {
             let filter = bind(services, text, &select.params, &table).await?;
-            check_identity(&table, &filter, hints)?;
+            check_identity(services, &table, &filter)?;
             Some(Arc::new(filter))
         }
     };
@@ -129,7 +129,7 @@ fn refuse(error: &filter::Error, field: &'static str) -> ErrorFrame {
 }
 
 /// A filter is judged on old images too: they must carry what it reads.
-fn check_identity(table: &Table, filter: &Filter, hints: bool) -> Result<(), ErrorFrame> {
+fn check_identity(services: &Services, table: &Table, filter: &Filter) -> Result<(), ErrorFrame> {
     let Some(column) = filter.columns().iter().find(|column| !table.old_image_has(**column)) else {
         return Ok(());
     };
@@ -138,6 +138,6 @@ fn check_identity(table: &Table, filter: &Filter, hints: bool) -> Result<(), Err
         "the filter reads column `{column}`, which the old images of {name}'s rows do not carry: \
          the table's replica identity must be full"
     );
-    let hint = hints.then(|| format!("alter table {name} replica identity full;"));
+    let hint = if services.config.hints { services.catalogs.full_identity(table) } else { None };
     Err(ErrorFrame { field: Some("where"), hint, ..ErrorFrame::new(ErrorCode::ReplicaIdentity, message) })
 }

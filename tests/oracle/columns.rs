@@ -182,6 +182,7 @@ pub(super) fn table(mood: u32) -> Table {
         identity: ReplicaIdentity::Full,
         row_filter: None,
         storage: 0,
+        membership: 0,
     }
 }
 

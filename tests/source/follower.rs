@@ -241,6 +241,7 @@ fn columns(row: &Row) -> String {
         .map(|datum| match datum {
             Datum::Null => "~".into(),
             Datum::Unchanged => "…".into(),
+            Datum::Untold => "?".into(),
             Datum::Text(text) if text.len() > 100 => format!("{} bytes", text.len()),
             Datum::Text(text) => String::from_utf8_lossy(text).into_owned(),
         })

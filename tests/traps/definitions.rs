@@ -128,6 +128,19 @@ fn a_dropped_column_disappears() {
 }
 
 #[test]
+fn a_column_dropped_and_added_again_has_its_new_values() {
+    both_ways(NOTES, &async |database, server| {
+        let notes = redefine(
+            database,
+            server,
+            "alter table notes drop column body, add column body text default 'x'",
+        )
+        .await;
+        assert_eq!(notes.shown(&["id", "body"]), "1 x, 2 x");
+    });
+}
+
+#[test]
 fn a_filter_on_a_dropped_column_ends_its_subscription_only() {
     both_ways(NOTES, &async |database, server| {
         let mut filtered = Live::filtered(server, "notes", "body = 'a'").await;
@@ -360,11 +373,15 @@ fn an_attribute_added_to_a_composite_type_appears_in_every_row() {
                   create table others (id int primary key);
                   insert into notes values (1, array[row(1, 2)::spot], row(3, 4))";
     both_ways(tables, &async |database, server| {
-        let notes = redefine(database, server, "alter type spot add attribute z int").await;
+        let mut notes = redefine(database, server, "alter type spot add attribute z int").await;
         let row = database.client().await.query_one("select at::text, first::text from notes", &[]).await;
         let row = row.expect("readable");
         assert_eq!(row.get::<_, &str>(1), "(3,4,)");
         assert_eq!(notes.shown(&["at", "first"]), format!(r#"["(1,2,)"] {}"#, row.get::<_, &str>(1)));
+        database.execute("alter type spot drop attribute y, drop attribute z").await;
+        notes.until_shown(&["at", "first"], r#"["(1)"] (3)"#).await;
+        database.execute("alter type spot drop attribute x, add attribute x int").await;
+        notes.until_shown(&["at", "first"], r#"["()"] ()"#).await;
     });
 }
 

@@ -134,7 +134,7 @@ fn a_filter_that_the_old_image_cannot_answer_is_refused_also_in_mid_stream() {
             .await;
         let error = board.until_error().await;
         assert_eq!(error["code"], "replica_identity", "{error}");
-        assert_eq!(error["hint"], "alter table public.cards replica identity full;");
+        assert_eq!(error["hint"], r#"alter table "public"."cards" replica identity full;"#);
         by_key.resynced("schema_changed").await;
         by_key.settle(&database).await;
         assert_eq!(by_key.shown(&["id", "board"]), "1 9");

@@ -148,6 +148,7 @@ fn one_leaf_without_full_identity_decides_for_the_whole() {
         let error =
             Live::refused(&server, json!({"table": "events", "where": "note = 'a'", "snapshot": true})).await;
         assert_eq!(error["code"], "replica_identity", "{error}");
+        assert_eq!(error["hint"], r#"alter table "public"."events_eu_1" replica identity full;"#);
         let mut events = Live::table(&server, "events").await;
         let bodies = events.shown(&["body"]);
         database.execute("update events set note = 'x'").await;
@@ -164,6 +165,71 @@ fn one_leaf_without_full_identity_decides_for_the_whole() {
         database.execute("update events set note = 'y' where id = 1").await;
         filtered.settle(&database).await;
         assert_eq!(filtered.shown(&["id", "note"]), "2 x");
+    });
+}
+
+#[test]
+fn a_root_without_full_identity_decides_for_its_leaves() {
+    scenario(async |test| {
+        let database = test.database().await;
+        database.execute(EVENTS).await;
+        database.execute(FULL).await;
+        database.execute("alter table events replica identity default").await;
+        let server = Server::start(&database).await;
+        let error =
+            Live::refused(&server, json!({"table": "events", "where": "body is null", "snapshot": true}))
+                .await;
+        assert_eq!(error["code"], "replica_identity", "{error}");
+        assert_eq!(error["hint"], r#"alter table "public"."events" replica identity full;"#);
+        let mut events = Live::table(&server, "events").await;
+        database.execute("update events set body = 'x' where id = 1; delete from events where id = 2").await;
+        events.settle(&database).await;
+        assert_eq!(events.shown(&["id", "body"]), "1 x");
+        assert_eq!(events.changes()[0].get("changed"), None, "the stream tells of the key only");
+
+        database.execute(error["hint"].as_str().expect("one")).await;
+        events.resynced("schema_changed").await;
+        let mut bare = Live::filtered(&server, "events", "body is null").await;
+        database.execute("update events set body = null").await;
+        bare.settle(&database).await;
+        assert_eq!(bare.shown(&["id"]), "1");
+        database.execute("update events set body = 'y'").await;
+        bare.settle(&database).await;
+        assert_eq!(bare.count(), 0);
+    });
+}
+
+#[test]
+fn what_was_done_to_a_partition_while_it_was_away_is_told_by_a_resync() {
+    scenario(async |test| {
+        let database = test.database().await;
+        let server = events(&database).await;
+        let mut events = Live::table(&server, "events").await;
+        let mut apart = Live::table(&server, "apart").await;
+        database
+            .execute(
+                "begin;
+                 alter table events detach partition events_us;
+                 update events_us set note = 'x';
+                 alter table events attach partition events_us for values in ('us');
+                 commit;",
+            )
+            .await;
+        events.resynced("schema_changed").await;
+        assert_eq!(events.shown(&["id", "note"]), "1 a, 2 x");
+        database
+            .execute(
+                "begin;
+                 alter table events detach partition events_eu;
+                 update events_eu_1 set note = 'y';
+                 alter table events attach partition events_eu for values in ('eu');
+                 commit;",
+            )
+            .await;
+        events.resynced("schema_changed").await;
+        assert_eq!(events.shown(&["id", "note"]), "1 y, 2 x");
+        apart.settle(&database).await;
+        assert_eq!(apart.types(), Vec::<&str>::new(), "who is not concerned sees nothing");
     });
 }
 

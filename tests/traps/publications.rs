@@ -57,6 +57,10 @@ fn a_users_column_list_and_row_filter_hold_in_snapshots_and_changes() {
             Live::refused(&server, json!({"table": "listed", "where": "secret = 's'", "snapshot": true}))
                 .await;
         assert_eq!(error["code"], "unknown_column", "{error}");
+        let error =
+            Live::refused(&server, json!({"table": "listed", "where": "body = 'a'", "snapshot": true})).await;
+        assert_eq!(error["code"], "replica_identity", "{error}");
+        assert_eq!(error.get("hint"), None, "full images do not go with a column list");
 
         database
             .execute(&format!(

@@ -158,6 +158,7 @@ mod tests {
             identity: ReplicaIdentity::Default,
             row_filter: None,
             storage: 0,
+            membership: 0,
         }
     }
 

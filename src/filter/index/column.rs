@@ -88,7 +88,7 @@ impl<K: Copy + Eq + Hash> ColumnIndex<K> {
         let text = match row.get(self.column) {
             Some(Datum::Null) => return,
             Some(Datum::Text(text)) => text,
-            Some(Datum::Unchanged) | None => return self.all(out),
+            Some(Datum::Unchanged | Datum::Untold) | None => return self.all(out),
         };
         let Ok(value) = self.scale.read(text) else { return self.all(out) };
         let equal = match value {

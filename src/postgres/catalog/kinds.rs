@@ -51,7 +51,13 @@ select t.oid,
                          from pg_attribute a
                         where a.attrelid = t.typrelid and a.attnum > 0 and not a.attisdropped
                         order by a.attnum)
-       end as attributes
+       end as attributes,
+       case when t.typtype = 'c'
+            then array(select a.attnum
+                         from pg_attribute a
+                        where a.attrelid = t.typrelid and a.attnum > 0 and not a.attisdropped
+                        order by a.attnum)
+       end as places
   from needed
   join pg_type t on t.oid = needed.oid";
 
@@ -67,10 +73,20 @@ struct Type {
 
 enum Shape {
     Plain,
-    Domain { base: u32 },
-    Array { element: u32 },
-    Enum { labels: Vec<String> },
-    Composite { attributes: Vec<u32> },
+    Domain {
+        base: u32,
+    },
+    Array {
+        element: u32,
+    },
+    Enum {
+        labels: Vec<String>,
+    },
+    /// The attributes' types, and their places among all that there ever were.
+    Composite {
+        attributes: Vec<u32>,
+        places: Vec<i16>,
+    },
 }
 
 impl Kinds {
@@ -85,7 +101,7 @@ impl Kinds {
             } else if let Some(labels) = row.try_get("labels")? {
                 Shape::Enum { labels }
             } else if let Some(attributes) = row.try_get("attributes")? {
-                Shape::Composite { attributes }
+                Shape::Composite { attributes, places: row.try_get("places")? }
             } else {
                 Shape::Plain
             };
@@ -131,8 +147,8 @@ impl Kinds {
             }
             Some(Shape::Enum { labels }) => labels.hash(hasher),
             // PostgreSQL makes no composite type a member of itself: the recursion ends.
-            Some(Shape::Composite { attributes }) => {
-                attributes.hash(hasher);
+            Some(Shape::Composite { attributes, places }) => {
+                (attributes, places).hash(hasher);
                 for attribute in attributes {
                     self.hash_inside(*attribute, hasher);
                 }

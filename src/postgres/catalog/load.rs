@@ -8,11 +8,14 @@ use crate::event::{Collation, Column, RowFilter, Table};
 
 use super::super::Error;
 use super::kinds::{Kinds, TYPES};
-use super::relation::{Candidate, Identity, LEAVES, RELATIONS, Relation};
-use super::{Catalog, Entry, Fnv, NoKey, Refusal};
+use super::relation::{Identity, Relation};
+use super::survey::Survey;
+use super::{Catalog, Entry, Fnv, Refusal};
 
 /// From this release on, a publication can carry stored generated columns.
 const PUBLISHES_GENERATED: i32 = 180_000;
+/// From this release on, a publication can name whole schemas.
+const PUBLISHES_SCHEMAS: i32 = 150_000;
 
 /// The columns of the given tables, in their own order, with how their text is compared.
 ///
@@ -20,6 +23,7 @@ const PUBLISHES_GENERATED: i32 = 180_000;
 /// columns that name a provider and its locale are not in every release.
 const COLUMNS: &str = "
 select a.attrelid,
+       a.attnum,
        a.attname,
        a.atttypid,
        a.attnotnull,
@@ -47,6 +51,14 @@ select a.attrelid,
    and not a.attisdropped
  order by a.attrelid, a.attnum";
 
+/// The schemas that the publication names, and since when.
+const SCHEMAS: &str = "
+select n.nspname, concat_ws(' ', of.oid, of.xmin) as version
+  from pg_publication_namespace of
+  join pg_namespace n on n.oid = of.pnnspid
+  join pg_publication p on p.oid = of.pnpubid
+ where p.pubname = $1";
+
 const OPERATION: &str = "read the catalog";
 
 /// Reads the catalog as of one moment: every relation, and of those in `publication` how to follow them.
@@ -69,24 +81,32 @@ pub async fn load(client: &mut Client, publication: &str) -> Result<Catalog, Err
 }
 
 async fn read(transaction: &Transaction<'_>, publication: &str) -> Result<Catalog, tokio_postgres::Error> {
-    let Survey { relations, leaves, version } = survey(transaction, publication).await?;
+    let survey = Survey::of(transaction, publication).await?;
+    let relations = &survey.relations;
     let mut catalog = Catalog::default();
     let mut followed = HashMap::new();
     for relation in relations.values() {
-        let leaves = leaves.get(&relation.oid).map_or(&[][..], Vec::as_slice);
-        match judge(relation, &relations, leaves, publication) {
-            Err(refusal) => {
-                catalog.insert(relation.oid, relation.name.clone(), Entry::Refused(refusal));
-            }
+        let leaves = survey.leaves(relation.oid);
+        match judge(relation, relations, leaves, publication) {
+            Err(refusal) => catalog.insert(relation.oid, relation.name.clone(), Entry::Refused(refusal)),
             Ok(identity) => {
-                followed.insert(relation.oid, (identity, relation.storage(&relations, leaves)));
+                if let Some(sql) = relation.full_identity(relations, leaves) {
+                    catalog.full_identities.insert(relation.oid, sql);
+                }
+                followed.insert(relation.oid, identity);
             }
         }
     }
     let oids: Vec<u32> = followed.keys().copied().collect();
-    let (columns, types) = futures_util::future::try_join(
+    let (columns, types, schemas) = futures_util::future::try_join3(
         transaction.query_typed(COLUMNS, &[(&oids, Type::OID_ARRAY)]),
         transaction.query_typed(TYPES, &[(&oids, Type::OID_ARRAY)]),
+        async {
+            if survey.version < PUBLISHES_SCHEMAS {
+                return Ok(Vec::new());
+            }
+            transaction.query_typed(SCHEMAS, &[(&publication, Type::TEXT)]).await
+        },
     )
     .await?;
     let kinds = Kinds::read(&types)?;
@@ -94,17 +114,20 @@ async fn read(transaction: &Transaction<'_>, publication: &str) -> Result<Catalo
     for row in &columns {
         columns_of.entry(row.try_get("attrelid")?).or_default().push(row);
     }
-    for (oid, (identity, storage)) in followed {
+    let mut schema_memberships: HashMap<&str, &str> = HashMap::new();
+    for row in &schemas {
+        schema_memberships.insert(row.try_get("nspname")?, row.try_get("version")?);
+    }
+    for (oid, identity) in followed {
         let relation = &relations[&oid];
         let rows = columns_of.remove(&oid).unwrap_or_default();
-        let columns = published_columns(relation, &rows, &kinds, version)?;
-        let mut hasher = Fnv::default();
-        storage.hash(&mut hasher);
-        for column in &columns {
-            kinds.hash_inside(column.type_oid, &mut hasher);
-        }
-        let storage = hasher.finish();
-        let entry = match assemble(relation, identity, storage, columns, publication) {
+        let mut storage = Fnv::default();
+        survey.hash_storage(relation, &mut storage);
+        let columns = published_columns(relation, &rows, &kinds, survey.version, &mut storage)?;
+        let mut membership = Fnv::default();
+        (&relation.membership, schema_memberships.get(&*relation.name.schema)).hash(&mut membership);
+        let marks = Marks { storage: storage.finish(), membership: membership.finish() };
+        let entry = match assemble(relation, identity, marks, columns, publication) {
             Ok(table) => Entry::Table(table.into()),
             Err(refusal) => Entry::Refused(refusal),
         };
@@ -113,50 +136,11 @@ async fn read(transaction: &Transaction<'_>, publication: &str) -> Result<Catalo
     Ok(catalog)
 }
 
-/// All relations, by oid, and what hangs together.
-struct Survey {
-    relations: HashMap<u32, Relation>,
-    /// Of each partitioned root.
-    leaves: HashMap<u32, Vec<u32>>,
-    /// `server_version_num`.
-    version: i32,
-}
-
-async fn survey(transaction: &Transaction<'_>, publication: &str) -> Result<Survey, tokio_postgres::Error> {
-    // Polled together, the statements travel together.
-    let (relations, leaf_rows, version) = futures_util::future::try_join3(
-        transaction.query_typed(RELATIONS, &[(&publication, Type::TEXT)]),
-        transaction.query_typed(LEAVES, &[]),
-        transaction.query_typed("select current_setting('server_version_num')::int4", &[]),
-    )
-    .await?;
-    let relations = relations
-        .iter()
-        .map(|row| Relation::read(row).map(|relation| (relation.oid, relation)))
-        .collect::<Result<_, _>>()?;
-    let mut leaves: HashMap<u32, Vec<u32>> = HashMap::new();
-    for row in &leaf_rows {
-        leaves.entry(row.try_get(0)?).or_default().push(row.try_get(1)?);
-    }
-    let version = version.first().map_or(Ok(0), |row| row.try_get(0))?;
-    Ok(Survey { relations, leaves, version })
-}
-
-/// Every relation as a candidate for `publication`, by name.
-pub(in crate::postgres) async fn candidates(
-    transaction: &Transaction<'_>,
-    publication: &str,
-) -> Result<Vec<Candidate>, tokio_postgres::Error> {
-    let Survey { relations, leaves, .. } = survey(transaction, publication).await?;
-    let mut candidates: Vec<_> = relations
-        .values()
-        .map(|relation| {
-            let leaves = leaves.get(&relation.oid).map_or(&[][..], Vec::as_slice);
-            relation.candidate(&relations, leaves)
-        })
-        .collect();
-    candidates.sort_by(|a, b| a.table.cmp(&b.table));
-    Ok(candidates)
+/// See [`Table`].
+#[derive(Clone, Copy)]
+struct Marks {
+    storage: u64,
+    membership: u64,
 }
 
 /// The rules that need no columns: kind, key and identity, publication.
@@ -177,11 +161,14 @@ fn judge(
     Ok(identity)
 }
 
+/// Takes the place of each column among all that the table ever had into `storage`: one that was dropped and added again
+/// under its name and type has another, and other values.
 fn published_columns(
     relation: &Relation,
     rows: &[&Row],
     kinds: &Kinds,
     version: i32,
+    storage: &mut Fnv,
 ) -> Result<Vec<Column>, tokio_postgres::Error> {
     let mut columns = Vec::with_capacity(rows.len());
     for row in rows {
@@ -198,6 +185,8 @@ fn published_columns(
             continue;
         }
         let type_oid = row.try_get("atttypid")?;
+        row.try_get::<_, i16>("attnum")?.hash(storage);
+        kinds.hash_inside(type_oid, storage);
         let not_null: bool = row.try_get("attnotnull")?;
         columns.push(Column {
             name: name.into(),
@@ -218,7 +207,7 @@ fn published_columns(
 fn assemble(
     relation: &Relation,
     identity: Identity,
-    storage: u64,
+    marks: Marks,
     columns: Vec<Column>,
     publication: &str,
 ) -> Result<Table, Refusal> {
@@ -231,9 +220,8 @@ fn assemble(
         }
     }
     if !left_out.is_empty() {
-        let publication = publication.to_owned();
         let listed = columns.iter().map(|column| column.name.to_string()).collect();
-        return Err(relation.no_key(NoKey::ColumnList { publication, columns: left_out, listed }));
+        return Err(relation.unlisted(publication, left_out, listed));
     }
     Ok(Table {
         oid: relation.oid,
@@ -242,6 +230,7 @@ fn assemble(
         key,
         identity: identity.identity,
         row_filter: relation.row_filter.as_deref().map(|filter| RowFilter(filter.into())),
-        storage,
+        storage: marks.storage,
+        membership: marks.membership,
     })
 }

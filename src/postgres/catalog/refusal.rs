@@ -27,6 +27,17 @@ pub enum Refusal {
         /// The table.
         table: TableName,
     },
+    /// The publication, which is not ours to alter, leaves changes out of the stream.
+    Withheld {
+        /// The table.
+        table: TableName,
+        /// The publication.
+        publication: String,
+        /// What is wrong with it.
+        reason: String,
+        /// What mends it.
+        sql: String,
+    },
     /// The publication leaves it out.
     NotPublished {
         /// The table.
@@ -76,6 +87,8 @@ pub enum NoKey {
     Missing {
         /// A unique index that would do as identity index, if there is one.
         index: Option<String>,
+        /// Which columns a key would have to hold.
+        partitioning: Partitioning,
     },
     /// The primary key is deferrable: PostgreSQL then identifies no row by it.
     Deferrable {
@@ -83,6 +96,8 @@ pub enum NoKey {
         columns: Vec<String>,
         /// A unique index that would do as identity index, if there is one.
         index: Option<String>,
+        /// The constraint, where the table is partitioned: no index can be made beside it without locking all.
+        partitioned: Option<String>,
     },
     /// `replica identity nothing`, or an identity index that was dropped; there is a primary key to use.
     Unused,
@@ -96,12 +111,37 @@ pub enum NoKey {
     /// The publication's column list leaves these columns of the key out.
     ColumnList {
         /// The publication.
-        publication: String,
+        publication: Box<str>,
         /// The columns.
         columns: Vec<String>,
         /// The columns that it lists.
-        listed: Vec<String>,
+        listed: Box<[String]>,
+        /// Its row filter, which is kept.
+        row_filter: Option<Box<str>>,
     },
+}
+
+/// How a table's rows are spread over partitions.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Partitioning {
+    /// They are not.
+    None,
+    /// By these columns, which every key has to hold.
+    Columns(Vec<String>),
+    /// By an expression, under which there can be no key.
+    Expression,
+}
+
+impl Partitioning {
+    /// From the columns of the partition key, in which an expression has no name.
+    pub(super) fn of(columns: Option<Vec<Option<String>>>) -> Self {
+        match columns {
+            None => Self::None,
+            Some(columns) => {
+                columns.into_iter().collect::<Option<_>>().map_or(Self::Expression, Self::Columns)
+            }
+        }
+    }
 }
 
 /// What a partition's replica identity should be.
@@ -120,6 +160,7 @@ impl Refusal {
             Self::Kind { table, .. }
             | Self::NoKey { table, .. }
             | Self::Settling { table }
+            | Self::Withheld { table, .. }
             | Self::NotPublished { table, .. } => table,
         }
     }
@@ -127,7 +168,8 @@ impl Refusal {
     /// The SQL that mends it, for those who own the database, where SQL can.
     pub fn sql(&self) -> Option<String> {
         match self {
-            Self::NoKey { table, reason } => Some(reason.sql(table)),
+            Self::NoKey { table, reason } => reason.sql(table),
+            Self::Withheld { sql, .. } => Some(sql.clone()),
             Self::NotPublished { table, publication } => {
                 Some(format!("alter publication {} add table {};", quote(publication), quote_table(table)))
             }
@@ -140,40 +182,52 @@ impl Refusal {
 }
 
 impl NoKey {
-    fn sql(&self, table: &TableName) -> String {
-        match self {
-            Self::Missing { index: Some(index) } | Self::Deferrable { index: Some(index), .. } => {
-                format!("alter table {} replica identity using index {};", quote_table(table), quote(index))
+    fn sql(&self, table: &TableName) -> Option<String> {
+        let name = quote_table(table);
+        Some(match self {
+            Self::Missing { index: Some(index), .. } | Self::Deferrable { index: Some(index), .. } => {
+                format!("alter table {name} replica identity using index {};", quote(index))
             }
-            Self::Missing { index: None } => format!(
-                "alter table {} add column \"row_id\" bigint generated always as identity primary key;",
-                quote_table(table),
-            ),
-            Self::Deferrable { columns, index: None } => {
+            Self::Missing { index: None, partitioning } => match partitioning {
+                Partitioning::None => format!(
+                    "alter table {name} add column \"row_id\" bigint generated always as identity primary key;"
+                ),
+                // A column that is an identity can be added to no partitioned table before PostgreSQL 17.
+                Partitioning::Columns(columns) => format!(
+                    "alter table {name} add column \"row_id\" bigserial, add primary key (\"row_id\", {});",
+                    quoted(columns),
+                ),
+                Partitioning::Expression => return None,
+            },
+            Self::Deferrable { columns, index: None, partitioned: None } => {
                 let index = quote(&format!("{}_identity", table.name));
                 format!(
                     "create unique index concurrently {index} on {name} ({columns});\n\
                      alter table {name} replica identity using index {index};",
-                    name = quote_table(table),
                     columns = quoted(columns),
                 )
             }
-            Self::Unused => format!("alter table {} replica identity default;", quote_table(table)),
+            // Each partition would have to be told to use its own part of an index.
+            Self::Deferrable { columns, index: None, partitioned: Some(constraint) } => format!(
+                "alter table {name} drop constraint {}, add primary key ({});",
+                quote(constraint),
+                quoted(columns),
+            ),
+            Self::Unused => format!("alter table {name} replica identity default;"),
             Self::Leaf { leaf, mend: LeafIdentity::Default } => {
                 format!("alter table {} replica identity default;", quote_table(leaf))
             }
             Self::Leaf { leaf, mend: LeafIdentity::Full } => {
                 format!("alter table {} replica identity full;", quote_table(leaf))
             }
-            Self::ColumnList { publication, columns, listed } => format!(
-                "begin;\nalter publication {publication} drop table {table};\n\
-                 alter publication {publication} add table {table} ({columns}, {listed});\ncommit;",
+            Self::ColumnList { publication, columns, listed, row_filter } => format!(
+                "begin;\nalter publication {publication} drop table {name};\n\
+                 alter publication {publication} add table {name} ({columns}){filter};\ncommit;",
                 publication = quote(publication),
-                table = quote_table(table),
-                columns = quoted(columns),
-                listed = quoted(listed),
+                columns = quoted(&[columns.as_slice(), &**listed].concat()),
+                filter = row_filter.as_ref().map(|filter| format!(" where ({filter})")).unwrap_or_default(),
             ),
-        }
+        })
     }
 }
 
@@ -206,6 +260,9 @@ impl fmt::Display for Refusal {
                 f,
                 "table {table} was published only now, and transactions that wrote to it before have not ended"
             ),
+            Self::Withheld { table, publication, reason, .. } => {
+                write!(f, "table {table} cannot be followed through publication `{publication}`: {reason}")
+            }
             Self::NotPublished { table, publication } => {
                 write!(f, "table {table} is not part of publication `{publication}`")
             }

@@ -1,95 +1,14 @@
 use std::collections::HashMap;
-use std::hash::{Hash as _, Hasher as _};
 
 use tokio_postgres::Row;
 
 use crate::event::{ReplicaIdentity, TableName};
 
-use super::refusal::LeafIdentity;
-use super::{Fnv, NoKey, Refusal, RelationKind};
+use super::super::quote_table;
+use super::refusal::{LeafIdentity, Partitioning};
+use super::{NoKey, Refusal, RelationKind};
 
-/// Every relation outside of PostgreSQL's own schemas that a name could stand for, and whether it is published.
-///
-/// `to_jsonb` reads what only later releases have: `attnames` and `rowfilter` are there from 15 on.
-pub(super) const RELATIONS: &str = "
-select c.oid,
-       n.nspname,
-       c.relname,
-       c.relkind::text,
-       c.relpersistence::text,
-       c.relispartition,
-       c.relreplident::text,
-       exists (select from pg_inherits i where i.inhparent = c.oid) as has_children,
-       exists (select from pg_inherits i where i.inhrelid = c.oid) as has_parent,
-       pg_relation_filenode(c.oid) as filenode,
-       case when c.relispartition then pg_partition_root(c.oid)::oid end as root,
-       primary_key.indimmediate as primary_immediate,
-       primary_key.columns as primary_columns,
-       coalesce(identity.columns, '{}') as identity_columns,
-       (select ic.relname
-          from pg_index i
-          join pg_class ic on ic.oid = i.indexrelid
-         where i.indrelid = c.oid
-           and i.indisunique
-           and i.indimmediate
-           and i.indisvalid
-           and i.indpred is null
-           and not exists (select
-                             from unnest(i.indkey::int2[]) with ordinality as k (attnum, place)
-                             left join pg_attribute a on a.attrelid = i.indrelid and a.attnum = k.attnum
-                            where k.place <= i.indnkeyatts
-                              and a.attnotnull is not true)
-         order by i.indnkeyatts, ic.relname
-         limit 1) as usable_index,
-       pg_has_role(c.relowner, 'usage') as owned,
-       exists (select
-                 from pg_publication_rel member
-                 join pg_publication of on of.oid = member.prpubid
-                where member.prrelid = c.oid and of.pubname = $1) as member,
-       p.tablename is not null as published,
-       case when to_jsonb(p) ? 'attnames'
-            then array(select jsonb_array_elements_text(to_jsonb(p) -> 'attnames'))
-       end as published_columns,
-       to_jsonb(p) ->> 'rowfilter' as row_filter
-  from pg_class c
-  join pg_namespace n on n.oid = c.relnamespace
-  left join lateral (
-         select i.indimmediate,
-                array(select a.attname
-                        from unnest(i.indkey::int2[]) with ordinality as k (attnum, place)
-                        join pg_attribute a on a.attrelid = i.indrelid and a.attnum = k.attnum
-                       where k.place <= i.indnkeyatts
-                       order by k.place) as columns
-           from pg_index i
-          where i.indrelid = c.oid and i.indisprimary and i.indisvalid
-       ) primary_key on true
-  left join lateral (
-         select array(select a.attname
-                        from unnest(i.indkey::int2[]) with ordinality as k (attnum, place)
-                        join pg_attribute a on a.attrelid = i.indrelid and a.attnum = k.attnum
-                       where k.place <= i.indnkeyatts
-                       order by k.place) as columns
-           from pg_index i
-          where i.indrelid = c.oid and i.indisreplident and i.indisvalid
-       ) identity on true
-  left join pg_publication_tables p
-         on p.pubname = $1 and p.schemaname = n.nspname and p.tablename = c.relname
- where c.relkind in ('r', 'p', 'v', 'm', 'f')
-   and n.nspname !~ '^pg_'
-   and n.nspname <> 'information_schema'";
-
-/// The leaves of every partitioned table that is nobody's partition.
-pub(super) const LEAVES: &str = "
-select c.oid, leaf.relid::oid
-  from pg_class c
- cross join lateral pg_partition_tree(c.oid) leaf
- where c.relkind = 'p'
-   and not c.relispartition
-   and leaf.isleaf
-   and leaf.relid <> c.oid
- order by c.oid, leaf.relid::oid";
-
-/// One row of [`RELATIONS`].
+/// One row of what [`Survey`](super::survey::Survey) reads.
 pub(super) struct Relation {
     pub(super) oid: u32,
     pub(super) name: TableName,
@@ -97,22 +16,26 @@ pub(super) struct Relation {
     persistence: String,
     family: Family,
     identity: ReplicaIdentity,
-    filenode: Option<u32>,
+    pub(super) filenode: Option<u32>,
+    partitioning: Partitioning,
     primary: Option<PrimaryKey>,
     identity_columns: Vec<String>,
     /// A unique index over columns that are never null.
     usable_index: Option<String>,
-    owned: bool,
-    /// Whether the publication names it.
-    member: bool,
+    standing: Standing,
+    /// Changes whenever the publication, or the table's place in it, was altered or made anew.
+    pub(super) membership: Option<String>,
     /// Whether the publication publishes it: by its name, its schema's, or with all.
     pub(super) published: bool,
     /// `None` before PostgreSQL 15, which publishes all.
     pub(super) published_columns: Option<Vec<String>>,
     pub(super) row_filter: Option<String>,
+    /// Whether a column list, of whichever publication, governs it.
+    column_list: bool,
 }
 
 struct PrimaryKey {
+    name: String,
     columns: Vec<String>,
     /// Not deferrable.
     immediate: bool,
@@ -124,6 +47,21 @@ pub(in crate::postgres) struct Candidate {
     pub(in crate::postgres) standing: Standing,
     /// Whether it can be followed, apart from being published.
     pub(in crate::postgres) verdict: Result<(), Refusal>,
+    /// How the publication publishes it, if it does: by its name, its schema's, or with all.
+    pub(in crate::postgres) publishing: Publishing,
+    /// What makes its old images whole, and those of its partitions; `None` where they are, or must not be.
+    pub(in crate::postgres) full_identity: Option<String>,
+}
+
+/// Whether a publication tells of a relation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::postgres) enum Publishing {
+    /// It does not.
+    No,
+    /// It does.
+    Whole,
+    /// It does, but its column list leaves the key out.
+    Unlisted(Refusal),
 }
 
 /// How a relation stands to a publication and to us.
@@ -180,17 +118,27 @@ impl Relation {
             identity: ReplicaIdentity::from_catalog(identity.as_bytes().first().copied().unwrap_or_default())
                 .unwrap_or(ReplicaIdentity::Nothing),
             filenode: row.try_get("filenode")?,
+            partitioning: Partitioning::of(row.try_get("partition_columns")?),
             primary: match row.try_get("primary_columns")? {
                 None => None,
-                Some(columns) => Some(PrimaryKey { columns, immediate: row.try_get("primary_immediate")? }),
+                Some(columns) => Some(PrimaryKey {
+                    name: row.try_get("primary_name")?,
+                    columns,
+                    immediate: row.try_get("primary_immediate")?,
+                }),
             },
             identity_columns: row.try_get("identity_columns")?,
             usable_index: row.try_get("usable_index")?,
-            owned: row.try_get("owned")?,
-            member: row.try_get("member")?,
+            standing: match (row.try_get("member")?, row.try_get("owned")?) {
+                (true, _) => Standing::Member,
+                (false, true) => Standing::Owned,
+                (false, false) => Standing::Foreign,
+            },
+            membership: row.try_get("membership")?,
             published: row.try_get("published")?,
             published_columns: row.try_get("published_columns")?,
             row_filter: row.try_get("row_filter")?,
+            column_list: row.try_get("column_list")?,
         })
     }
 
@@ -223,6 +171,9 @@ impl Relation {
     }
 
     /// Its key, and the least that the old images of it and all its leaves carry.
+    ///
+    /// A leaf's own identity decides what the log holds, and the root's what the stream says that it is: full images of a
+    /// root that is not arrive as keys.
     pub(super) fn identity(&self, all: &HashMap<u32, Relation>, leaves: &[u32]) -> Result<Identity, NoKey> {
         let key = self.key()?;
         if leaves.is_empty() {
@@ -241,7 +192,7 @@ impl Relation {
             }
         }
         let identity = match self.identity {
-            _ if full => ReplicaIdentity::Full,
+            ReplicaIdentity::Full if full => ReplicaIdentity::Full,
             ReplicaIdentity::Index => ReplicaIdentity::Index,
             _ => ReplicaIdentity::Default,
         };
@@ -254,11 +205,15 @@ impl Relation {
             return Ok(self.identity_columns.clone());
         }
         match (&self.primary, self.identity) {
-            (None, _) => Err(NoKey::Missing { index: self.usable_index.clone() }),
-            (Some(primary), _) if !primary.immediate => {
-                let (columns, index) = (primary.columns.clone(), self.usable_index.clone());
-                Err(NoKey::Deferrable { columns, index })
-            }
+            (None, _) => Err(NoKey::Missing {
+                index: self.usable_index.clone(),
+                partitioning: self.partitioning.clone(),
+            }),
+            (Some(primary), _) if !primary.immediate => Err(NoKey::Deferrable {
+                columns: primary.columns.clone(),
+                index: self.usable_index.clone(),
+                partitioned: (self.partitioning != Partitioning::None).then(|| primary.name.clone()),
+            }),
             (_, ReplicaIdentity::Nothing | ReplicaIdentity::Index) => Err(NoKey::Unused),
             (Some(primary), ReplicaIdentity::Default | ReplicaIdentity::Full) => Ok(primary.columns.clone()),
         }
@@ -282,28 +237,58 @@ impl Relation {
         covers(carried, key)
     }
 
-    /// The storage of it and of all its leaves, and which leaves there are.
-    pub(super) fn storage(&self, all: &HashMap<u32, Relation>, leaves: &[u32]) -> u64 {
-        let mut hasher = Fnv::default();
-        self.filenode.hash(&mut hasher);
-        for leaf in leaves {
-            (leaf, all.get(leaf).and_then(|leaf| leaf.filenode)).hash(&mut hasher);
+    /// What a publication has to know of it.
+    pub(super) fn candidate(
+        &self,
+        all: &HashMap<u32, Relation>,
+        leaves: &[u32],
+        publication: &str,
+    ) -> Candidate {
+        let identity = match self.unsupported(all, leaves) {
+            Some(kind) => Err(Refusal::Kind { table: self.name.clone(), kind }),
+            None => self.identity(all, leaves).map_err(|reason| self.no_key(reason)),
+        };
+        let publishing = match (&identity, &self.published_columns) {
+            _ if !self.published => Publishing::No,
+            (Ok(identity), Some(listed)) if !covers(listed, &identity.key) => {
+                let left_out = identity.key.iter().filter(|column| !listed.contains(column)).cloned();
+                Publishing::Unlisted(self.unlisted(publication, left_out.collect(), listed.clone()))
+            }
+            _ => Publishing::Whole,
+        };
+        let full_identity = self.full_identity(all, leaves);
+        Candidate {
+            table: self.name.clone(),
+            standing: self.standing,
+            verdict: identity.map(drop),
+            publishing,
+            full_identity,
         }
-        hasher.finish()
     }
 
-    /// What a publication has to know of it.
-    pub(super) fn candidate(&self, all: &HashMap<u32, Relation>, leaves: &[u32]) -> Candidate {
-        let standing = match (self.member, self.owned) {
-            (true, _) => Standing::Member,
-            (false, true) => Standing::Owned,
-            (false, false) => Standing::Foreign,
-        };
-        let verdict = match self.unsupported(all, leaves) {
-            Some(kind) => Err(Refusal::Kind { table: self.name.clone(), kind }),
-            None => self.identity(all, leaves).map(drop).map_err(|reason| self.no_key(reason)),
-        };
-        Candidate { table: self.name.clone(), standing, verdict }
+    /// The statements that have old images of it, and of all its leaves, carry every column.
+    ///
+    /// `None` where they do; and under a column list, with which full images do not go: every update would fail.
+    pub(super) fn full_identity(&self, all: &HashMap<u32, Relation>, leaves: &[u32]) -> Option<String> {
+        let parts = || std::iter::once(self).chain(leaves.iter().filter_map(|leaf| all.get(leaf)));
+        if parts().any(|part| part.column_list) {
+            return None;
+        }
+        let statements: Vec<_> = parts()
+            .filter(|part| part.identity != ReplicaIdentity::Full)
+            .map(|part| format!("alter table {} replica identity full;", quote_table(&part.name)))
+            .collect();
+        (!statements.is_empty()).then(|| statements.join("\n"))
+    }
+
+    /// The refusal of a table whose key the publication's column list leaves out.
+    pub(super) fn unlisted(&self, publication: &str, columns: Vec<String>, listed: Vec<String>) -> Refusal {
+        self.no_key(NoKey::ColumnList {
+            publication: publication.into(),
+            columns,
+            listed: listed.into(),
+            row_filter: self.row_filter.as_deref().map(Into::into),
+        })
     }
 
     /// The refusal of a table that cannot be told apart.

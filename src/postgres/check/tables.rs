@@ -4,10 +4,10 @@ use tokio_postgres::{Client, Row, Transaction};
 
 use crate::event::TableName;
 
-use super::super::catalog::{Candidate, LeafIdentity, NoKey, Refusal, Standing, candidates};
-use super::super::publication::{self, Found, Owner, Ownership};
+use super::super::catalog::{Candidate, LeafIdentity, NoKey, Publishing, Refusal, Standing, candidates};
+use super::super::publication::{self, Deferred, Found, Owner, Ownership};
 use super::super::{quote, quote_table};
-use super::{Config, Report, Safety, Severity};
+use super::{Config, Fixed, Left, Report, Safety, Severity};
 
 /// What concerns a table beyond its key: who may read it, and which columns its old images carry. Partitions too.
 const RIGHTS: &str = "
@@ -22,13 +22,14 @@ select n.nspname,
        has_schema_privilege(n.oid, 'usage') as may_look,
        has_table_privilege(c.oid, 'select') as may_read,
        row_security_active(c.oid) as hidden,
-       c.relkind = 'p' as partitioned,
        exists (select from pg_publication_rel r
-                where r.prrelid in (c.oid, root.oid) and to_jsonb(r) ->> 'prattrs' is not null) as column_list
+                where to_jsonb(r) ->> 'prattrs' is not null
+                  and (r.prrelid = c.oid
+                       or r.prrelid in (select pg_partition_ancestors(c.oid)))) as column_list
   from pg_class c
   join pg_namespace n on n.oid = c.relnamespace
   left join lateral (
-         select r.oid, rn.nspname, r.relname, r.relreplident::text as identity
+         select rn.nspname, r.relname, r.relreplident::text as identity
            from pg_class r
            join pg_namespace rn on rn.oid = r.relnamespace
           where c.relispartition and r.oid = pg_partition_root(c.oid)
@@ -50,21 +51,22 @@ pub(super) async fn look(
     let rows = transaction.query_typed(RIGHTS, &[]).await?;
     let rights: HashMap<TableName, &Row> =
         rows.iter().map(|row| Ok((name(row)?, row))).collect::<Result<_, tokio_postgres::Error>>()?;
-    let ours = found.is_none_or(|found| found.owner == Owner::Ours);
     let mut followed = 0;
     for candidate in candidates {
-        let wanted = match candidate.standing {
-            _ if ours => config.publication.tables.matches(&candidate.table),
-            standing => standing == Standing::Member,
+        let wanted = match found {
+            Some(found) if found.owner == Owner::User => {
+                candidate.publishing != Publishing::No || candidate.standing == Standing::Member
+            }
+            _ => config.publication.tables.matches(&candidate.table),
         };
-        match &candidate.verdict {
+        match (&candidate.verdict, &candidate.publishing) {
             _ if !wanted => {}
-            Ok(()) => {
+            (Err(refusal), _) | (Ok(()), Publishing::Unlisted(refusal)) => refused(refusal, config, report),
+            (Ok(()), _) => {
                 followed += 1;
                 let Some(row) = rights.get(&candidate.table) else { continue };
-                table(candidate, config, ours, row, report)?;
+                table(candidate, config, found, row, report)?;
             }
-            Err(refusal) => refused(refusal, config, report),
         }
     }
     for row in &rows {
@@ -74,12 +76,17 @@ pub(super) async fn look(
         }
     }
     if followed == 0 {
-        let patterns = &config.publication.tables;
-        report.add(
-            Severity::Warning,
-            "tables",
-            format!("none can be followed of what `postgres.tables` names: {patterns}"),
-        );
+        let name = &config.publication.publication;
+        let message = match found {
+            Some(found) if found.owner == Owner::User => {
+                format!("none can be followed of what publication `{name}` publishes")
+            }
+            _ => {
+                let patterns = &config.publication.tables;
+                format!("none can be followed of what `postgres.tables` names: {patterns}")
+            }
+        };
+        report.add(Severity::Warning, "tables", message);
     }
     Ok(())
 }
@@ -100,7 +107,7 @@ async fn publication(
             );
             report.mend(Safety::Safe, publication::creation(name));
         }
-        Some(found) if found.owner == Owner::Ours => {
+        Some(found) if found.is_kept() => {
             report.add(Severity::Fine, "publication", format!("`{name}` is kept by Tidegate"));
         }
         Some(found) => {
@@ -113,7 +120,7 @@ async fn publication(
                 report.add(
                     Severity::Fine,
                     "publication",
-                    format!("`{name}` is your own, and is left as it is"),
+                    format!("`{name}` is not ours to alter, and is left as it is"),
                 );
             }
         }
@@ -125,7 +132,7 @@ async fn publication(
 fn table(
     candidate: &Candidate,
     config: &Config,
-    ours: bool,
+    found: Option<&Found>,
     row: &Row,
     report: &mut Report,
 ) -> Result<(), tokio_postgres::Error> {
@@ -134,23 +141,27 @@ fn table(
     let role = quote(row.try_get("role")?);
     let before = report.findings.len();
     match candidate.standing {
-        Standing::Foreign if ours => {
-            let owner: &str = row.try_get("owner")?;
+        _ if found.is_some_and(|found| found.owner == Owner::User) => {}
+        Standing::Foreign => {
+            let belongs = match found.and_then(|found| found.foreign.as_ref()) {
+                Some(owner) => format!("the publication belongs to `{owner}`"),
+                None => format!("it belongs to `{}`", row.try_get::<_, &str>("owner")?),
+            };
             report.add(
                 Severity::Warning,
                 &subject,
                 format!(
-                    "is not published, and role {role} may not: it belongs to `{owner}`. A superuser may, by \
+                    "is not published, and role {role} may not: {belongs}. A superuser may, by \
                      `tidegate check --fix` or with"
                 ),
             );
             report.mend(Safety::ByHand, addition(config, &sql_name));
         }
-        Standing::Owned if ours => {
+        Standing::Owned => {
             report.add(Severity::Note, &subject, "is not published yet; the server adds it");
             report.mend(Safety::Safe, addition(config, &sql_name));
         }
-        _ => {}
+        Standing::Member => {}
     }
     if !row.try_get("may_look")? {
         report.add(Severity::Fault, &subject, format!("role {role} may not look into its schema"));
@@ -187,8 +198,8 @@ fn table(
             &subject,
             "its old images carry the key only: a filter on any other column needs all",
         );
-        if !list && !row.try_get::<_, bool>("partitioned")? {
-            report.mend(Safety::ByHand, format!("alter table {sql_name} replica identity full;"));
+        if let Some(sql) = &candidate.full_identity {
+            report.mend(Safety::ByHand, sql);
         }
     }
     if report.findings.len() == before {
@@ -272,18 +283,18 @@ pub(super) async fn leaf_identities(
     Ok(statements)
 }
 
-/// What keeping the publication did, as the statements that it ran.
-pub(super) fn told(name: &str, report: &publication::Report) -> Vec<String> {
-    let mut done = Vec::new();
+/// Tells what keeping the publication did, as the statements that it ran.
+pub(super) fn tell(name: &str, report: &publication::Report, fixed: &mut Fixed) {
     if report.ownership == Ownership::Created {
-        done.push(publication::creation(name));
+        fixed.done.push(publication::creation(name));
     }
-    for (verb, tables) in [("add", &report.added), ("drop", &report.dropped)] {
-        for table in tables {
-            done.push(format!("alter publication {} {verb} table {};", quote(name), quote_table(table)));
-        }
+    let statement =
+        |verb, table| format!("alter publication {} {verb} table {};", quote(name), quote_table(table));
+    fixed.done.extend(report.added.iter().map(|table| statement("add", table)));
+    fixed.done.extend(report.dropped.iter().map(|table| statement("drop", table)));
+    for Deferred { table, reason } in &report.deferred {
+        fixed.left.push(Left { sql: statement("add", table), reason: reason.clone() });
     }
-    done
 }
 
 fn name(row: &Row) -> Result<TableName, tokio_postgres::Error> {

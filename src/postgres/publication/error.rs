@@ -9,8 +9,9 @@ pub enum Error {
     /// The conversation went wrong.
     #[error(transparent)]
     Postgres(#[from] super::super::Error),
-    /// The user's own publication would leave changes out without a word. Halt: only its owner can mend it.
-    #[error("publication `{publication}` is not Tidegate's own and cannot be followed: {}", list(faults))]
+    /// The publication would leave changes out without a word, and is the user's own, or another role's. At start halt:
+    /// only its owner can mend it.
+    #[error("publication `{publication}` is not ours to alter and cannot be followed: {}", list(faults))]
     Unusable {
         /// The publication.
         publication: String,

@@ -7,13 +7,14 @@ use super::super::{Error as PostgresError, quote};
 use super::{Error, Fault, MARK, OPERATION, OPERATIONS};
 
 const LOOK: &str = "
-select p.puballtables,
-       p.pubinsert,
+select p.pubinsert,
        p.pubupdate,
        p.pubdelete,
        p.pubtruncate,
        p.pubviaroot,
-       coalesce(starts_with(obj_description(p.oid, 'pg_publication'), $2), false) as ours
+       not p.puballtables and coalesce(starts_with(obj_description(p.oid, 'pg_publication'), $2), false) as ours,
+       pg_has_role(p.pubowner, 'usage') as alterable,
+       pg_get_userbyid(p.pubowner)::text as owned_by
   from pg_publication p
  where p.pubname = $1";
 
@@ -41,23 +42,18 @@ select n.nspname, c.relname
 /// A publication that exists.
 pub(in crate::postgres) struct Found {
     pub(in crate::postgres) owner: Owner,
-    takes: Takes,
+    /// The role that it belongs to, if ours may not alter it.
+    pub(in crate::postgres) foreign: Option<String>,
     /// Operations that it leaves out.
     missing: Vec<&'static str>,
     partitions: Partitions,
 }
 
-/// Who made a publication.
+/// Who made a publication. One of all tables is the user's own whatever its comment: no table of it can be taken out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::postgres) enum Owner {
     Ours,
     User,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Takes {
-    AllTables,
-    Some,
 }
 
 /// Under whose name a partition's changes are published.
@@ -84,7 +80,7 @@ impl Found {
         }
         Ok(Some(Self {
             owner: if row.try_get("ours")? { Owner::Ours } else { Owner::User },
-            takes: if row.try_get("puballtables")? { Takes::AllTables } else { Takes::Some },
+            foreign: if row.try_get("alterable")? { None } else { Some(row.try_get("owned_by")?) },
             missing,
             partitions: if row.try_get("pubviaroot")? {
                 Partitions::ByRoot
@@ -96,7 +92,12 @@ impl Found {
 
     /// Whether nobody has changed what [`super::creation`] made.
     pub(in crate::postgres) fn is_as_made(&self) -> bool {
-        self.missing.is_empty() && self.partitions == Partitions::ByRoot && self.takes == Takes::Some
+        self.missing.is_empty() && self.partitions == Partitions::ByRoot
+    }
+
+    /// Whether it is ours, and either right or ours to put right.
+    pub(in crate::postgres) fn is_kept(&self) -> bool {
+        self.owner == Owner::Ours && (self.is_as_made() || self.foreign.is_none())
     }
 
     /// What is wrong with it, if it is to be followed as it is.
