@@ -11,7 +11,7 @@
 //! the order of dependence and the order of ideas are one. `tests/layers.rs` holds the tree to it.
 
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 // Pure: no I/O, no clock, no tokio.
 pub mod event;
