@@ -98,12 +98,14 @@ pub enum Error {
         version: String,
     },
     /// The publication is not there yet.
-    #[error("there is no publication `{publication}`: `{sql}` creates it")]
+    // Not the statement: one for all tables would have updates of those without an identity fail.
+    #[error(
+        "there is no publication `{publication}`: the server makes it when it next reads the catalog, and \
+         `tidegate check --fix` does at once"
+    )]
     NoPublication {
         /// The publication.
         publication: String,
-        /// What mends it.
-        sql: String,
     },
     /// The slot was created before its publication, so what it holds can never be read.
     #[error("slot `{slot}` is older than publication `{publication}` and cannot be read")]

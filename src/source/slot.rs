@@ -167,11 +167,7 @@ async fn check_publication(connection: &mut Connection, config: &Config) -> Resu
     let name = &config.publication;
     let sql = format!("select 1 from pg_publication where pubname = {}", quote_literal(name));
     if connection.query("tell of the publication", &sql).await?.is_empty() {
-        let sql = format!(
-            "create publication {} for all tables with (publish_via_partition_root = true)",
-            quote(name)
-        );
-        return Err(Error::NoPublication { publication: name.clone(), sql });
+        return Err(Error::NoPublication { publication: name.clone() });
     }
     Ok(())
 }

@@ -209,7 +209,11 @@ fn a_publication_that_is_missing_is_waited_for_with_a_warning_that_names_it() {
         test.expect_in_log("there is no publication");
         let database = test.database().await;
         let mut follower = Follower::start(config(&database));
-        let named = format!("there is no publication `{}`: `create publication", database.publication());
+        let named = format!(
+            "there is no publication `{}`: the server makes it when it next reads the catalog, and \
+             `tidegate check --fix` does at once",
+            database.publication()
+        );
         eventually("the warning", async || test.logged(&named).then_some(())).await;
         publish(&database).await;
         assert_eq!(follower.opened().await, Continuity::Reset(Reason::SlotCreated));
