@@ -13,7 +13,7 @@ use crate::postgres::{self, settings};
 use super::check;
 
 /// Drops the replication slot, the publication and the event trigger: an abandoned slot fills the disk. A slot that a
-/// server still reads, and a publication of your own, are left.
+/// server still reads or that is for another plugin, and a publication of your own, are left.
 #[derive(Args, Debug)]
 pub struct Arguments {}
 
@@ -33,7 +33,7 @@ pub enum Error {
     /// What was done could not be said.
     #[error(transparent)]
     Output(#[from] check::Error),
-    /// The slot is in use, or another database's; or the rest is another role's.
+    /// The slot is in use, or another database's or consumer's; or the rest is another role's.
     #[error("not everything could be taken out")]
     Left,
 }
@@ -66,7 +66,7 @@ fn is_left(report: &Report) -> bool {
     let foreign = report.rest.is_some_and(|rest| {
         rest.publication == Dropped::NotAllowed || rest.event_trigger == Removed::NotAllowed
     });
-    foreign || matches!(report.slot, Slot::InUse { .. } | Slot::Elsewhere { .. })
+    foreign || matches!(report.slot, Slot::InUse { .. } | Slot::Elsewhere { .. } | Slot::Foreign { .. })
 }
 
 fn told(report: &Report, publication: &str, slot: &str) -> String {
@@ -83,6 +83,9 @@ fn told(report: &Report, publication: &str, slot: &str) -> String {
         Slot::Elsewhere { database: None } => {
             format!("left the replication slot `{slot}`: it is a physical one")
         }
+        Slot::Foreign { plugin } => format!(
+            "left the replication slot `{slot}`: it is for the plugin `{plugin}`, not `pgoutput`, and so not ours"
+        ),
     }];
     if let Some(rest) = &report.rest {
         lines.push(match rest.publication {
