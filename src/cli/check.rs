@@ -87,7 +87,7 @@ pub async fn run(arguments: Arguments, layers: Layers) -> Result<(), Error> {
 /// Where the configuration says that the database is.
 pub(super) fn connection(config: &Config) -> Result<Settings, settings::Error> {
     let settings = Settings::parse(config.postgres.url.expose())?;
-    Ok(settings.with_connect_timeout(config.postgres.connect_timeout))
+    Ok(settings.with_default_connect_timeout(config.postgres.connect_timeout))
 }
 
 fn publication(config: &Config) -> Result<publication::Config, InvalidPattern> {

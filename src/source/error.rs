@@ -1,5 +1,6 @@
 use std::fmt;
 use std::io;
+use std::time::Duration;
 
 use crate::pgoutput::DecodeError;
 use crate::postgres::tls;
@@ -25,12 +26,12 @@ pub enum Error {
         source: io::Error,
     },
     /// The server did not answer in time.
-    #[error("PostgreSQL at `{endpoint}` did not answer within {seconds} s (`connect_timeout`)")]
+    #[error("PostgreSQL at `{endpoint}` did not answer within {timeout:?} (`connect_timeout`)")]
     ConnectTimeout {
         /// Where.
         endpoint: String,
         /// The limit.
-        seconds: u64,
+        timeout: Duration,
     },
     /// The server has no TLS, and TLS is demanded.
     #[error("PostgreSQL at `{endpoint}` has no TLS: set `ssl = on` there, or ask for `sslmode=disable`")]
