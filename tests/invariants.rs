@@ -150,7 +150,8 @@ fn nothing_enters_the_journal_before_postgresql_shows_it() {
             })
             .await;
             let mut late = Reader::asking(&server, cards()).await;
-            let (early, rows) = tokio::join!(reader.client.next_within(A_WHILE), late.client.expect("subscribed"));
+            let (early, rows) =
+                tokio::join!(reader.client.next_within(A_WHILE), late.client.expect("subscribed"));
             let told = matches!(&early, Some(Ok(frame)) if frame["type"] == "changes");
             assert!(!told, "told before anybody could read it: {early:?}");
             late.mirror.apply(&rows);
@@ -366,7 +367,10 @@ fn nothing_is_unbounded_and_who_falls_behind_comes_up_again() {
         // It reads nothing while this is written.
         flood(&database).await;
         // What its outbox and its socket do not hold is in the journal, and nowhere else.
-        assert!(server.metric("tidegate_session_slow_readers_total").await > before, "its outbox was never full");
+        assert!(
+            server.metric("tidegate_session_slow_readers_total").await > before,
+            "its outbox was never full"
+        );
         slow.catch_up(&database).await;
         assert_eq!((slow.ids().len(), slow.mirror.transactions), (4_000, 40));
         assert!(slow.mirror.resyncs.is_empty(), "the journal has it all: {:?}", slow.mirror.resyncs);

@@ -69,7 +69,9 @@ fn equal_snapshots_in_flight_are_read_once() {
         let cluster = private(&[]);
         let database = Database::create_on(cluster.address()).await;
         database.execute("create table entries (id bigint primary key, board_id int not null)").await;
-        database.execute("alter table entries replica identity full; insert into entries values (1, 7)").await;
+        database
+            .execute("alter table entries replica identity full; insert into entries values (1, 7)")
+            .await;
         let server = Server::start(&database).await;
         let before = server.metric("tidegate_snapshot_shared_total").await;
         let held = database.client().await;
@@ -106,7 +108,8 @@ fn no_more_snapshots_are_open_at_once_than_configured() {
             let fields = json!({"id": "a", "table": "entries", "where": filter, "snapshot": true});
             clients.push(stage.subscribed(fields).await.0);
         }
-        eventually("two wait for the lock", async || (waiting(&stage.database).await == 2).then_some(())).await;
+        eventually("two wait for the lock", async || (waiting(&stage.database).await == 2).then_some(()))
+            .await;
         // The others wait for these, and a subscription to another table is not held up by any.
         let (mut other, _) = stage.subscribed(json!({"id": "b", "table": "steady"})).await;
         other.expect("changes").await;
@@ -125,8 +128,7 @@ async fn waiting(database: &Database) -> i64 {
                    and application_name = 'tidegate'
                    and wait_event_type = 'Lock'";
     // The statement that takes the lock may still be on its way.
-    eventually("somebody waits", async || Some(database.number(query).await).filter(|count| *count > 0))
-        .await
+    eventually("somebody waits", async || Some(database.number(query).await).filter(|count| *count > 0)).await
 }
 
 #[test]
