@@ -5,10 +5,10 @@
 use clap::Args;
 
 use crate::config::{self, Layers};
+use crate::postgres;
 use crate::postgres::event_trigger::Removed;
 use crate::postgres::publication::Dropped;
 use crate::postgres::teardown::{self, Report, Slot};
-use crate::postgres::{self, settings};
 
 use super::check;
 
@@ -24,9 +24,6 @@ pub enum Error {
     /// A setting is wrong.
     #[error(transparent)]
     Config(#[from] config::Error),
-    /// The connection text is.
-    #[error("postgres.url cannot be used")]
-    Url(#[from] settings::Error),
     /// The conversation went wrong.
     #[error(transparent)]
     Postgres(#[from] postgres::Error),
@@ -43,7 +40,7 @@ impl Error {
     pub fn exit_status(&self) -> u8 {
         match self {
             Self::Left => 1,
-            Self::Config(_) | Self::Url(_) | Self::Postgres(_) | Self::Output(_) => 2,
+            Self::Config(_) | Self::Postgres(_) | Self::Output(_) => 2,
         }
     }
 }
@@ -54,7 +51,7 @@ impl Error {
 /// [`Error`], with an exit status of its own.
 pub async fn run(_: Arguments, layers: Layers) -> Result<(), Error> {
     let config = layers.load()?;
-    let settings = check::connection(&config)?;
+    let settings = config.postgres.settings();
     let (publication, slot) = (&config.postgres.publication, &config.postgres.slot);
     let report = teardown::run(&settings, publication, slot).await?;
     check::print(told(&report, publication, slot).as_bytes())?;
