@@ -96,7 +96,8 @@ async fn run() {
     let debezium = std::env::args().any(|argument| argument == "--debezium");
     // As in `cargo bench --bench drain -- 'of 10'`.
     let wanted = std::env::args().skip(1).find(|argument| !argument.starts_with('-')).unwrap_or_default();
-    for (index, content) in CONTENTS.iter().enumerate().filter(|(_, content)| content.name.contains(&wanted)) {
+    for (index, content) in CONTENTS.iter().enumerate().filter(|(_, content)| content.name.contains(&wanted))
+    {
         let end = write(&client, content, index).await;
         measure(&database, &client, content, &tables, end).await;
         if debezium {

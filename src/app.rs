@@ -18,7 +18,7 @@ use tokio::sync::{mpsc, watch};
 
 use crate::config::{AllowedOrigins, AuthMode, Config};
 use crate::event::Lsn;
-use crate::postgres::publication::{self, Patterns};
+use crate::postgres::publication;
 use crate::postgres::{Pool, Settings};
 use crate::relay::{self, Status};
 use crate::session::{self, Catalogs, Marker, Services, SnapshotConfig, Snapshots};
@@ -50,9 +50,8 @@ pub async fn run(config: Config, scope: Scope) -> Result<(), Error> {
 /// As [`run`].
 pub async fn run_on(listener: TcpListener, config: Config, scope: Scope) -> Result<(), Error> {
     let metrics = Metrics::install()?;
-    let settings = Settings::parse(config.postgres.url.expose())?;
+    let settings = config.postgres.settings();
     let pool = Pool::new(settings.clone(), config.postgres.pool_size, config.postgres.connect_timeout)?;
-    let patterns = Patterns::parse(config.postgres.tables.iter().map(String::as_str))?;
     let (core, edge) = (Scope::new(), Scope::new());
     let upkeep = metrics.clone();
     core.spawn("metrics", {
@@ -64,8 +63,7 @@ pub async fn run_on(listener: TcpListener, config: Config, scope: Scope) -> Resu
             }
         }
     });
-    let publication =
-        publication::Config { publication: config.postgres.publication.clone(), tables: patterns };
+    let publication = config.postgres.publication();
     let server = Server { config: &config, settings, pool, core: core.clone(), edge: edge.clone() };
     let outcome = Box::pin(server.serve(listener, publication, metrics, &scope)).await;
     stop(&config, &edge, &core).await;

@@ -18,6 +18,7 @@
 pub mod settings;
 pub mod tls;
 mod error;
+mod line;
 mod connection;
 mod pool;
 pub mod catalog;

@@ -9,7 +9,8 @@
 //!
 //! Nothing enters the journal before PostgreSQL shows it. A commit record reaches the walsender before its transaction
 //! leaves the list of running ones, under synchronous replication long before. So a transaction is appended only when
-//! a `pg_current_snapshot()` shows it visible: whoever is told of a change can read it.
+//! a `pg_current_snapshot()` shows it visible: whoever is told of a change can read it. It is not waited for beyond the
+//! end of the stream that it came with: the server that comes back may never show it.
 
 mod heartbeat;
 mod trim;
@@ -101,9 +102,9 @@ impl Relay {
 
     async fn take(&mut self, delivery: Delivery) {
         match delivery {
-            Delivery::Opened { timeline, continuity, .. } => {
+            Delivery::Opened { system_id, timeline, continuity, cut, .. } => {
                 self.discarding = false;
-                self.visible.opened(timeline);
+                self.visible.opened(system_id, timeline, cut);
                 self.trim.restart();
                 if let Continuity::Reset(reason) = continuity {
                     self.reset(reason.as_str());
@@ -131,7 +132,7 @@ impl Relay {
                             Chunk { previous, commit_lsn, xid, committed_at, first_index, changes, last };
                         self.append(Record::Chunk(chunk), last.then_some(end_lsn)).await;
                     }
-                    Err(Lost) => self.discard(),
+                    Err(lost) => self.discard(lost),
                 }
             }
             Delivery::Mark { commit_lsn, end_lsn, token } => {
@@ -169,10 +170,16 @@ impl Relay {
         tracing::warn!(reason, "changes may have been missed: every subscriber starts over");
     }
 
-    fn discard(&mut self) {
+    /// Takes nothing more of this stream: what was not appended comes again, or never was.
+    fn discard(&mut self, lost: Lost) {
         self.discarding = true;
-        tracing::warn!(
-            "PostgreSQL is on another timeline than the stream: waiting for the stream to be opened anew"
-        );
+        self.status.send_replace(Status::Connecting);
+        match lost {
+            Lost::Cut => tracing::debug!("the stream ended before PostgreSQL showed its last transactions"),
+            Lost::OtherServer => tracing::warn!(
+                "PostgreSQL is another cluster, or on another timeline, than the stream: waiting for the stream to be \
+                 opened anew"
+            ),
+        }
     }
 }

@@ -9,7 +9,7 @@
 //! [`run`] holds the slot, follows its stream, and comes back after whatever cuts it off. It promises that nothing is
 //! left out: what it cannot promise (a slot lost, another cluster) is a [`Continuity::Reset`]. It may tell a
 //! transaction twice: after a [`Delivery::Closed`] all that was not confirmed comes again, and the reader trims it by
-//! `(commit_lsn, index)`.
+//! `(commit_lsn, index)`. So a reader may drop what it has not kept when it learns of the end of a stream ([`Cut`]).
 //!
 //! Never here: a confirmation beyond what the reader has confirmed, more than one chunk of a transaction in memory,
 //! a fight over a slot that someone else reads.
@@ -38,7 +38,7 @@ use crate::postgres::Settings;
 use crate::telemetry::{Chain, metric};
 
 pub use assembler::Assembler;
-pub use delivery::{Continuity, Delivery, Reason};
+pub use delivery::{Continuity, Cut, Delivery, Reason};
 pub use error::{Error, Recovery, ServerError};
 pub use slot::System;
 
@@ -154,7 +154,8 @@ struct Life {
     timeline: u32,
     /// The furthest that the slot was told of, or had been told before us.
     told: Lsn,
-    /// The end of the furthest delivery.
+    /// The end of the furthest delivery. PostgreSQL sends what is on disk only: its log reaches this far for as long
+    /// as it is the same one.
     delivered: Lsn,
     /// Whether `confirmed` is about this life. Until the reader sets it back it may be about the one before.
     settled: bool,
@@ -232,8 +233,9 @@ impl Source {
         let settled = continuity == Continuity::Continued;
         let fresh = Life { system_id, timeline, told: slot_lsn, delivered: starts_at, settled };
         let life = self.life.filter(|_| settled).unwrap_or(fresh);
-        let stream = Stream::new(connection, life, &self.config, self.silences);
-        Ok((stream, Delivery::Opened { system_id, timeline, starts_at, continuity }))
+        let (uncut, cut) = Cut::new();
+        let stream = Stream::new(connection, life, starts_at, uncut, &self.config, self.silences);
+        Ok((stream, Delivery::Opened { system_id, timeline, starts_at, continuity, cut }))
     }
 
     /// Lets go of the connection, and keeps what goes on without it. Returns whether the reader knows of it.

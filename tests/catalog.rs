@@ -1,5 +1,7 @@
 //! What the catalog says of a relation, against the server's own.
 
+mod encodings;
+
 use tidegate::event::{Class, Collation, ReplicaIdentity, Table, TableName};
 use tidegate::postgres::catalog::{
     self, Catalog, Found, LeafIdentity, NoKey, Partitioning, Refusal, RelationKind, Watch,

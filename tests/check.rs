@@ -405,6 +405,22 @@ fn teardown_leaves_a_slot_in_use_and_all_else_with_it() {
 }
 
 #[test]
+fn teardown_leaves_a_slot_of_another_plugin() {
+    scenario(async |test| {
+        let database = test.database().await;
+        let slot = database.slot();
+        database
+            .execute(&format!("select pg_create_logical_replication_slot('{slot}', 'test_decoding')"))
+            .await;
+        let report =
+            teardown::run(&settings(&database), &database.publication(), &slot).await.expect("it can look");
+        assert_eq!(report.slot, Slot::Foreign { plugin: "test_decoding".into() });
+        let there = format!("select count(*) from pg_replication_slots where slot_name = '{slot}'");
+        assert_eq!(database.number(&there).await, 1);
+    });
+}
+
+#[test]
 fn teardown_leaves_what_is_not_ours() {
     scenario(async |test| {
         let (database, other) = (test.database().await, test.database().await);

@@ -190,10 +190,37 @@ fn serve_names_a_bad_setting_and_where_it_came_from() {
             (&["serve", "--set", "session.outbox_byte=5"][..], "did you mean"),
             (&["serve", "--set", "session.outbox_bytes=5"], "--set"),
             (&["serve", "--set", "http.listen=0.0.0.0:0"], "auth.allow_insecure"),
+            (
+                &["serve", "--url", "postgres://u@h/d?sslmod=x"],
+                "`postgres.url` = (not shown) (--url): there is",
+            ),
+            (&["serve", "--set", r#"postgres.tables=["a.b.c"]"#], "(--set): `a.b.c` is not a pattern"),
         ] {
             let (status, _, stderr) = outcome(on(&database, arguments)).await;
-            assert!(status != 0 && stderr.contains(part), "{status}: {stderr}");
+            assert!(status == 2 && stderr.contains(part), "{status}: {stderr}");
         }
+    });
+}
+
+#[test]
+fn serve_gives_a_server_that_never_answers_as_long_as_the_configuration_says() {
+    scenario(async |_| {
+        let mute = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let url = format!("postgres://u@{}/d", mute.local_addr().expect("bound"));
+        let limit = "postgres.connect_timeout_ms=300";
+        let mut command =
+            tidegate(&["serve", "--url", &url, "--set", limit, "--set", "http.listen=127.0.0.1:0"]);
+        let mut child = command.stdout(Stdio::null()).spawn().expect("it runs");
+        let mut lines = BufReader::new(child.stderr.take().expect("piped")).lines();
+        let told = async {
+            while let Some(line) = lines.next_line().await.expect("readable") {
+                if line.contains("did not answer within 300ms") {
+                    return;
+                }
+            }
+            panic!("it ended without a word of it");
+        };
+        timeout(DEADLINE, told).await.expect("it says so in time");
     });
 }
 

@@ -57,7 +57,7 @@ fn mistake(layers: Layers) -> String {
 fn the_defaults_hold_where_nothing_overrides_them() {
     let config = load(database());
     assert_eq!(config.postgres.url.expose(), URL);
-    assert_eq!(config.postgres.tables, ["public.*"]);
+    assert_eq!(config.postgres.tables.to_string(), "public.*");
     assert_eq!((&*config.postgres.publication, &*config.postgres.slot), ("tidegate", "tidegate"));
     assert_eq!(config.http.listen.to_string(), "127.0.0.1:8080");
     assert_eq!(config.http.allowed_origins, AllowedOrigins::OwnAndLoopback);
@@ -89,7 +89,7 @@ fn each_layer_overrides_the_one_before() {
 
     let from_environment = load(environment());
     assert_eq!(&*from_environment.postgres.slot, "variable");
-    assert_eq!(from_environment.postgres.tables, ["variable.*", "app.orders"]);
+    assert_eq!(from_environment.postgres.tables.to_string(), "variable.*, app.orders");
     assert_eq!(from_environment.shutdown.grace, Duration::ZERO);
     assert!(!from_environment.catalog.event_trigger);
     assert_eq!(from_environment.http.listen.port(), 1, "what the variables leave is the file's");
@@ -201,6 +201,43 @@ fn a_connection_string_is_never_shown() {
     let error = mistake(file.layers());
     assert!(error.contains("`postgres.url` = (not shown)"), "{error}");
     assert!(!format!("{:?}", load(database())).contains("hunter2"));
+}
+
+#[test]
+fn a_connection_string_or_a_pattern_that_is_none_is_named_with_its_origin() {
+    let file = File::new("url", "[postgres]\nurl = 'postgres://app:hunter2@h/d?sslmod=require'\n");
+    assert_eq!(
+        mistake(file.layers()),
+        format!(
+            "`postgres.url` = (not shown) ({}:2): there is no parameter `sslmod`; did you mean `sslmode`?",
+            file.0.display()
+        )
+    );
+    let variable = variables([("TIDEGATE__POSTGRES__URL", "mysql://app:hunter2@h/d")]);
+    assert_eq!(
+        mistake(Layers::default().environment(variable)),
+        "`postgres.url` = (not shown) (TIDEGATE__POSTGRES__URL): \
+         the URL must start with `postgres://` or `postgresql://`"
+    );
+    let variable = variables([("TIDEGATE__POSTGRES__TABLES", r#"["public.*","a.b.c"]"#)]);
+    let error = mistake(database().environment(variable));
+    assert!(
+        error.starts_with(
+            r#"`postgres.tables` = '["public.*","a.b.c"]' (TIDEGATE__POSTGRES__TABLES): `a.b.c` is not a pattern"#
+        ),
+        "{error}"
+    );
+}
+
+#[test]
+fn the_time_to_connect_is_the_urls_or_else_the_keys() {
+    let limit = |url: &str| {
+        let layers = Layers::default().flag("--url", "postgres.url", url);
+        let layers = layers.set("postgres.connect_timeout_ms=200").expect("an assignment");
+        load(layers).postgres.settings().connect_timeout()
+    };
+    assert_eq!(limit("postgres://u@h/d"), Duration::from_millis(200));
+    assert_eq!(limit("postgres://u@h/d?connect_timeout=3"), Duration::from_secs(3));
 }
 
 #[test]

@@ -6,6 +6,7 @@ use tidegate::event::Xid;
 use tidegate::postgres::marker::emit_mark;
 use tidegate::postgres::visibility::{Visibility, current_snapshot};
 use tidegate::postgres::{Connection, Error, Pool, Recovery, Settings, literals};
+use tidegate::telemetry::Chain;
 
 use crate::fixture::{Database, eventually, private, scenario};
 use crate::source::login::Server;
@@ -131,6 +132,35 @@ fn tls_is_as_strict_as_the_mode_says() {
         let text =
             format!("user=shy dbname={} host=127.0.0.1 port={}", server.database.name(), server.port());
         assert!(Connection::open(&Settings::parse(&text).expect("valid")).await.is_ok());
+    });
+}
+
+#[test]
+fn a_session_sends_a_password_in_clear_text_over_tls_only() {
+    scenario(async |_| {
+        let server = Server::start().await;
+        let open = async |more: &str| {
+            let (name, port) = (server.database.name(), server.port());
+            let text =
+                format!("user=clear password='pâss word' dbname={name} host=127.0.0.1 port={port} {more}");
+            Connection::open(&Settings::parse(&text).expect("valid")).await.map(drop)
+        };
+        let refused = |error: &Error| {
+            let text = Chain(error).to_string();
+            assert!(matches!(error, Error::ClearText { .. }), "{text}");
+            assert_eq!(error.recovery(), Recovery::Halt, "{text}");
+            assert!(text.contains("in clear text and there is no TLS: set `sslmode=require`"), "{text}");
+        };
+        refused(&open("sslmode=disable").await.expect_err("anybody could read it"));
+        open("sslmode=prefer").await.expect("over TLS");
+        open("sslmode=require").await.expect("over TLS");
+        server.ssl("off").await;
+        refused(&open("sslmode=prefer").await.expect_err("anybody could read it"));
+        assert!(open("sslmode=require").await.is_err());
+        // What nobody can read from the line is sent over it.
+        for user in ["scram", "md5"] {
+            open(&format!("sslmode=prefer user={user}")).await.expect(user);
+        }
     });
 }
 

@@ -14,7 +14,8 @@ mod log;
 mod scenario;
 mod shared;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use tidegate::cli::demo::cluster::{Cluster, Options};
@@ -31,6 +32,12 @@ const POLL: Duration = Duration::from_millis(5);
 pub(crate) fn private(settings: &[(&str, &str)]) -> Cluster {
     let options = settings.iter().fold(options(), |options, (name, value)| options.with(name, value));
     Cluster::start(&options).unwrap_or_else(|error| panic!("no private cluster: {error}"))
+}
+
+/// Copies the files of a cluster that does not run, to a place that is not there yet; whose they are stays the same.
+pub(crate) fn copy_files(from: &Path, to: &Path) {
+    let status = Command::new("cp").arg("-a").args([from, to]).status().expect("every system has it");
+    assert!(status.success(), "cp -a {} {}", from.display(), to.display());
 }
 
 /// Waits until `condition` gives something, and gives that.

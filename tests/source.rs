@@ -3,6 +3,7 @@
 mod changes;
 mod emitted;
 mod follower;
+mod histories;
 pub(crate) mod login;
 mod outages;
 mod pace;

@@ -1,4 +1,4 @@
-use crate::postgres::{publication, settings};
+use crate::postgres::publication;
 use crate::telemetry::Taken;
 use crate::{http, postgres, source};
 
@@ -6,12 +6,6 @@ use crate::{http, postgres, source};
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// `postgres.url` cannot be used.
-    #[error("postgres.url cannot be used")]
-    Settings(#[from] settings::Error),
-    /// A pattern in `postgres.tables` is none.
-    #[error("postgres.tables cannot be used")]
-    Tables(#[from] publication::InvalidPattern),
     /// Metrics cannot be recorded.
     #[error(transparent)]
     Metrics(#[from] Taken),

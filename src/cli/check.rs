@@ -8,10 +8,9 @@ use anstream::stdout;
 use anstyle::{AnsiColor, Style};
 use clap::Args;
 
-use crate::config::{self, Config, Layers};
+use crate::config::{self, Layers};
+use crate::postgres;
 use crate::postgres::check::{self, Finding, Fixed, Left, Remedy, Report, Safety, Severity};
-use crate::postgres::publication::{self, InvalidPattern, Patterns};
-use crate::postgres::{self, Settings, settings};
 
 /// Says what stands in the way of following your database, line by line, with the exact SQL that mends it.
 #[derive(Args, Debug)]
@@ -35,12 +34,6 @@ pub enum Error {
     /// A setting is wrong.
     #[error(transparent)]
     Config(#[from] config::Error),
-    /// The connection text is.
-    #[error("postgres.url cannot be used")]
-    Url(#[from] settings::Error),
-    /// A pattern of tables is.
-    #[error("postgres.tables cannot be used")]
-    Pattern(#[from] InvalidPattern),
     /// The database could not be looked at.
     #[error(transparent)]
     Postgres(#[from] postgres::Error),
@@ -57,7 +50,7 @@ impl Error {
     pub fn exit_status(&self) -> u8 {
         match self {
             Self::Faults(_) => 1,
-            Self::Config(_) | Self::Url(_) | Self::Pattern(_) | Self::Postgres(_) | Self::Output(_) => 2,
+            Self::Config(_) | Self::Postgres(_) | Self::Output(_) => 2,
         }
     }
 }
@@ -68,8 +61,9 @@ impl Error {
 /// [`Error`], with an exit status of its own.
 pub async fn run(arguments: Arguments, layers: Layers) -> Result<(), Error> {
     let config = layers.load()?;
-    let settings = connection(&config)?;
-    let subject = check::Config { publication: publication(&config)?, slot: config.postgres.slot.clone() };
+    let settings = config.postgres.settings();
+    let subject =
+        check::Config { publication: config.postgres.publication(), slot: config.postgres.slot.clone() };
     let mut out = Vec::new();
     if arguments.fix {
         let fixed = check::fix(&settings, &subject).await?;
@@ -82,17 +76,6 @@ pub async fn run(arguments: Arguments, layers: Layers) -> Result<(), Error> {
         0 => Ok(()),
         faults => Err(Error::Faults(faults)),
     }
-}
-
-/// Where the configuration says that the database is.
-pub(super) fn connection(config: &Config) -> Result<Settings, settings::Error> {
-    let settings = Settings::parse(config.postgres.url.expose())?;
-    Ok(settings.with_connect_timeout(config.postgres.connect_timeout))
-}
-
-fn publication(config: &Config) -> Result<publication::Config, InvalidPattern> {
-    let tables = Patterns::parse(config.postgres.tables.iter().map(String::as_str))?;
-    Ok(publication::Config { publication: config.postgres.publication.clone(), tables })
 }
 
 /// Writes to stdout, without colours where it does not take them; a reader that has gone has read enough.

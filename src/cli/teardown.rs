@@ -5,15 +5,15 @@
 use clap::Args;
 
 use crate::config::{self, Layers};
+use crate::postgres;
 use crate::postgres::event_trigger::Removed;
 use crate::postgres::publication::Dropped;
 use crate::postgres::teardown::{self, Report, Slot};
-use crate::postgres::{self, settings};
 
 use super::check;
 
 /// Drops the replication slot, the publication and the event trigger: an abandoned slot fills the disk. A slot that a
-/// server still reads, and a publication of your own, are left.
+/// server still reads or that is for another plugin, and a publication of your own, are left.
 #[derive(Args, Debug)]
 pub struct Arguments {}
 
@@ -24,16 +24,13 @@ pub enum Error {
     /// A setting is wrong.
     #[error(transparent)]
     Config(#[from] config::Error),
-    /// The connection text is.
-    #[error("postgres.url cannot be used")]
-    Url(#[from] settings::Error),
     /// The conversation went wrong.
     #[error(transparent)]
     Postgres(#[from] postgres::Error),
     /// What was done could not be said.
     #[error(transparent)]
     Output(#[from] check::Error),
-    /// The slot is in use, or another database's; or the rest is another role's.
+    /// The slot is in use, or another database's or consumer's; or the rest is another role's.
     #[error("not everything could be taken out")]
     Left,
 }
@@ -43,7 +40,7 @@ impl Error {
     pub fn exit_status(&self) -> u8 {
         match self {
             Self::Left => 1,
-            Self::Config(_) | Self::Url(_) | Self::Postgres(_) | Self::Output(_) => 2,
+            Self::Config(_) | Self::Postgres(_) | Self::Output(_) => 2,
         }
     }
 }
@@ -54,7 +51,7 @@ impl Error {
 /// [`Error`], with an exit status of its own.
 pub async fn run(_: Arguments, layers: Layers) -> Result<(), Error> {
     let config = layers.load()?;
-    let settings = check::connection(&config)?;
+    let settings = config.postgres.settings();
     let (publication, slot) = (&config.postgres.publication, &config.postgres.slot);
     let report = teardown::run(&settings, publication, slot).await?;
     check::print(told(&report, publication, slot).as_bytes())?;
@@ -66,7 +63,7 @@ fn is_left(report: &Report) -> bool {
     let foreign = report.rest.is_some_and(|rest| {
         rest.publication == Dropped::NotAllowed || rest.event_trigger == Removed::NotAllowed
     });
-    foreign || matches!(report.slot, Slot::InUse { .. } | Slot::Elsewhere { .. })
+    foreign || matches!(report.slot, Slot::InUse { .. } | Slot::Elsewhere { .. } | Slot::Foreign { .. })
 }
 
 fn told(report: &Report, publication: &str, slot: &str) -> String {
@@ -83,6 +80,9 @@ fn told(report: &Report, publication: &str, slot: &str) -> String {
         Slot::Elsewhere { database: None } => {
             format!("left the replication slot `{slot}`: it is a physical one")
         }
+        Slot::Foreign { plugin } => format!(
+            "left the replication slot `{slot}`: it is for the plugin `{plugin}`, not `pgoutput`, and so not ours"
+        ),
     }];
     if let Some(rest) = &report.rest {
         lines.push(match rest.publication {

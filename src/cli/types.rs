@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use crate::config::{self, Layers};
-use crate::postgres::{self, Connection, catalog, settings};
+use crate::postgres::{self, Connection, catalog};
 
 use super::check;
 
@@ -28,9 +28,6 @@ pub enum Error {
     /// A setting is wrong.
     #[error(transparent)]
     Config(#[from] config::Error),
-    /// The connection text is.
-    #[error("postgres.url cannot be used")]
-    Url(#[from] settings::Error),
     /// The conversation went wrong.
     #[error(transparent)]
     Postgres(#[from] postgres::Error),
@@ -62,7 +59,7 @@ impl Error {
     pub fn exit_status(&self) -> u8 {
         match self {
             Self::Empty { .. } => 1,
-            Self::Config(_) | Self::Url(_) | Self::Postgres(_) | Self::Output(_) | Self::File { .. } => 2,
+            Self::Config(_) | Self::Postgres(_) | Self::Output(_) | Self::File { .. } => 2,
         }
     }
 }
@@ -74,7 +71,7 @@ impl Error {
 pub async fn run(arguments: Arguments, layers: Layers) -> Result<(), Error> {
     let config = layers.load()?;
     let publication = &config.postgres.publication;
-    let mut session = Connection::open(&check::connection(&config)?).await?;
+    let mut session = Connection::open(&config.postgres.settings()).await?;
     let catalog = catalog::load(session.client_mut(), publication).await?;
     let tables = catalog.tables();
     if tables.is_empty() {

@@ -3,7 +3,7 @@ use super::{AuthMode, Config, Error};
 
 /// What no value can be asked by itself: how they go together.
 pub(super) fn check(config: &Config, tree: &Tree) -> Result<(), Error> {
-    if config.postgres.url.is_empty() {
+    if config.postgres.url.settings().is_none() {
         return Err(Error::NoDatabase);
     }
     let at = |key: &str| Box::new(tree.setting(key));

@@ -4,6 +4,8 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use super::scalar::{count, flag, list, milliseconds, parsed, text};
+use crate::postgres::Settings;
+use crate::postgres::publication::{self, Patterns};
 use crate::telemetry;
 
 mod values;
@@ -53,7 +55,7 @@ pub struct Postgres {
     pub url: ConnectionString,
     /// Which tables are published, as patterns; at least one.
     #[serde(deserialize_with = "patterns")]
-    pub tables: Vec<String>,
+    pub tables: Patterns,
     /// The publication.
     #[serde(deserialize_with = "publication")]
     pub publication: String,
@@ -63,7 +65,7 @@ pub struct Postgres {
     /// Connections besides the replication connection; more than [`Snapshot::concurrent`].
     #[serde(deserialize_with = "count::<2, 10_000, _>")]
     pub pool_size: usize,
-    /// For one attempt to connect.
+    /// For one attempt to connect, unless the URL names a time.
     #[serde(rename = "connect_timeout_ms", deserialize_with = "milliseconds::<100, 600_000, _>")]
     pub connect_timeout: Duration,
 }
@@ -233,6 +235,19 @@ pub struct Shutdown {
     /// How long clients and queues are given to drain.
     #[serde(rename = "grace_ms", deserialize_with = "milliseconds::<0, 600_000, _>")]
     pub grace: Duration,
+}
+
+impl Postgres {
+    /// Where the database is and how to talk to it.
+    pub fn settings(&self) -> Settings {
+        let settings = self.url.settings().expect("a configuration without one is refused");
+        settings.clone().with_default_connect_timeout(self.connect_timeout)
+    }
+
+    /// The publication and its tables.
+    pub fn publication(&self) -> publication::Config {
+        publication::Config { publication: self.publication.clone(), tables: self.tables.clone() }
+    }
 }
 
 impl Config {

@@ -117,10 +117,10 @@ impl Timestamp {
         let micros = self.0.rem_euclid(DAY_MICROS);
         let (year, month, day) = civil_from_days(days);
         let seconds = micros / 1_000_000;
-        if !(0..=9_999).contains(&year) {
-            out.extend_from_slice(year.to_string().as_bytes());
-        } else {
+        if (0..=9_999).contains(&year) {
             write_digits::<4>(year, out);
+        } else {
+            out.extend_from_slice(year.to_string().as_bytes());
         }
         for (before, number) in [
             (b'-', month),

@@ -26,6 +26,26 @@ pub enum Error {
         #[source]
         source: tokio_postgres::Error,
     },
+    /// A server's name has no address.
+    #[error("could not find PostgreSQL at {endpoint}")]
+    Unlocated {
+        /// The server.
+        endpoint: String,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The password would be readable on the line: it was not sent.
+    #[error("could not connect to PostgreSQL at {endpoint} as `{user}`")]
+    ClearText {
+        /// The server.
+        endpoint: String,
+        /// The role.
+        user: String,
+        /// Why, and what to do.
+        #[source]
+        source: tokio_postgres::Error,
+    },
     /// A server took too long to answer.
     #[error("PostgreSQL at {endpoint} did not answer within {timeout:?}")]
     ConnectTimeout {
@@ -112,8 +132,11 @@ impl Error {
     /// What the caller does about it.
     pub fn recovery(&self) -> Recovery {
         match self {
-            Self::Tls(_) | Self::Answer { .. } | Self::Closed => Recovery::Halt,
-            Self::ConnectTimeout { .. } | Self::Busy { .. } | Self::Timeout { .. } => Recovery::Retry,
+            Self::Tls(_) | Self::ClearText { .. } | Self::Answer { .. } | Self::Closed => Recovery::Halt,
+            Self::Unlocated { .. }
+            | Self::ConnectTimeout { .. }
+            | Self::Busy { .. }
+            | Self::Timeout { .. } => Recovery::Retry,
             Self::Connect { source, .. } | Self::Query { source, .. } => match source.code() {
                 // No code: the line broke, or there was none.
                 None => Recovery::Retry,

@@ -97,7 +97,8 @@ pub struct Settings {
     user: String,
     database: String,
     tls: Tls,
-    connect_timeout: Duration,
+    /// If the text names one.
+    connect_timeout: Option<Duration>,
     /// All that is neither place nor TLS, as tokio-postgres reads it.
     config: tokio_postgres::Config,
 }
@@ -157,9 +158,10 @@ impl Settings {
             None => whoami::username().map_err(|_| Error::NoUser)?,
         };
         let database = config.get_dbname().unwrap_or(&user).to_owned();
-        let connect_timeout = config.get_connect_timeout().copied().unwrap_or(CONNECT_TIMEOUT);
-        config.user(&user).dbname(&database).connect_timeout(connect_timeout);
-        Ok(Self { endpoints, user, database, tls, connect_timeout, config })
+        let connect_timeout = config.get_connect_timeout().copied();
+        config.user(&user).dbname(&database);
+        Ok(Self { endpoints, user, database, tls, connect_timeout, config }
+            .with_default_connect_timeout(CONNECT_TIMEOUT))
     }
 
     /// The servers that may be the one, in the order in which to try them. Never empty.
@@ -201,18 +203,16 @@ impl Settings {
         &self.tls
     }
 
-    /// How long one server may take to answer: resolving, connecting, TLS and logging in together.
+    /// How long one address of a server may take to answer: connecting, TLS and logging in together.
     pub fn connect_timeout(&self) -> Duration {
-        self.connect_timeout
+        self.config.get_connect_timeout().copied().unwrap_or(CONNECT_TIMEOUT)
     }
 
-    /// The same settings with `timeout` for one server to answer.
+    /// The same settings with `timeout` for one address to answer, unless the text says how long.
     #[must_use]
-    pub fn with_connect_timeout(&self, timeout: Duration) -> Self {
-        let mut settings = self.clone();
-        settings.connect_timeout = timeout;
-        settings.config.connect_timeout(timeout);
-        settings
+    pub fn with_default_connect_timeout(mut self, timeout: Duration) -> Self {
+        self.config.connect_timeout(self.connect_timeout.unwrap_or(timeout));
+        self
     }
 
     /// What the session shall be called in `pg_stat_activity`, if the text says so.
@@ -245,23 +245,25 @@ impl Settings {
         options
     }
 
-    /// What tokio-postgres needs to reach one of the endpoints; without `options`.
+    /// What tokio-postgres needs to reach one of the endpoints by a [`Line`](super::line::Line); without `options`.
     pub(super) fn for_endpoint(&self, endpoint: &Endpoint) -> tokio_postgres::Config {
         let mut config = self.config.clone();
-        let mode = match (&endpoint.host, self.tls.mode) {
+        let mode = match &endpoint.host {
+            Host::Tcp(name) => {
+                config.host(name);
+                tokio_postgres::config::SslMode::Require
+            }
             // As in libpq: no TLS over a Unix socket, whatever the mode.
-            (Host::Unix(_), _) | (_, SslMode::Disable) => tokio_postgres::config::SslMode::Disable,
-            (_, SslMode::Prefer) => tokio_postgres::config::SslMode::Prefer,
-            _ => tokio_postgres::config::SslMode::Require,
-        };
-        match &endpoint.host {
-            Host::Tcp(name) => config.host(name),
-            Host::Unix(folder) => config.host_path(folder),
+            Host::Unix(folder) => {
+                config.host_path(folder);
+                tokio_postgres::config::SslMode::Disable
+            }
         };
         if let Some(address) = endpoint.address {
             config.hostaddr(address);
         }
-        config.port(endpoint.port).ssl_mode(mode);
+        // Whether to ask for TLS, and how, is the line's to decide.
+        config.port(endpoint.port).ssl_mode(mode).ssl_negotiation(SslNegotiation::Direct);
         config
     }
 }

@@ -13,6 +13,7 @@ use super::{Connection, Error, Settings};
 const SLOT: &str = "
 select s.database::text,
        s.database is not distinct from current_database() as here,
+       s.plugin::text,
        s.active_pid,
        a.application_name,
        host(a.client_addr) as client_addr
@@ -62,9 +63,17 @@ pub enum Slot {
         /// That database, or nothing for a physical slot.
         database: Option<String>,
     },
+    /// It is somebody else's, who reads it by another output plugin: it was left.
+    Foreign {
+        /// That plugin.
+        plugin: String,
+    },
 }
 
-/// Drops the slot if nobody reads it, then the publication if it is ours, and the event trigger with its function.
+/// The output plugin that a slot of ours is for.
+const PLUGIN: &str = "pgoutput";
+
+/// Drops the slot if it is for `pgoutput` and nobody reads it, then the publication if it is ours, and the event trigger with its function.
 ///
 /// # Errors
 /// Those of the conversation with PostgreSQL. What was done by then stays done.
@@ -107,6 +116,9 @@ async fn drop_slot(client: &Client, slot: &str) -> Result<Slot, tokio_postgres::
 fn left_alone(row: &Row) -> Result<Option<Slot>, tokio_postgres::Error> {
     if !row.try_get("here")? {
         return Ok(Some(Slot::Elsewhere { database: row.try_get("database")? }));
+    }
+    if let Some(plugin) = row.try_get::<_, Option<String>>("plugin")?.filter(|plugin| plugin != PLUGIN) {
+        return Ok(Some(Slot::Foreign { plugin }));
     }
     let Some(pid) = row.try_get("active_pid")? else { return Ok(None) };
     Ok(Some(Slot::InUse {

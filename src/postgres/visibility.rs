@@ -1,5 +1,6 @@
 //! Which transactions a reader sees now.
 
+use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, Statement};
 
 use crate::event::Snapshot;
@@ -54,6 +55,21 @@ pub async fn timeline(client: &Client) -> Result<u32, Error> {
     let row = Error::within_patience(OPERATION, client.query_typed_one(TIMELINE, &[])).await?;
     let digits: &str = row.try_get(0).map_err(Error::query(OPERATION))?;
     u32::from_str_radix(digits, 16).map_err(|_| Error::Answer { operation: OPERATION })
+}
+
+/// The system identifier: one a cluster, its standbys included. `None` where this role was denied the function that
+/// tells it, which everybody may call unless somebody revoked that.
+///
+/// # Errors
+/// Those of the conversation with PostgreSQL.
+pub async fn system_id(client: &Client) -> Result<Option<u64>, Error> {
+    const SYSTEM: &str = "select system_identifier from pg_control_system()";
+    match client.query_typed_one(SYSTEM, &[]).await.and_then(|row| row.try_get::<_, i64>(0)) {
+        // It has 64 bits, which SQL shows with a sign.
+        Ok(id) => Ok(Some(id.cast_unsigned())),
+        Err(error) if error.code() == Some(&SqlState::INSUFFICIENT_PRIVILEGE) => Ok(None),
+        Err(error) => Err(Error::query("read the system identifier")(error)),
+    }
 }
 
 fn parse(row: &tokio_postgres::Row) -> Result<Snapshot, Error> {

@@ -5,6 +5,7 @@ use tokio::time::{Instant, sleep};
 use crate::event::{Snapshot, Xid};
 use crate::postgres::visibility::{self, Visibility};
 use crate::postgres::{self, Connection, Pool};
+use crate::source::Cut;
 use crate::telemetry::{Chain, metric};
 
 /// Asks PostgreSQL whether it shows a transaction yet.
@@ -13,13 +14,20 @@ pub(super) struct Visible {
     session: Option<(Connection, Visibility)>,
     /// What PostgreSQL showed when it was asked last: what it shows once, it shows from then on.
     shown: Option<Snapshot>,
-    /// The timeline of the stream.
-    timeline: u32,
+    /// The cluster of the stream, and its timeline.
+    server: (u64, u32),
+    /// When the stream ends.
+    cut: Option<Cut>,
 }
 
-/// PostgreSQL is on another timeline than the stream: it may never show the transaction, or another of the same id.
-#[derive(Debug)]
-pub(super) struct Lost;
+/// PostgreSQL may never show the transaction, or another of the same id.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Lost {
+    /// The stream that it came with has ended.
+    Cut,
+    /// Another cluster answers, or the same one on another timeline.
+    OtherServer,
+}
 
 /// A transaction that is not yet shown is on its way out of the list of running ones, or waits for a standby: the
 /// pauses start at the length of the former and double up to a delay that nobody notices beside the latter.
@@ -29,13 +37,14 @@ const LONGEST_RETRY: Duration = Duration::from_secs(2);
 
 impl Visible {
     pub(super) fn new(pool: Pool) -> Self {
-        Self { pool, session: None, shown: None, timeline: 0 }
+        Self { pool, session: None, shown: None, server: (0, 0), cut: None }
     }
 
-    /// The stream was opened on this timeline.
-    pub(super) fn opened(&mut self, timeline: u32) {
-        if self.timeline != timeline {
-            self.timeline = timeline;
+    /// The stream was opened, on this cluster and timeline.
+    pub(super) fn opened(&mut self, system_id: u64, timeline: u32, cut: Cut) {
+        self.cut = Some(cut);
+        if self.server != (system_id, timeline) {
+            self.server = (system_id, timeline);
             self.shown = None;
             self.session = None;
         }
@@ -50,11 +59,22 @@ impl Visible {
     /// Waits until PostgreSQL shows the transaction, and gives its id in 64 bits. Cancel safe.
     ///
     /// # Errors
-    /// [`Lost`] if PostgreSQL came back on another timeline.
+    /// [`Lost`] if it may never do.
     pub(super) async fn wait_for(&mut self, xid: u32) -> Result<Xid, Lost> {
         if let Some(xid) = self.shows(xid) {
             return Ok(xid);
         }
+        let Some(mut cut) = self.cut.clone() else { return Err(Lost::Cut) };
+        tokio::select! {
+            biased;
+            // 1. The end of the stream, which may be the end of the server that would have shown it.
+            () = cut.wait() => Err(Lost::Cut),
+            // 2. The server's word.
+            shown = self.ask_until_shown(xid) => shown,
+        }
+    }
+
+    async fn ask_until_shown(&mut self, xid: u32) -> Result<Xid, Lost> {
         let asked_at = Instant::now();
         let mut pause = PAUSES.0;
         loop {
@@ -83,7 +103,7 @@ impl Visible {
                     self.shown = Some(snapshot);
                     return Ok(());
                 }
-                Ok(Answer::OtherTimeline) => return Err(Lost),
+                Ok(Answer::OtherServer) => return Err(Lost::OtherServer),
                 Err(error) => {
                     self.session = None;
                     tracing::warn!(error = %Chain(&error), "cannot ask which transactions are visible; asking again");
@@ -99,8 +119,11 @@ impl Visible {
             session
         } else {
             let client = self.pool.dedicated().await?;
-            if visibility::timeline(&client).await? != self.timeline {
-                return Ok(Answer::OtherTimeline);
+            let (system_id, timeline) = self.server;
+            let is_another = visibility::system_id(&client).await?.is_some_and(|id| id != system_id)
+                || visibility::timeline(&client).await? != timeline;
+            if is_another {
+                return Ok(Answer::OtherServer);
             }
             let visibility = Visibility::prepare(&client).await?;
             self.session.insert((client, visibility))
@@ -112,5 +135,5 @@ impl Visible {
 
 enum Answer {
     Shown(Snapshot),
-    OtherTimeline,
+    OtherServer,
 }

@@ -1,3 +1,5 @@
+use tokio::sync::watch;
+
 use crate::event::{Change, Lsn, Timestamp};
 
 /// What the source hands on, in the order of the log.
@@ -15,6 +17,8 @@ pub enum Delivery {
         starts_at: Lsn,
         /// Whether anything may lie between the last delivery and the next.
         continuity: Continuity,
+        /// Tells when this stream ends.
+        cut: Cut,
     },
     /// A part of a transaction; its parts follow each other with nothing in between but [`Delivery::Closed`].
     Chunk {
@@ -48,6 +52,36 @@ pub enum Delivery {
     Closed,
 }
 
+/// Tells when a stream has ended, past all that still waits to be taken, [`Delivery::Closed`] included: what came of it
+/// and is not confirmed comes again, or was of a history that is no more.
+#[derive(Clone, Debug)]
+pub struct Cut(watch::Receiver<()>);
+
+/// Held for as long as a stream goes on.
+#[derive(Debug)]
+pub(super) struct Uncut {
+    _alive: watch::Sender<()>,
+}
+
+impl Cut {
+    pub(super) fn new() -> (Uncut, Self) {
+        let (alive, cut) = watch::channel(());
+        (Uncut { _alive: alive }, Self(cut))
+    }
+
+    /// Waits until the stream has ended. Cancel safe.
+    pub async fn wait(&mut self) {
+        while self.0.changed().await.is_ok() {}
+    }
+}
+
+/// Of the same stream.
+impl PartialEq for Cut {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.same_channel(&other.0)
+    }
+}
+
 /// Whether anything may lie between the last delivery and the next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Continuity {
@@ -70,6 +104,8 @@ pub enum Reason {
     SystemChanged,
     /// The cluster was promoted or recovered to a point in time: what it had confirmed may never have happened.
     TimelineChanged,
+    /// The cluster was put back to an earlier state of its files: what it had told is not in its log any more.
+    LogWentBack,
 }
 
 impl Reason {
@@ -81,6 +117,7 @@ impl Reason {
             Self::SlotAdvanced => "slot_advanced",
             Self::SystemChanged => "system_changed",
             Self::TimelineChanged => "timeline_changed",
+            Self::LogWentBack => "log_went_back",
         }
     }
 }

@@ -1,5 +1,6 @@
 use std::fmt;
 use std::io;
+use std::time::Duration;
 
 use crate::pgoutput::DecodeError;
 use crate::postgres::tls;
@@ -25,12 +26,12 @@ pub enum Error {
         source: io::Error,
     },
     /// The server did not answer in time.
-    #[error("PostgreSQL at `{endpoint}` did not answer within {seconds} s (`connect_timeout`)")]
+    #[error("PostgreSQL at `{endpoint}` did not answer within {timeout:?} (`connect_timeout`)")]
     ConnectTimeout {
         /// Where.
         endpoint: String,
         /// The limit.
-        seconds: u64,
+        timeout: Duration,
     },
     /// The server has no TLS, and TLS is demanded.
     #[error("PostgreSQL at `{endpoint}` has no TLS: set `ssl = on` there, or ask for `sslmode=disable`")]
@@ -98,12 +99,14 @@ pub enum Error {
         version: String,
     },
     /// The publication is not there yet.
-    #[error("there is no publication `{publication}`: `{sql}` creates it")]
+    // Not the statement: one for all tables would have updates of those without an identity fail.
+    #[error(
+        "there is no publication `{publication}`: the server makes it when it next reads the catalog, and \
+         `tidegate check --fix` does at once"
+    )]
     NoPublication {
         /// The publication.
         publication: String,
-        /// What mends it.
-        sql: String,
     },
     /// The slot was created before its publication, so what it holds can never be read.
     #[error("slot `{slot}` is older than publication `{publication}` and cannot be read")]

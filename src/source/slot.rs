@@ -44,6 +44,8 @@ pub struct System {
     pub timeline: u32,
     /// `server_version_num`, as in 150018.
     pub version: u32,
+    /// How much of the log is on disk.
+    pub flushed: Lsn,
 }
 
 /// Takes hold of the slot and starts its stream.
@@ -121,6 +123,8 @@ fn continuity(life: Option<&Life>, system: &System, made: Made, confirmed: Lsn) 
     match (life, made) {
         (Some(life), _) if life.system_id != system.id => Continuity::Reset(Reason::SystemChanged),
         (Some(life), _) if life.timeline != system.timeline => Continuity::Reset(Reason::TimelineChanged),
+        // A crash takes back what was not on disk, and none of that was ever sent.
+        (Some(life), _) if life.delivered > system.flushed => Continuity::Reset(Reason::LogWentBack),
         (_, Made::Anew) | (Some(_), Made::Now) => Continuity::Reset(Reason::SlotLost),
         (None, Made::Now) => Continuity::Reset(Reason::SlotCreated),
         (Some(life), Made::Before) if confirmed > life.told => Continuity::Reset(Reason::SlotAdvanced),
@@ -143,11 +147,12 @@ pub(super) async fn identify(connection: &mut Connection) -> Result<System, Erro
         return Err(Error::Version { version: text.into() });
     }
     let rows = connection.query("identify itself", "IDENTIFY_SYSTEM").await?;
-    let [id, timeline] = columns(&rows).ok_or(BROKEN)?;
+    let [id, timeline, flushed] = columns(&rows).ok_or(BROKEN)?;
     Ok(System {
         id: id.parse().map_err(|_| BROKEN)?,
         timeline: timeline.parse().map_err(|_| BROKEN)?,
         version,
+        flushed: flushed.parse().map_err(|_| BROKEN)?,
     })
 }
 
@@ -162,11 +167,7 @@ async fn check_publication(connection: &mut Connection, config: &Config) -> Resu
     let name = &config.publication;
     let sql = format!("select 1 from pg_publication where pubname = {}", quote_literal(name));
     if connection.query("tell of the publication", &sql).await?.is_empty() {
-        let sql = format!(
-            "create publication {} for all tables with (publish_via_partition_root = true)",
-            quote(name)
-        );
-        return Err(Error::NoPublication { publication: name.clone(), sql });
+        return Err(Error::NoPublication { publication: name.clone() });
     }
     Ok(())
 }
@@ -329,7 +330,7 @@ mod tests {
 
     #[test]
     fn a_life_goes_on_only_in_the_same_history_and_where_nobody_else_has_read() {
-        let system = System { id: 1, timeline: 2, version: 150_000 };
+        let system = System { id: 1, timeline: 2, version: 150_000, flushed: Lsn::new(200) };
         let life =
             Life { system_id: 1, timeline: 2, told: Lsn::new(100), delivered: Lsn::new(200), settled: true };
         let reset = Continuity::Reset;
@@ -341,6 +342,7 @@ mod tests {
             (Some(life), Made::Before, 50, Continuity::Continued),
             (Some(life), Made::Before, 101, reset(Reason::SlotAdvanced)),
             (Some(life), Made::Now, 100, reset(Reason::SlotLost)),
+            (Some(Life { delivered: Lsn::new(201), ..life }), Made::Before, 50, reset(Reason::LogWentBack)),
             (Some(Life { timeline: 1, ..life }), Made::Before, 100, reset(Reason::TimelineChanged)),
             (Some(Life { system_id: 9, ..life }), Made::Now, 100, reset(Reason::SystemChanged)),
         ] {

@@ -10,6 +10,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use super::assembler::Assembler;
 use super::connection::{Connection, Word};
+use super::delivery::Uncut;
 use super::feedback::{Answer, Feedback, status_update};
 use super::pace::Pace;
 use super::{Config, Delivery, Error, Life, Reader};
@@ -45,8 +46,11 @@ pub(super) struct Stream {
     feedback: Feedback,
     pace: Pace,
     life: Life,
+    /// The end of what was delivered on this connection. A reader need not have kept what came before it.
+    reached: Lsn,
     /// Whether the reader was told of this stream.
     introduced: bool,
+    _uncut: Uncut,
     /// What the last message completed.
     outbox: VecDeque<Delivery>,
     /// When the server was last heard.
@@ -76,7 +80,15 @@ impl std::fmt::Debug for Counters {
 }
 
 impl Stream {
-    pub(super) fn new(connection: Connection, life: Life, config: &Config, silences: u32) -> Self {
+    /// A stream that starts at `starts_at`, and ends when it is dropped.
+    pub(super) fn new(
+        connection: Connection,
+        life: Life,
+        starts_at: Lsn,
+        uncut: Uncut,
+        config: &Config,
+        silences: u32,
+    ) -> Self {
         let now = Instant::now();
         let ask_after = config.wal_sender_timeout / 2;
         let doublings = silences.min(MOST_DOUBLINGS);
@@ -87,7 +99,9 @@ impl Stream {
             feedback: Feedback::new(config.status_interval.min(config.wal_sender_timeout / 3), now),
             pace: Pace::new(now),
             life,
+            reached: starts_at,
             introduced: false,
+            _uncut: uncut,
             outbox: VecDeque::new(),
             heard_at: now,
             ask_after,
@@ -205,7 +219,7 @@ impl Stream {
 
     async fn tell_passed(&mut self, reader: &mut Reader) -> Result<(), Stop> {
         self.passed_told_at = Instant::now();
-        if let Some(mark) = self.assembler.take_passed(self.life.delivered) {
+        if let Some(mark) = self.assembler.take_passed(self.reached) {
             self.outbox.push_back(mark);
             self.hand_on(reader).await?;
         }
@@ -220,14 +234,13 @@ impl Stream {
                     self.counters.changes.increment(changes.len() as u64);
                     if *last {
                         self.counters.transactions.increment(1);
-                        self.life.delivered = self.life.delivered.max(*end_lsn);
+                        self.reached = self.reached.max(*end_lsn);
                     }
                 }
-                Delivery::Mark { end_lsn, .. } => {
-                    self.life.delivered = self.life.delivered.max(*end_lsn);
-                }
+                Delivery::Mark { end_lsn, .. } => self.reached = self.reached.max(*end_lsn),
                 Delivery::Opened { .. } | Delivery::Closed => {}
             }
+            self.life.delivered = self.life.delivered.max(self.reached);
             match reader.deliveries.try_send(delivery) {
                 Ok(()) => {}
                 Err(TrySendError::Closed(_)) => return Err(Stop::ReaderGone),

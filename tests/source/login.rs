@@ -58,7 +58,7 @@ impl Server {
     }
 
     /// Switches TLS on or off, and waits until that holds.
-    async fn ssl(&self, value: &str) {
+    pub(crate) async fn ssl(&self, value: &str) {
         self.cluster.reconfigure(&[("ssl".into(), value.into())]).expect("ours");
         crate::fixture::eventually("the setting holds", async || {
             let row = self.database.client().await.query_one("show ssl", &[]).await;

@@ -1,4 +1,5 @@
-//! What is done to the cluster under a running server: its slot taken away, its transaction numbers starting over.
+//! What is done to the cluster under a running server: its slot taken away, another cluster put in its place, its
+//! transaction numbers starting over.
 
 use std::fs::{self, File};
 use std::os::unix::fs::{MetadataExt as _, chown};
@@ -8,9 +9,12 @@ use std::process::Command;
 
 use tidegate::cli::demo::cluster::{Binaries, Cluster, Shutdown};
 
+use tokio_postgres::{Client, NoTls};
+
 use super::Live;
-use crate::fixture::{Database, eventually, private, scenario};
+use crate::fixture::{Database, Test, copy_files, eventually, private, scenario};
 use crate::server::Server;
+use crate::stage::spawn;
 
 #[test]
 fn a_slot_dropped_under_the_server_is_a_new_start_for_everyone() {
@@ -68,6 +72,100 @@ fn a_slot_dropped_under_the_server_is_a_new_start_for_everyone() {
         assert_eq!(notes.shown(&["id"]), "1, 2");
         channel.until("events").await;
     });
+}
+
+async fn connect(url: &str) -> Client {
+    let (client, connection) = tokio_postgres::connect(url, NoTls).await.expect("up");
+    // It ends with its client, or with the cluster.
+    spawn(async { _ = connection.await });
+    client
+}
+
+/// Uses up so many transaction numbers.
+async fn spend(client: &Client, transactions: u32) {
+    let sql = format!(
+        "do $$ begin for i in 1..{transactions} loop perform pg_current_xact_id(); commit; end loop; end $$"
+    );
+    client.batch_execute(&sql).await.expect("may");
+}
+
+const NOTES: &str = "create table notes (id int primary key, body text)";
+
+/// Has every commit wait for a standby that never comes.
+async fn hold_commits_back(cluster: &Cluster, database: &Database) {
+    cluster.reconfigure(&[("synchronous_standby_names".into(), "nobody".into())]).expect("takes it");
+    let admin = database.client().await;
+    eventually("commits wait for a standby", async || {
+        let row = admin.query_one("show synchronous_standby_names", &[]).await.expect("up");
+        (row.get::<_, &str>(0) == "nobody").then_some(())
+    })
+    .await;
+}
+
+/// A stopped cluster with a database of the same name, as restored from a dump.
+async fn restored(database: &Database, spent: u32) -> Cluster {
+    let mut cluster = private(&[]);
+    let admin = connect(&cluster.url("postgres")).await;
+    admin.batch_execute(&format!("create database {}", database.name())).await.expect("may");
+    let client = connect(&cluster.url(database.name())).await;
+    client.batch_execute(NOTES).await.expect("may");
+    client.batch_execute("insert into notes values (2, 'restored')").await.expect("may");
+    spend(&client, spent).await;
+    cluster.stop(Shutdown::Fast).expect("it stops");
+    cluster
+}
+
+/// While the server waits for PostgreSQL to show a commit, puts another cluster with the same tables in its place.
+/// Beforehand each uses up so many transaction numbers.
+async fn cut_over(test: &Test, spent: u32, spent_by_other: u32) {
+    for line in [
+        "no stream from PostgreSQL",
+        "cannot ask which transactions are visible",
+        "PostgreSQL is another cluster",
+        "changes may have been missed",
+        "what was known of the rows is void",
+        "a snapshot could not be read",
+    ] {
+        test.expect_in_log(line);
+    }
+    let mut cluster = private(&[]);
+    let database = Database::create_on(cluster.address()).await;
+    database.execute(NOTES).await;
+    spend(&database.client().await, spent).await;
+    let other = restored(&database, spent_by_other).await;
+    let server = Server::start(&database).await;
+    let mut notes = Live::table(&server, "notes").await;
+
+    hold_commits_back(&cluster, &database).await;
+    let asked = async || server.metric("tidegate_relay_visibility_queries_total").await;
+    let before = asked().await;
+    let writer = database.client().await;
+    // It ends with the cluster.
+    spawn(async move { writer.batch_execute("insert into notes values (1, 'never shown')").await });
+    eventually("the server waits for it", async || (asked().await > before + 5.0).then_some(())).await;
+    cluster.kill().expect("ours");
+    let data = cluster.folder().join("data");
+    fs::remove_dir_all(&data).expect("ours");
+    copy_files(&other.folder().join("data"), &data);
+    cluster.reconfigure(&[]).expect("ours");
+    cluster.resume().expect("it starts");
+
+    notes.resynced("source_reset").await;
+    assert_eq!(notes.shown(&["id", "body"]), "2 restored");
+    assert!(notes.changes().is_empty(), "what was never shown is never told: {:?}", notes.changes());
+    database.execute("insert into notes values (3, 'later')").await;
+    notes.settle(&database).await;
+    assert_eq!(notes.shown(&["id", "body"]), "2 restored, 3 later");
+}
+
+#[test]
+fn a_commit_that_no_server_will_ever_show_is_not_waited_for_once_another_cluster_has_taken_over() {
+    scenario(async |test| cut_over(test, 5000, 0).await);
+}
+
+#[test]
+fn a_commit_is_not_told_because_another_cluster_has_used_up_its_number() {
+    scenario(async |test| cut_over(test, 0, 5000).await);
 }
 
 /// Transactions in one file of the commit log, and its bytes: two bits each.

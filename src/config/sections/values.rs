@@ -1,4 +1,3 @@
-use std::convert::Infallible;
 use std::fmt;
 use std::net::SocketAddr;
 use std::str::FromStr;
@@ -8,21 +7,27 @@ use serde::{Deserialize, Deserializer};
 use toml::Value;
 
 use super::{list, text};
+use crate::postgres::publication::Patterns;
+use crate::postgres::{Settings, settings};
 use crate::telemetry;
 
 /// Where the database is, as libpq reads it: a URL or key=value pairs. May hold a password, so it never shows itself.
-#[derive(Clone, PartialEq, Eq)]
-pub struct ConnectionString(String);
+#[derive(Clone)]
+pub struct ConnectionString {
+    text: String,
+    /// What it says; nothing if it was never set.
+    settings: Option<Settings>,
+}
 
 impl ConnectionString {
     /// The text, password included.
     pub fn expose(&self) -> &str {
-        &self.0
+        &self.text
     }
 
-    /// Whether it was never set.
-    pub fn is_empty(&self) -> bool {
-        self.0.trim().is_empty()
+    /// What it says; `None` if it was never set.
+    pub const fn settings(&self) -> Option<&Settings> {
+        self.settings.as_ref()
     }
 }
 
@@ -33,10 +38,12 @@ impl fmt::Debug for ConnectionString {
 }
 
 impl FromStr for ConnectionString {
-    type Err = Infallible;
+    type Err = settings::Error;
 
-    fn from_str(text: &str) -> Result<Self, Infallible> {
-        Ok(Self(text.to_owned()))
+    fn from_str(text: &str) -> Result<Self, settings::Error> {
+        let is_set = !text.trim().is_empty();
+        let settings = is_set.then(|| Settings::parse(text)).transpose()?;
+        Ok(Self { text: text.to_owned(), settings })
     }
 }
 
@@ -169,14 +176,14 @@ pub(super) fn slot<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String,
     }
 }
 
-pub(super) fn patterns<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+pub(super) fn patterns<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Patterns, D::Error> {
     let patterns = list(deserializer)?;
     if patterns.is_empty() || patterns.iter().any(|pattern| pattern.trim().is_empty()) {
         return Err(D::Error::custom(
             "must name at least one table or pattern, as in [\"public.*\"], and none empty",
         ));
     }
-    Ok(patterns)
+    Patterns::parse(patterns.iter().map(String::as_str)).map_err(D::Error::custom)
 }
 
 pub(super) fn listen<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SocketAddr, D::Error> {
@@ -220,7 +227,7 @@ mod tests {
 
     #[test]
     fn a_connection_string_does_not_show_itself() {
-        let Ok(url) = "postgres://u:hunter2@h/d".parse::<ConnectionString>();
+        let url: ConnectionString = "postgres://u:hunter2@h/d".parse().expect("valid");
         assert!(!format!("{url:?}").contains("hunter2"));
         assert_eq!(url.expose(), "postgres://u:hunter2@h/d");
     }

@@ -20,7 +20,8 @@ const PUBLISHES_SCHEMAS: i32 = 150_000;
 /// The columns of the given tables, in their own order, with how their text is compared.
 ///
 /// A database's or collation's locale counts as bytewise only where it is `C` in order and in character class; the
-/// columns that name a provider and its locale are not in every release.
+/// columns that name a provider and its locale are not in every release. And only where the bytes that the server
+/// compares are in the order of ours, which are UTF-8: in UTF8 itself, and in LATIN1, whose bytes are the code points.
 const COLUMNS: &str = "
 select a.attrelid,
        a.attnum,
@@ -30,6 +31,7 @@ select a.attrelid,
        a.attgenerated::text,
        case when a.attcollation = 0 then 'none'
             when not co.collisdeterministic then 'nondeterministic'
+            when not db.alike then 'deterministic'
             when co.collprovider = 'c' and co.collcollate in ('C', 'POSIX') and co.collctype in ('C', 'POSIX')
               or co.collprovider = 'b' and to_jsonb(co) ->> 'colllocale' = 'C'
               or co.collprovider = 'd' and db.bytewise then 'bytes'
@@ -42,7 +44,8 @@ select a.attrelid,
                      when 'c' then d.datcollate in ('C', 'POSIX') and d.datctype in ('C', 'POSIX')
                      when 'b' then to_jsonb(d) ->> 'datlocale' = 'C'
                      else false
-                end as bytewise
+                end as bytewise,
+                pg_encoding_to_char(d.encoding) in ('UTF8', 'LATIN1') as alike
            from pg_database d
           where d.datname = current_database()
        ) db

@@ -1,6 +1,9 @@
 use std::fmt;
+use std::io;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
+
+use tokio::net::lookup_host;
 
 use super::{Error, Parameters};
 
@@ -65,6 +68,23 @@ pub(super) fn endpoints(parameters: &mut Parameters) -> Result<Vec<Endpoint>, Er
         endpoints.push(Endpoint { host: Host::new(host, address), address, port });
     }
     Ok(endpoints)
+}
+
+impl Endpoint {
+    /// The same server at each of the addresses that its name has, in the resolver's order. Never empty.
+    ///
+    /// # Errors
+    /// That the name has none.
+    pub async fn located(&self) -> io::Result<Vec<Self>> {
+        let (Host::Tcp(name), None) = (&self.host, self.address) else { return Ok(vec![self.clone()]) };
+        let at = |address: IpAddr| Self { address: Some(address), ..self.clone() };
+        let located: Vec<_> =
+            lookup_host((name.as_str(), self.port)).await?.map(|address| at(address.ip())).collect();
+        if located.is_empty() {
+            return Err(io::Error::new(io::ErrorKind::NotFound, "the name has no address"));
+        }
+        Ok(located)
+    }
 }
 
 impl Host {

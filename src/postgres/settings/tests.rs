@@ -28,6 +28,18 @@ fn both_forms_say_the_same() {
 }
 
 #[test]
+fn a_timeout_in_the_text_goes_before_any_other() {
+    let limit = |text: &str| {
+        let settings = parse(text);
+        let given = settings.clone().with_default_connect_timeout(Duration::from_millis(200));
+        (settings.connect_timeout(), given.connect_timeout())
+    };
+    assert_eq!(limit("host=h user=u"), (CONNECT_TIMEOUT, Duration::from_millis(200)));
+    let own = Duration::from_secs(3);
+    assert_eq!(limit("host=h user=u connect_timeout=3"), (own, own));
+}
+
+#[test]
 fn hosts_may_be_several_addresses_and_sockets() {
     let shown = |text: &str| parse(text).to_string();
     assert_eq!(shown("postgres://u@a,b:1/d"), "u@a:5432,b:1/d");

@@ -9,7 +9,7 @@ use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpStream, UnixStream, lookup_host};
+use tokio::net::{TcpStream, UnixStream};
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
@@ -42,11 +42,7 @@ pub(super) async fn dial(config: &Config) -> Result<Connection, Error> {
     let endpoints = settings.endpoints();
     let mut failures = Vec::new();
     for endpoint in endpoints {
-        let limit = settings.connect_timeout();
-        let attempt = timeout(limit, attempt(config, endpoint, tls.as_ref())).await;
-        match attempt.unwrap_or_else(|_| {
-            Err(Error::ConnectTimeout { endpoint: endpoint.to_string(), seconds: limit.as_secs() })
-        }) {
+        match reach(config, endpoint, tls.as_ref()).await {
             Ok(connection) => return Ok(connection),
             Err(error) => failures.push(error),
         }
@@ -58,6 +54,46 @@ pub(super) async fn dial(config: &Config) -> Result<Connection, Error> {
             Err(Error::NoServer(failures))
         }
     }
+}
+
+/// Connects to the first address of a server that answers.
+async fn reach(
+    config: &Config,
+    endpoint: &Endpoint,
+    tls: Option<&Arc<ClientConfig>>,
+) -> Result<Connection, Error> {
+    let limit = config.settings.connect_timeout();
+    let located = timeout(limit, endpoint.located())
+        .await
+        .map_err(|_| silent(endpoint, limit))?
+        .map_err(|source| unreachable(endpoint, source))?;
+    first_of(config, &located, tls).await
+}
+
+/// Each address has the whole time: one that never answers must not use up that of the others.
+async fn first_of(
+    config: &Config,
+    located: &[Endpoint],
+    tls: Option<&Arc<ClientConfig>>,
+) -> Result<Connection, Error> {
+    let limit = config.settings.connect_timeout();
+    let mut last = None;
+    for endpoint in located {
+        let attempt = timeout(limit, attempt(config, endpoint, tls)).await;
+        match attempt.unwrap_or_else(|_| Err(silent(endpoint, limit))) {
+            // Another address of the same server may do better.
+            Err(
+                error @ (Error::Unreachable { .. }
+                | Error::ConnectTimeout { .. }
+                | Error::Lost(_)
+                | Error::Standby { .. }),
+            ) => {
+                last = Some(error);
+            }
+            done => return done,
+        }
+    }
+    Err(last.expect("a server is somewhere"))
 }
 
 async fn attempt(
@@ -87,7 +123,7 @@ async fn over_tcp(
     tls: Option<&Arc<ClientConfig>>,
 ) -> Result<Connection, Error> {
     let settings = &config.settings;
-    let Some(tls) = tls else { return plain(config, endpoint, name).await };
+    let Some(tls) = tls else { return plain(config, endpoint).await };
     let may_do_without =
         settings.ssl_mode() == SslMode::Prefer && settings.tls().channel_binding != Binding::Require;
     let failure = match encrypted(config, endpoint, name, tls).await {
@@ -97,18 +133,16 @@ async fn over_tcp(
     // As libpq does: where TLS is but preferred, a server that has none of it, breaks off or wants none of us over it
     // (`hostnossl`) is tried without.
     match &failure {
-        Error::NoTls { .. } | Error::Handshake { .. } if may_do_without => {
-            plain(config, endpoint, name).await
-        }
+        Error::NoTls { .. } | Error::Handshake { .. } if may_do_without => plain(config, endpoint).await,
         Error::Refused { source, .. } if may_do_without && source.code == "28000" => {
-            plain(config, endpoint, name).await.map_err(|_| failure)
+            plain(config, endpoint).await.map_err(|_| failure)
         }
         _ => Err(failure),
     }
 }
 
-async fn plain(config: &Config, endpoint: &Endpoint, name: &str) -> Result<Connection, Error> {
-    let socket = connect(endpoint, name).await?;
+async fn plain(config: &Config, endpoint: &Endpoint) -> Result<Connection, Error> {
+    let socket = connect(endpoint).await?;
     log_in(config, endpoint, Either::Right(Either::Left(socket)), Channel::Plain).await
 }
 
@@ -119,7 +153,7 @@ async fn encrypted(
     tls: &Arc<ClientConfig>,
 ) -> Result<Connection, Error> {
     let handshake = |source| Error::Handshake { endpoint: endpoint.to_string(), source };
-    let mut socket = connect(endpoint, name).await?;
+    let mut socket = connect(endpoint).await?;
     if config.settings.tls().negotiation == Negotiation::Postgres
         && !offers_tls(endpoint, &mut socket).await?
     {
@@ -146,24 +180,13 @@ async fn offers_tls(endpoint: &Endpoint, socket: &mut TcpStream) -> Result<bool,
     }
 }
 
-async fn connect(endpoint: &Endpoint, name: &str) -> Result<TcpStream, Error> {
+async fn connect(endpoint: &Endpoint) -> Result<TcpStream, Error> {
     let failed = |source| unreachable(endpoint, source);
-    let addresses: Vec<SocketAddr> = match endpoint.address {
-        Some(address) => vec![(address, endpoint.port).into()],
-        None => lookup_host((name, endpoint.port)).await.map_err(failed)?.collect(),
-    };
-    let mut failure = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
-    for address in addresses {
-        match TcpStream::connect(address).await {
-            Ok(socket) => {
-                socket.set_nodelay(true).map_err(failed)?;
-                SockRef::from(&socket).set_tcp_keepalive(&KEEPALIVE).map_err(failed)?;
-                return Ok(socket);
-            }
-            Err(source) => failure = source,
-        }
-    }
-    Err(failed(failure))
+    let address = endpoint.address.expect("a server that is reached over TCP was located");
+    let socket = TcpStream::connect(SocketAddr::new(address, endpoint.port)).await.map_err(failed)?;
+    socket.set_nodelay(true).map_err(failed)?;
+    SockRef::from(&socket).set_tcp_keepalive(&KEEPALIVE).map_err(failed)?;
+    Ok(socket)
 }
 
 async fn log_in(
@@ -181,4 +204,35 @@ async fn log_in(
 
 fn unreachable(endpoint: &Endpoint, source: io::Error) -> Error {
     Error::Unreachable { endpoint: endpoint.to_string(), source }
+}
+
+fn silent(endpoint: &Endpoint, limit: Duration) -> Error {
+    Error::ConnectTimeout { endpoint: endpoint.to_string(), timeout: limit }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::TcpListener;
+
+    use super::*;
+    use crate::postgres::Settings;
+
+    #[tokio::test]
+    async fn an_address_that_never_answers_does_not_use_up_the_time_of_the_next() {
+        let mute = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let closing = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let settings = Settings::parse("host=db.invalid user=u sslmode=disable").expect("valid");
+        let settings = settings.with_default_connect_timeout(Duration::from_millis(200));
+        let config = Config::new(settings, "p", "s");
+        let at = |listener: &TcpListener| {
+            let address = listener.local_addr().expect("bound");
+            let endpoint = config.settings.endpoints()[0].clone();
+            Endpoint { address: Some(address.ip()), port: address.port(), ..endpoint }
+        };
+        let located = [at(&mute), at(&closing)];
+        let (failure, _) =
+            tokio::join!(first_of(&config, &located, None), async { closing.accept().await.map(drop) });
+        let failure = failure.map(drop).expect_err("nobody lets us in");
+        assert!(matches!(failure, Error::Lost(_)), "the second address was tried: {failure}");
+    }
 }
