@@ -210,7 +210,7 @@ fn a_filter_on_what_old_images_lack_is_refused_with_the_sql_that_mends_it() {
         let mut client = stage.client().await;
         let error = refusal(&mut client, json!({"id": "a", "table": "steady", "where": "n = 7"})).await;
         says(&error, "replica_identity", "`n`");
-        assert_eq!(error["hint"], "alter table public.steady replica identity full;");
+        assert_eq!(error["hint"], r#"alter table "public"."steady" replica identity full;"#);
     });
 }
 
