@@ -12,7 +12,7 @@ mod code;
 mod server;
 
 pub use client::{
-    ClientFrame, Delivery, FrameError, Page, Param, Select, SnapshotOptions, Start, Subscribe, Target,
+    Again, ClientFrame, Delivery, FrameError, Page, Param, Select, SnapshotOptions, Start, Subscribe, Target,
 };
 pub use code::{CloseCode, ErrorCode, ResyncReason};
 pub use server::{ErrorFrame, Frame, FrameKind, Origin};

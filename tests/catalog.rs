@@ -226,9 +226,8 @@ fn storage_changes_when_rows_may_have_been_replaced_without_a_word() {
             .await;
         let mut before = load_all(&database).await;
         for (sql, name) in [
-            ("truncate plain", "plain"),
             ("alter table plain alter id type bigint", "plain"),
-            ("vacuum full plain", "plain"),
+            ("alter table plain alter id type bigint using -id", "plain"),
             ("truncate parts_1", "parts"),
             ("alter table parts attach partition parts_2 for values in (2)", "parts"),
             ("alter table parts detach partition parts_2", "parts"),
@@ -244,6 +243,10 @@ fn storage_changes_when_rows_may_have_been_replaced_without_a_word() {
             before = after;
         }
         database.execute("insert into plain values (1); analyze plain; create index on plain (id)").await;
+        // The stream tells of the first, and the others change no row.
+        for sql in ["truncate plain", "vacuum full plain", "cluster plain using plain_pkey"] {
+            database.execute(sql).await;
+        }
         assert_eq!(load(&database).await, before);
     });
 }

@@ -195,10 +195,18 @@ fn a_client_slower_than_the_journal_is_long_starts_over() {
         while !mirror.is_live() {
             mirror.apply(&client.next().await.expect("alive"));
         }
+        // One that never asked for rows.
+        let mut live = stage.client().await;
+        socket2::SockRef::from(&*live.stream()).set_recv_buffer_size(131_072).expect("an open socket");
+        live.subscribe(json!({"id": "live", "table": "entries"})).await;
+        live.expect("subscribed").await;
         write_much(stage).await;
         client_has_missed(stage).await;
         settle(stage, &mut client, &mut mirror).await;
         assert_eq!(mirror.resyncs.get("slow_reader"), Some(&1), "{:?}", mirror.resyncs);
+        let mut types = Vec::new();
+        live.await_lsn(stage.lsn().await, |frame| types.push(frame["type"].clone())).await;
+        assert!(types.contains(&json!("resync")) && !types.contains(&json!("snapshot")), "{types:?}");
     });
 }
 
@@ -293,6 +301,7 @@ fn what_a_snapshots_reader_is_owed_is_held_though_the_journal_is_small() {
             let update = format!("update entries set board_id = 8 where id between {first} and {first} + 25");
             stage.database.execute(&update).await;
         }
+        client_has_missed(stage).await;
         settle(stage, &mut client, &mut mirror).await;
         assert_eq!(mirror.rows().len(), 5_000);
         assert!(mirror.resyncs.is_empty(), "{:?}", mirror.resyncs);

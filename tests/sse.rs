@@ -293,6 +293,18 @@ fn a_stream_without_news_has_a_heartbeat_that_moves_its_place() {
 }
 
 #[test]
+fn a_stream_that_asked_for_no_rows_starts_over_without_them() {
+    staged(&[], async |_, stage| {
+        let mut events = Events::get(stage, "table=entries&snapshot=false", Some("garbage")).await;
+        events.expect("ready").await;
+        assert_eq!(events.expect("resync").await.data["reason"], "cursor_invalid");
+        events.expect("subscribed").await;
+        stage.database.execute("insert into entries values (1, 7)").await;
+        assert_eq!(events.expect("changes").await.data["changes"][0]["op"], "insert");
+    });
+}
+
+#[test]
 fn a_last_event_id_that_is_garbage_is_a_resync() {
     staged(&[], async |_, stage| {
         for id in ["garbage", "*", "a.b.c", "größe"] {

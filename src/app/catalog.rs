@@ -126,6 +126,10 @@ impl Keeper {
                 // 4. Time to look.
                 _ = ticks.tick() => {}
             }
+            // Whoever asks while definitions change all the time is answered too.
+            while let Ok(wish) = wishes.try_recv() {
+                asked.push(wish);
+            }
             if let Err(error) = self.refresh().await {
                 let told = Chain(&error);
                 if passes(&error) {

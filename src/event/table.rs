@@ -19,9 +19,9 @@ pub struct Table {
     pub identity: ReplicaIdentity,
     /// The publication's own row filter, which the stream applies and a snapshot must apply too.
     pub row_filter: Option<RowFilter>,
-    /// Changes whenever rows may have changed without a word in the stream: the storage (`relfilenode`) of the table and
-    /// of all its leaves, which leaves there are and since when, the columns' places among all that there ever were, and
-    /// what composite types in them are made of.
+    /// Changes whenever rows may have changed without a word in the stream: the storage (`relfilenode`) of all its leaves,
+    /// which leaves there are and since when, the columns' places among all that there ever were, since when they are
+    /// what they are, and what composite types in them are made of.
     pub storage: u64,
     /// Changes whenever the publication may have left changes of it out meanwhile: it, or the table's place in it, was
     /// altered or made anew.

@@ -125,7 +125,8 @@ impl Handle {
         Self { commands, shared, journal, config }
     }
 
-    /// Where the hub stands: everything up to here has been offered to every reader.
+    /// Where the hub stands: everything up to here has been offered to every reader, or is being offered just now. Nobody
+    /// was told of anything beyond, and whoever attaches from here on misses nothing and is told nothing before it.
     pub fn here(&self) -> Place {
         let Tail { incarnation, position } = *self.shared.here.borrow();
         Place { incarnation, position, seen: None }

@@ -68,11 +68,14 @@ impl Task {
                 self.shared.marks_lost();
             }
             Step::Records(records) => {
+                // Before anybody is told of them: nobody has been told of anything beyond where the hub says it stands.
+                if let Some(last) = records.iter().rev().find(|record| record.ends_transaction()) {
+                    self.shared.move_to(self.engine.incarnation, last.end());
+                }
                 let mut noticed = Noticed::default();
                 for record in &records {
                     self.engine.take(record, &mut noticed);
                 }
-                self.publish();
                 self.shared.marks_passed(&noticed.tokens, self.engine.position);
                 if noticed.schema {
                     self.shared.schema_changed.notify_one();

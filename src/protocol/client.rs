@@ -113,13 +113,35 @@ pub enum Start {
     Now,
     /// A snapshot, then every later change.
     Snapshot,
-    /// Strictly after a cursor; a snapshot only if that cannot be.
+    /// Strictly after a cursor, if that can be.
     Cursor {
         /// The cursor, as received.
         cursor: String,
         /// The `shape` that came with it; channels have none.
         shape: Option<String>,
+        /// How it starts over if it cannot.
+        again: Again,
     },
+}
+
+/// How a subscription starts over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Again {
+    /// With a snapshot.
+    Snapshot,
+    /// With whatever comes next: it never asked for rows.
+    Live,
+}
+
+impl Start {
+    /// How a subscription that started like this starts over.
+    pub const fn again(&self) -> Again {
+        match self {
+            Self::Now => Again::Live,
+            Self::Snapshot => Again::Snapshot,
+            Self::Cursor { again, .. } => *again,
+        }
+    }
 }
 
 /// Older rows asked for.

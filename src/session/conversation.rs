@@ -4,12 +4,12 @@ use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 
 use super::Config;
-use super::open::{Again, From};
+use super::open::From;
 use super::rate::Rate;
 use crate::event::Lsn;
 use crate::hub::{Delivery, Entry, Fall, Note, Outbox, ReaderKey, Selection, Ticket};
 use crate::protocol::{
-    ClientFrame, CloseCode, ErrorCode, ErrorFrame, Frame, FrameError, Page, SnapshotOptions, Start,
+    Again, ClientFrame, CloseCode, ErrorCode, ErrorFrame, Frame, FrameError, Page, SnapshotOptions,
     Subscribe, Target,
 };
 use crate::telemetry::metric;
@@ -58,7 +58,7 @@ struct Awaited {
 #[derive(Debug)]
 pub(super) enum Action {
     /// Bring a subscription up.
-    Open { key: ReaderKey, target: Arc<Target>, opener: CancellationToken, from: From },
+    Open { key: ReaderKey, target: Arc<Target>, again: Again, opener: CancellationToken, from: From },
     /// Take a reader out of the hub.
     Detach { key: ReaderKey, ticket: Ticket },
     /// Take a reader out of the hub, which notes where it stands then.
@@ -155,7 +155,7 @@ impl Conversation {
         }
         let key = ReaderKey(self.next_key);
         self.next_key += 1;
-        let again = if start == Start::Now { Again::Live } else { Again::Snapshot };
+        let again = start.again();
         let (target, opener) = (Arc::new(target), CancellationToken::new());
         let state = State::Opening(opener.clone());
         let target_ = target.clone();
@@ -170,7 +170,7 @@ impl Conversation {
             page: None,
         });
         metrics::gauge!(metric::SESSION_SUBSCRIPTIONS).increment(1.0);
-        Some(Action::Open { key, target, opener, from: From::Start(start) })
+        Some(Action::Open { key, target, again, opener, from: From::Start(start) })
     }
 
     /// Takes the news of a reader.
@@ -202,8 +202,7 @@ impl Conversation {
                 State::Opening(_) => Some(Action::Close(CloseCode::TooSlow, Some(RETRY_AFTER))),
                 State::Live(..) => {
                     self.outbox.push(Some(key), Delivery::plain(Frame::resync(reason)));
-                    let again = subscription.again;
-                    Some(subscription.open(From::Again(again)))
+                    Some(subscription.open(From::Again))
                 }
             },
             Note::Fell(Fall::Behind(place)) => match &subscription.state {
@@ -374,6 +373,6 @@ impl Subscription {
     fn open(&mut self, from: From) -> Action {
         let opener = CancellationToken::new();
         self.state = State::Opening(opener.clone());
-        Action::Open { key: self.key, target: self.target.clone(), opener, from }
+        Action::Open { key: self.key, target: self.target.clone(), again: self.again, opener, from }
     }
 }

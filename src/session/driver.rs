@@ -48,12 +48,13 @@ impl Driver {
     pub(super) async fn act(&mut self, action: Action) {
         let (hub, outbox) = (&self.services.hub, self.outbox.clone());
         match action {
-            Action::Open { key, target, opener, from } => {
+            Action::Open { key, target, again, opener, from } => {
                 let opener = Opener {
                     services: self.services.clone(),
                     outbox,
                     key,
                     target,
+                    again,
                     cancelled: opener,
                     begun: false,
                     shape: None,

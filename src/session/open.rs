@@ -11,7 +11,7 @@ use super::{Services, page};
 use crate::event::Cursor;
 use crate::hub::{Delivery, Fall, Fingerprint, Note, Outbox, Place, ReaderKey, Selection, Stamp};
 use crate::postgres::snapshot;
-use crate::protocol::{ErrorCode, ErrorFrame, Frame, Page, ResyncReason, Select, Start, Target};
+use crate::protocol::{Again, ErrorCode, ErrorFrame, Frame, Page, ResyncReason, Select, Start, Target};
 use crate::telemetry::{Chain, metric};
 
 /// Brings one subscription up to the hub, and ends.
@@ -20,6 +20,8 @@ pub(super) struct Opener {
     pub(super) outbox: Arc<Outbox>,
     pub(super) key: ReaderKey,
     pub(super) target: Arc<Target>,
+    /// How it starts over.
+    pub(super) again: Again,
     /// Closed when the client no longer wants it.
     pub(super) cancelled: CancellationToken,
     /// Whether the client was told `subscribed` in this attempt.
@@ -38,16 +40,7 @@ pub(super) enum From {
     /// From a place that it was taken out at, after a page of older rows.
     Page(Selection, Place, Box<Page>),
     /// Over again: the client has been told so.
-    Again(Again),
-}
-
-/// How a subscription starts over.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Again {
-    /// With a snapshot.
-    Snapshot,
-    /// With whatever comes next: it never asked for rows.
-    Live,
+    Again,
 }
 
 /// Why bringing it up came to nothing.
@@ -85,11 +78,6 @@ impl Opener {
     }
 
     async fn bring_up(&mut self, mut from: From) {
-        let again = match &from {
-            From::Start(Start::Now) => Again::Live,
-            From::Again(again) => *again,
-            _ => Again::Snapshot,
-        };
         let patient = !matches!(from, From::Start(_));
         let asked_at = Instant::now();
         let (mut pause, mut slow) = (PAUSES.0, 0);
@@ -101,11 +89,11 @@ impl Opener {
             let reason = match failed {
                 Failed::Gone => return,
                 Failed::Resync(ResyncReason::CursorExpired) if matches!(from, From::Place(..)) => {
-                    from = From::Again(again);
+                    from = From::Again;
                     Some(ResyncReason::SlowReader)
                 }
                 Failed::Resync(reason) => {
-                    from = From::Again(again);
+                    from = From::Again;
                     Some(reason)
                 }
                 Failed::Redefined => {
@@ -143,8 +131,10 @@ impl Opener {
             From::Start(start) => self.start(start, alone).await,
             From::Place(selection, place) => self.go_live(selection, place.clone()).await,
             From::Page(selection, place, page) => Box::pin(self.page(selection, place.clone(), page)).await,
-            From::Again(Again::Snapshot) => self.start(&Start::Snapshot, alone).await,
-            From::Again(Again::Live) => self.start(&Start::Now, alone).await,
+            From::Again => match self.again {
+                Again::Snapshot => self.start(&Start::Snapshot, alone).await,
+                Again::Live => self.start(&Start::Now, alone).await,
+            },
         }
     }
 
@@ -155,7 +145,7 @@ impl Opener {
                 Target::Channel(_) => self.now().await,
             },
             Start::Now => self.now().await,
-            Start::Cursor { cursor, shape } => {
+            Start::Cursor { cursor, shape, .. } => {
                 let (selection, subscribed) = self.select().await?;
                 let place = match self.check_cursor(&selection, cursor, shape.as_deref()) {
                     Ok(place) => place,

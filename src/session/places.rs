@@ -28,7 +28,7 @@ impl Places {
     /// Adds the next subscription, which stands where it starts until it is told otherwise.
     pub(super) fn add(&mut self, reader: Option<ReaderKey>, start: &Start) {
         let (cursor, shape) = match start {
-            Start::Cursor { cursor, shape } => (Some(cursor.as_str().into()), shape.clone()),
+            Start::Cursor { cursor, shape, .. } => (Some(cursor.as_str().into()), shape.clone()),
             Start::Now | Start::Snapshot => (None, None),
         };
         self.0.push(Place { reader, cursor, shape });
@@ -114,7 +114,7 @@ mod tests {
     use super::*;
     use crate::event::{Lsn, Position};
     use crate::hub::{Delivery, Stamp};
-    use crate::protocol::{Frame, ResyncReason};
+    use crate::protocol::{Again, Frame, ResyncReason};
 
     fn entry(reader: Option<u32>, frame: Frame, cursor: Option<&str>) -> Entry {
         let cursor = cursor.map(|text| Stamp { position: Position::default(), text: text.into() });
@@ -153,8 +153,14 @@ mod tests {
     #[test]
     fn a_resumed_subscription_that_was_told_nothing_yet_keeps_its_place() {
         let mut places = Places::default();
-        places.add(Some(ReaderKey(0)), &Start::Cursor { cursor: "a".into(), shape: Some("s".into()) });
-        places.add(Some(ReaderKey(1)), &Start::Cursor { cursor: "b".into(), shape: Some("t".into()) });
+        places.add(
+            Some(ReaderKey(0)),
+            &Start::Cursor { cursor: "a".into(), shape: Some("s".into()), again: Again::Snapshot },
+        );
+        places.add(
+            Some(ReaderKey(1)),
+            &Start::Cursor { cursor: "b".into(), shape: Some("t".into()), again: Again::Snapshot },
+        );
         assert!(places.take(&entry(Some(0), Frame::progress(Lsn::ZERO), Some("c"))));
         assert_eq!(places.event_id().as_deref(), Some("c.s,b.t"));
     }

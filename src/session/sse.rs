@@ -57,8 +57,8 @@ pub async fn stream(
 fn resume(subscribes: &mut [Subscribe], id: &str) {
     for (subscribe, (cursor, shape)) in subscribes.iter_mut().zip(places::parse(id)) {
         if !cursor.is_empty() {
-            subscribe.start =
-                Start::Cursor { cursor: cursor.to_owned(), shape: shape.map(ToOwned::to_owned) };
+            let (shape, again) = (shape.map(ToOwned::to_owned), subscribe.start.again());
+            subscribe.start = Start::Cursor { cursor: cursor.to_owned(), shape, again };
         }
     }
 }

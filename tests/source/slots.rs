@@ -185,18 +185,26 @@ fn an_invalidated_slot_is_replaced_and_told_as_lost() {
 }
 
 #[test]
-fn a_slot_older_than_its_publication_is_replaced() {
+fn a_slot_older_than_its_publication_is_read_from_where_it_can_be_or_replaced() {
     scenario(async |test| {
-        test.expect_in_log("no stream from PostgreSQL");
-        test.expect_in_log("dropped a slot that cannot be read any more");
         let database = test.database().await;
         let slot = database.slot();
         database.execute("create table things (id int primary key)").await;
         database.execute(&format!("select pg_create_logical_replication_slot('{slot}', 'pgoutput')")).await;
         database.execute("insert into things values (1)").await;
         publish(&database).await;
+        // From 18 on PostgreSQL passes over what was written while there was no publication; before, the first such
+        // row is an error, and would be for ever.
+        let passed_over =
+            database.number("select current_setting('server_version_num')::bigint").await >= 180_000;
+        if !passed_over {
+            test.expect_in_log("no stream from PostgreSQL");
+            test.expect_in_log("dropped a slot that cannot be read any more");
+        }
         let mut follower = Follower::open(config(&database)).await;
-        assert_eq!(follower.reset().await, Reason::SlotLost);
+        if !passed_over {
+            assert_eq!(follower.reset().await, Reason::SlotLost);
+        }
         database.execute("insert into things values (2)").await;
         assert_eq!(follower.story().await, ["+ things (2)"]);
         follower.stop().await.expect("stops");

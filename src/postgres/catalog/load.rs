@@ -25,6 +25,7 @@ const PUBLISHES_SCHEMAS: i32 = 150_000;
 const COLUMNS: &str = "
 select a.attrelid,
        a.attnum,
+       a.xmin::text as version,
        a.attname,
        a.atttypid,
        a.attnotnull,
@@ -165,7 +166,8 @@ fn judge(
 }
 
 /// Takes the place of each column among all that the table ever had into `storage`: one that was dropped and added again
-/// under its name and type has another, and other values.
+/// under its name and type has another, and other values. And since when it is what it is: `alter column … type … using`
+/// writes other values under the same type.
 fn published_columns(
     relation: &Relation,
     rows: &[&Row],
@@ -189,6 +191,7 @@ fn published_columns(
         }
         let type_oid = row.try_get("atttypid")?;
         row.try_get::<_, i16>("attnum")?.hash(storage);
+        row.try_get::<_, &str>("version")?.hash(storage);
         kinds.hash_inside(type_oid, storage);
         let not_null: bool = row.try_get("attnotnull")?;
         columns.push(Column {

@@ -157,9 +157,11 @@ impl Survey {
         self.partitions.get(&oid).map_or(&[], |partitions| &partitions.leaves)
     }
 
-    /// Takes in the storage of `relation` and of all its leaves, which leaves there are, and since when.
+    /// Takes in which leaves `relation` has, since when, and the storage of each.
+    ///
+    /// Of a table without leaves the storage tells nothing: it is another one after a `truncate`, which the stream tells
+    /// of, and after a `vacuum full` and the like, which change no row. A leaf's `truncate` is in no stream.
     pub(super) fn hash_storage(&self, relation: &Relation, hasher: &mut Fnv) {
-        relation.filenode.hash(hasher);
         if let Some(partitions) = self.partitions.get(&relation.oid) {
             partitions.attachments.hash(hasher);
             for leaf in &partitions.leaves {

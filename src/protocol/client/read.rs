@@ -4,7 +4,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::{
-    ClientFrame, Delivery, FrameError, Page, Param, Select, SnapshotOptions, Start, Subscribe, Target,
+    Again, ClientFrame, Delivery, FrameError, Page, Param, Select, SnapshotOptions, Start, Subscribe, Target,
 };
 
 const TYPES: &str = "`auth`, `subscribe`, `page`, `unsubscribe`, `await`, `ping`";
@@ -137,11 +137,15 @@ impl RawSubscribe {
             return Err(Fault::of("id", format!("`id` has 1 to {MAX_ID_BYTES} bytes")));
         }
         let (start, options) = match (self.cursor, self.snapshot) {
-            (Some(cursor), None | Some(RawSnapshot::Wanted(_))) => {
-                (Start::Cursor { cursor, shape: self.shape }, SnapshotOptions::default())
+            (Some(cursor), None | Some(RawSnapshot::Wanted(true))) => (
+                Start::Cursor { cursor, shape: self.shape, again: Again::Snapshot },
+                SnapshotOptions::default(),
+            ),
+            (Some(cursor), Some(RawSnapshot::Wanted(false))) => {
+                (Start::Cursor { cursor, shape: self.shape, again: Again::Live }, SnapshotOptions::default())
             }
             (Some(cursor), Some(RawSnapshot::Options(options))) => {
-                (Start::Cursor { cursor, shape: self.shape }, options)
+                (Start::Cursor { cursor, shape: self.shape, again: Again::Snapshot }, options)
             }
             (None, _) if self.shape.is_some() => {
                 return Err(Fault::of("shape", "`shape` belongs to a `cursor`, and there is none"));
