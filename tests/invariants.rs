@@ -2,6 +2,9 @@
 //!
 //! The ninth (who may see is PostgreSQL's word) comes with policies, and the journal's restart with RabbitMQ.
 
+mod bounds;
+mod slot;
+
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -167,83 +170,6 @@ fn nothing_enters_the_journal_before_postgresql_shows_it() {
     });
 }
 
-/// Reports to PostgreSQL are frequent, so that one that said too much would show.
-const TALKATIVE: [(&str, &str); 2] = [("source.heartbeat_ms", "100"), ("source.status_interval_ms", "100")];
-
-#[test]
-fn the_slot_trails_the_journal() {
-    scenario(async |_| {
-        let cluster = private(&[]);
-        let database = Database::create_on(cluster.address()).await;
-        database.execute(CARDS).await;
-        let server = Server::start_with(&database, &TALKATIVE).await;
-        let mut reader = Reader::live(&server, cards()).await;
-        let _released = Released(&cluster);
-        let (writer, observer) = (database.client().await, database.client().await);
-        cluster.reconfigure(&[("synchronous_standby_names".into(), "nobody".into())]).expect("takes it");
-        eventually("the setting is in force", async || {
-            let row = writer.query_one("show synchronous_standby_names", &[]).await.expect("up");
-            (row.get::<_, &str>(0) == "nobody").then_some(())
-        })
-        .await;
-        let slot = format!(
-            "select r.sent_lsn::text, s.confirmed_flush_lsn::text, (s.confirmed_flush_lsn <= $1::text::pg_lsn)
-             from pg_replication_slots s
-             join pg_stat_replication r on r.pid = s.active_pid
-             where s.slot_name = '{}'",
-            database.slot()
-        );
-        let before = insert_lsn(&database).await;
-        let insert = writer.batch_execute("insert into cards values (1, 1, 1, null)");
-        let watched = async {
-            // The source has it, and so have we reported many times since; the journal must not have it, since
-            // nobody can read it yet.
-            let until = tokio::time::Instant::now() + A_WHILE;
-            let mut sent = Lsn::ZERO;
-            while tokio::time::Instant::now() < until || sent <= before {
-                let row = observer.query_one(&slot, &[&before.to_string()]).await.expect("up");
-                sent = row.get::<_, &str>(0).parse().expect("a position");
-                assert!(row.get::<_, bool>(2), "{} is confirmed, beyond {before}", row.get::<_, &str>(1));
-            }
-            cluster.reconfigure(&[("synchronous_standby_names".into(), String::new())]).expect("takes it");
-        };
-        let (inserted, ()) = tokio::join!(insert, watched);
-        inserted.expect("the standby is no longer waited for");
-        reader.until(|mirror| mirror.rows().len() == 1).await;
-        let told = reader.mirror.last_lsn();
-        eventually("the slot follows", async || {
-            let row = observer.query_one(&slot, &[&told.to_string()]).await.expect("up");
-            (!row.get::<_, bool>(2)).then_some(())
-        })
-        .await;
-    });
-}
-
-#[test]
-fn the_slot_moves_on_a_quiet_database() {
-    scenario(async |test| {
-        let database = test.database().await;
-        database.execute(CARDS).await;
-        database.execute("create table elsewhere (id int)").await;
-        let settings = [
-            ("source.heartbeat_ms", "200"),
-            ("source.status_interval_ms", "100"),
-            ("postgres.tables", r#"["public.cards"]"#),
-        ];
-        let server = Server::start_with(&database, &settings).await;
-        let _reader = Reader::live(&server, cards()).await;
-        database.execute("insert into elsewhere select generate_series(1, 1000)").await;
-        let lsn = insert_lsn(&database).await;
-        let confirmed = format!(
-            "select count(*) from pg_replication_slots
-             where slot_name = '{}' and confirmed_flush_lsn >= '{lsn}'",
-            database.slot()
-        );
-        eventually("the slot has moved", async || (database.number(&confirmed).await == 1).then_some(()))
-            .await;
-    });
-}
-
 #[test]
 fn snapshot_and_stream_meet_without_a_seam() {
     scenario(async |test| {
@@ -354,65 +280,6 @@ async fn flood(database: &Database) {
         );
         database.execute(&rows).await;
     }
-}
-
-#[test]
-fn nothing_is_unbounded_and_who_falls_behind_comes_up_again() {
-    scenario(async |test| {
-        let database = test.database().await;
-        database.execute(CARDS).await;
-        let server = Server::start_with(&database, &SMALL).await;
-        let mut slow = Reader::live(&server, cards()).await;
-        let before = server.metric("tidegate_session_slow_readers_total").await;
-        // It reads nothing while this is written.
-        flood(&database).await;
-        // What its outbox and its socket do not hold is in the journal, and nowhere else.
-        assert!(
-            server.metric("tidegate_session_slow_readers_total").await > before,
-            "its outbox was never full"
-        );
-        slow.catch_up(&database).await;
-        assert_eq!((slow.ids().len(), slow.mirror.transactions), (4_000, 40));
-        assert!(slow.mirror.resyncs.is_empty(), "the journal has it all: {:?}", slow.mirror.resyncs);
-    });
-}
-
-#[test]
-fn nothing_is_unbounded_and_who_falls_behind_the_journal_starts_over() {
-    const MEGABYTE: u32 = 1 << 20;
-    scenario(async |test| {
-        let database = test.database().await;
-        database.execute(CARDS).await;
-        let small = [
-            ("journal.memory_bytes", "1048576"),
-            ("journal.held_bytes", "1048576"),
-            ("hub.transaction_bytes", "1048576"),
-        ];
-        let server = Server::start_with(&database, &[&SMALL[..], &small].concat()).await;
-        let mut slow = Reader::live(&server, cards()).await;
-        let stop = tokio_util::sync::CancellationToken::new();
-        let watch = async {
-            let mut most = 0.0_f64;
-            while !stop.is_cancelled() {
-                most = most.max(server.metric("tidegate_journal_bytes").await);
-            }
-            most
-        };
-        let write = async {
-            // Many times as much as sockets and journal hold together.
-            for _ in 0..3 {
-                database.execute("delete from cards").await;
-                flood(&database).await;
-            }
-            stop.cancel();
-        };
-        let (most, ()) = tokio::join!(watch, write);
-        assert!(most > 0.0 && most <= f64::from(2 * MEGABYTE), "the journal held {most} bytes");
-        slow.catch_up(&database).await;
-        assert_eq!(slow.ids().len(), 4_000);
-        let told: Vec<_> = slow.mirror.resyncs.keys().map(String::as_str).collect();
-        assert_eq!(told, ["slow_reader"], "it was told to start over, and why");
-    });
 }
 
 #[test]

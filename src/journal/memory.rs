@@ -1,16 +1,14 @@
-use std::collections::{HashMap, VecDeque};
-use std::fmt;
-use std::sync::Arc;
-use std::time::Instant;
+mod ring;
 
-use metrics::Gauge;
+use std::sync::Arc;
+
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
+use self::ring::Ring;
 use super::Config;
 use crate::event::{Incarnation, Position, Record};
 use crate::protocol::ResyncReason;
-use crate::telemetry::metric;
 
 /// A journal that can be read by position. Cloning shares it.
 #[derive(Clone, Debug)]
@@ -71,41 +69,6 @@ struct Shared {
     appended: Notify,
     /// The follower has read: for the writer.
     followed: Notify,
-}
-
-#[derive(Debug)]
-struct Ring {
-    incarnation: Incarnation,
-    records: VecDeque<Kept>,
-    bytes: usize,
-    /// How many of `records`, from the front, the follower has read.
-    followed: usize,
-    /// Places that are held, by the number of the hold.
-    holds: HashMap<u64, Position>,
-    /// The end of what was evicted last, or where this life starts.
-    start: Position,
-    /// Whether a cursor may point at `start`.
-    start_ends_transaction: bool,
-    gauges: Gauges,
-}
-
-/// What moves with every record: looked up once a life, not each time.
-struct Gauges {
-    bytes: Gauge,
-    records: Gauge,
-}
-
-impl fmt::Debug for Gauges {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Gauges").finish_non_exhaustive()
-    }
-}
-
-#[derive(Debug)]
-struct Kept {
-    record: Arc<Record>,
-    bytes: usize,
-    at: Instant,
 }
 
 /// How many records the follower takes at once: enough to spread the lock, few enough to free the writer soon.
@@ -249,103 +212,6 @@ impl Shared {
         let ring = self.ring.lock();
         Tail { incarnation: ring.incarnation, position: ring.end() }
     }
-}
-
-impl Ring {
-    fn empty() -> Self {
-        Self {
-            incarnation: Incarnation(fastrand::u64(..)),
-            records: VecDeque::new(),
-            bytes: 0,
-            followed: 0,
-            holds: HashMap::new(),
-            start: Position::default(),
-            start_ends_transaction: true,
-            gauges: Gauges {
-                bytes: metrics::gauge!(metric::JOURNAL_BYTES),
-                records: metrics::gauge!(metric::JOURNAL_RECORDS),
-            },
-        }
-    }
-
-    fn end(&self) -> Position {
-        self.records.back().map_or(self.start, |kept| kept.record.end())
-    }
-
-    /// Takes the record if there is room or can be made; tells whether it did.
-    fn admit(&mut self, record: &mut Option<Record>, bytes: usize, config: &Config) -> bool {
-        let now = Instant::now();
-        while let Some(front) = self.records.front() {
-            let full = self.bytes + bytes > config.memory_bytes;
-            let stale = now.duration_since(front.at) > config.max_age;
-            if !full && !stale {
-                break;
-            }
-            if self.followed == 0 {
-                if full {
-                    return false;
-                }
-                break;
-            }
-            if self.bytes + bytes <= config.memory_bytes + config.held_bytes && self.is_held(&front.record) {
-                break;
-            }
-            self.evict();
-        }
-        let record = record.take().expect("offered until it is taken");
-        assert_eq!(record.previous(), self.end(), "each record names its predecessor");
-        self.bytes += bytes;
-        self.records.push_back(Kept { record: Arc::new(record), bytes, at: now });
-        self.gauges.bytes.set(precise(self.bytes));
-        self.gauges.records.set(precise(self.records.len()));
-        true
-    }
-
-    /// Whether somebody will read the record.
-    fn is_held(&self, record: &Record) -> bool {
-        let end = record.end();
-        self.holds.values().any(|place| *place < end)
-    }
-
-    fn evict(&mut self) {
-        if let Some(evicted) = self.records.pop_front() {
-            self.bytes -= evicted.bytes;
-            self.followed -= 1;
-            self.start = evicted.record.end();
-            self.start_ends_transaction = evicted.record.ends_transaction();
-        }
-    }
-
-    fn read(&self, from: impl FnOnce(&Self) -> Option<usize>, limit: usize) -> Read {
-        let records =
-            |index| self.records.iter().skip(index).take(limit).map(|kept| kept.record.clone()).collect();
-        from(self).map_or(Read::Gap, |index| Read::Records(records(index)))
-    }
-
-    /// The index of the first record after `position`, the end of a transaction.
-    fn index_after(&self, incarnation: Incarnation, position: Position) -> Option<usize> {
-        let index = self.index_behind(incarnation, position)?;
-        let ends = index
-            .checked_sub(1)
-            .map_or(self.start_ends_transaction, |before| self.records[before].record.ends_transaction());
-        ends.then_some(index)
-    }
-
-    /// The index of the first record after `position`, the end of a record.
-    fn index_behind(&self, incarnation: Incarnation, position: Position) -> Option<usize> {
-        if incarnation != self.incarnation {
-            return None;
-        }
-        if position == self.start {
-            return Some(0);
-        }
-        self.records.binary_search_by_key(&position, |kept| kept.record.end()).ok().map(|index| index + 1)
-    }
-}
-
-#[expect(clippy::cast_precision_loss, reason = "gauges are floats; sizes stay far below 2^52")]
-fn precise(size: usize) -> f64 {
-    size as f64
 }
 
 #[cfg(test)]
