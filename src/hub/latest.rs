@@ -66,13 +66,10 @@ impl Conflation {
         before: Position,
         limit_bytes: usize,
     ) -> Option<(Instant, ShapeId)> {
-        let netting = self.open(table, before);
-        let known = netting.len();
         // A change of another form than the table's never gets here: it was mapped to be judged.
-        _ = netting.merge(change);
-        if netting.len() > known {
-            self.withheld_bytes += change.size_bytes();
-        }
+        _ = self.open(table, before).merge(change);
+        // A key that changes again and again counts each time: a bound from above.
+        self.withheld_bytes += change.size_bytes();
         self.becomes_due(id, self.withheld_bytes > limit_bytes || self.segments.len() > MOST_SEGMENTS)
     }
 

@@ -105,11 +105,6 @@ impl Netting {
         Ok(())
     }
 
-    /// How many keys were touched.
-    pub(super) fn len(&self) -> usize {
-        self.net.changes.len()
-    }
-
     pub(super) fn finish(self) -> NetChanges {
         self.net
     }

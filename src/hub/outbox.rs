@@ -224,7 +224,14 @@ impl Outbox {
         let _reserved = oversized.then(|| Reserved::new(self));
         let fits =
             |queue: &Queue| queue.bytes * 2 <= self.limit_bytes && queue.bytes + cost <= self.limit_bytes;
-        self.wait(|queue| queue.bytes == 0 || fits(queue)).await
+        self.wait(|queue| {
+            if oversized {
+                queue.bytes == 0
+            } else {
+                queue.reserved == 0 && (queue.bytes == 0 || fits(queue))
+            }
+        })
+        .await
     }
 
     async fn wait(&self, enough: impl Fn(&Queue) -> bool) -> Offer {
@@ -319,12 +326,19 @@ mod tests {
         tokio::pin!(room);
         assert!(futures_util::poll!(room.as_mut()).is_pending());
         assert_eq!(outbox.offer(ReaderKey(1), &small), Offer::Full, "kept for the large one");
+        let other = outbox.room(one);
+        tokio::pin!(other);
+        assert!(futures_util::poll!(other.as_mut()).is_pending(), "and so there is no room for others");
         let mut batch = Batch::default();
         outbox.take(&mut batch);
         outbox.written(&batch.entries);
         assert_eq!(room.await, Offer::Queued);
         assert_eq!(outbox.offer(ReaderKey(2), &large), Offer::Queued);
         assert_eq!(outbox.offer(ReaderKey(1), &small), Offer::Full, "no room, and no longer kept");
+        let mut batch = Batch::default();
+        outbox.take(&mut batch);
+        outbox.written(&batch.entries);
+        assert_eq!(other.await, Offer::Queued);
     }
 
     #[tokio::test]

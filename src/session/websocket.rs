@@ -16,7 +16,7 @@ use crate::hub::{Batch, Entry, Outbox};
 use crate::protocol::{CloseCode, Frame};
 use crate::telemetry::metric;
 
-/// How long a client has to take what it is owed when the server closes.
+/// How long a client has to take what it is owed when it is sent away.
 const FAREWELL: Duration = Duration::from_secs(2);
 /// An empty ping.
 const PING: [u8; 2] = [0x89, 0];
@@ -98,11 +98,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
         let end = self.converse().await;
         if let End::Close(code, retry_after) = end {
             // Clients leave with their last cursor, and with the reason where it was told before the close.
-            _ = timeout(FAREWELL, self.deliver()).await;
-            if code != CloseCode::GoingAway {
+            let delivered = if code == CloseCode::GoingAway {
+                self.deliver().await
+            } else {
                 metrics::counter!(metric::SESSION_REFUSED, metric::REASON => reason(code)).increment(1);
+                timeout(FAREWELL, self.deliver()).await.unwrap_or(Err(End::Gone))
+            };
+            // In the middle of a frame there is no goodbye.
+            if !matches!(delivered, Err(End::Gone)) {
+                self.socket.close(code, retry_after).await;
             }
-            self.socket.close(code, retry_after).await;
         }
         self.driver.end().await;
         tracing::debug!(session = %name, "a client is gone");
