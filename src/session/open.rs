@@ -222,7 +222,10 @@ impl Opener {
                     return match self.go_live(&wanted.selection, place).await {
                         Err(Failed::Resync(ResyncReason::CursorExpired)) => {
                             let table = select.table.as_str();
-                            tracing::warn!(table, "a snapshot took longer than the journal reaches back");
+                            tracing::warn!(
+                                table,
+                                "a snapshot took longer than the journal reaches back: raise journal.held_bytes"
+                            );
                             Err(Failed::TooSlow)
                         }
                         outcome => outcome,
