@@ -132,12 +132,6 @@ impl Live {
         self.complete().await;
     }
 
-    /// The same where it may have to start over for other reasons before.
-    pub(crate) async fn resynced_at_last(&mut self, reason: &str) {
-        while self.until("resync").await["reason"] != reason {}
-        self.complete().await;
-    }
-
     /// The same for what takes longer than things do.
     pub(crate) fn patient(mut self) -> Self {
         self.patience = DEADLINE * 5;
