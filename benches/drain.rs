@@ -28,10 +28,9 @@ use tidegate::hub::{self, Attach, Batch, Outbox, Projection, ReaderKey, Rows, Se
 use tidegate::postgres::publication::{self, Patterns};
 use tidegate::postgres::{Pool, Settings, catalog};
 use tidegate::protocol::Delivery;
-use tidegate::relay::{self, Status};
 use tidegate::shutdown::Scope;
 use tidegate::telemetry::Metrics;
-use tidegate::{filter, journal, source};
+use tidegate::{filter, journal, relay, source};
 use tokio::sync::{mpsc, watch};
 use tokio_postgres::Client;
 
@@ -158,12 +157,9 @@ async fn tidegate(url: &str, slot: &str, tables: &HashMap<u32, Arc<Table>>, end:
     let settings = Settings::parse(url).expect("the cluster's own URL");
     let pool = Pool::new(settings.clone(), 4, config.postgres.connect_timeout).expect("a pool");
     let (core, readers) = (Scope::new(), Scope::new());
-    let limits = journal::Config {
-        memory_bytes: config.journal.memory_bytes,
-        held_bytes: config.journal.held_bytes,
-        max_age: config.journal.max_age,
-    };
-    let (writer, follower, journal) = journal::open(limits);
+    let (confirmed, confirmations) = watch::channel(Lsn::ZERO);
+    let journal::Parts { writer, follower, journal, .. } =
+        journal::open(config.journal.bounds(), config.journal.backend(), confirmed, &core);
     let limits = hub::Config {
         transaction_bytes: config.hub.transaction_bytes,
         frame_bytes: config.session.frame_bytes,
@@ -176,9 +172,7 @@ async fn tidegate(url: &str, slot: &str, tables: &HashMap<u32, Arc<Table>>, end:
     let mut moves = hub.moves();
     let stopwatch = Stopwatch::start();
     let (deliveries, delivered) = mpsc::channel(64);
-    let (confirmed, confirmations) = watch::channel(Lsn::ZERO);
-    let (status, _streaming) = watch::channel(Status::Connecting);
-    core.spawn("relay", relay::run(pool, delivered, writer, confirmed, status, core.clone()));
+    core.spawn("relay", relay::run(pool, delivered, writer, core.clone()));
     let source = source::Config::new(settings, PUBLICATION, slot);
     let closing = core.clone();
     core.spawn("source", async move {

@@ -22,11 +22,12 @@ use tidegate::event::{
     RelationColumn, ReplicaIdentity, Row, RowChange, Table, TableName, Timestamp, Xid,
 };
 use tidegate::hub::{self, Attach, Batch, Outbox, Projection, ReaderKey, Rows, Selection};
-use tidegate::journal::{self, Writer};
+use tidegate::journal::{self, Appended, Writer};
 use tidegate::protocol::Delivery;
 use tidegate::shutdown::Scope;
 use tidegate::telemetry::Metrics;
 use tidegate::{config, filter};
+use tokio::sync::watch;
 
 const SIZES: [u64; 3] = [1_000, 100_000, 1_000_000];
 const EVENTS: u64 = 50_000;
@@ -88,12 +89,9 @@ impl Subject {
     async fn new(subscriptions: u64) -> Self {
         let config = config::Layers::default().flag("bench", "postgres.url", "postgres://localhost/bench");
         let config = config.load().expect("the defaults");
-        let limits = journal::Config {
-            memory_bytes: config.journal.memory_bytes,
-            held_bytes: config.journal.held_bytes,
-            max_age: config.journal.max_age,
-        };
-        let (writer, follower, journal) = journal::open(limits);
+        let (confirmed, _) = watch::channel(Lsn::ZERO);
+        let journal::Parts { writer, follower, journal, .. } =
+            journal::open(config.journal.bounds(), config.journal.backend(), confirmed, &Scope::new());
         let limits = hub::Config {
             transaction_bytes: config.hub.transaction_bytes,
             frame_bytes: config.session.frame_bytes,
@@ -113,7 +111,8 @@ impl Subject {
         let mut moves = self.hub.moves();
         let stopwatch = Stopwatch::start();
         for (number, record) in (1..).zip(records) {
-            self.writer.append(record).await;
+            let appended = Appended { record, reaches: None };
+            self.writer.append(appended).await.expect("memory refuses nothing");
             if number % AT_ONCE == 0 {
                 tokio::task::yield_now().await;
             }

@@ -12,19 +12,20 @@ mod catalog;
 mod error;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 
-use crate::config::{AllowedOrigins, AuthMode, Config};
+use crate::config::{AllowedOrigins, AuthMode, Backend, Config};
 use crate::event::Lsn;
+use crate::journal::Status;
 use crate::postgres::publication;
 use crate::postgres::{Pool, Settings};
-use crate::relay::{self, Status};
 use crate::session::{self, Catalogs, Marker, Services, SnapshotConfig, Snapshots};
 use crate::shutdown::{Drained, Scope};
 use crate::telemetry::{Metrics, metric};
-use crate::{http, hub, journal, source};
+use crate::{http, hub, journal, relay, source};
 
 use catalog::Keeper;
 pub use error::Error;
@@ -34,6 +35,8 @@ pub use error::Error;
 const DELIVERIES: usize = 64;
 /// Wishes for a fresh catalog that wait; one reading answers all.
 const REFRESHES: usize = 64;
+/// How long the source waits for the relay's last confirmation when it ends.
+const LAST_CONFIRMATION: Duration = Duration::from_secs(2);
 
 /// Serves on `http.listen` until `scope` closes.
 ///
@@ -89,17 +92,15 @@ impl Server<'_> {
         scope: &Scope,
     ) -> Result<(), Error> {
         let (config, core, edge) = (self.config, &self.core, &self.edge);
-        let (writer, follower, journal) = journal::open(journal::Config {
-            memory_bytes: config.journal.memory_bytes,
-            held_bytes: config.journal.held_bytes,
-            max_age: config.journal.max_age,
-        });
+        let (confirmed, confirmations) = watch::channel(Lsn::ZERO);
+        let kept = &config.journal;
+        let journal::Parts { writer, follower, journal, status: streaming } =
+            journal::open(kept.bounds(), kept.backend(), confirmed, core);
         let limits = hub::Config {
             transaction_bytes: config.hub.transaction_bytes,
             frame_bytes: config.session.frame_bytes,
         };
         let hub = hub::start(limits, follower, journal.clone(), core);
-        let (status, streaming) = watch::channel(Status::Connecting);
         let (refreshes, wishes) = mpsc::channel(REFRESHES);
         let (keeper, current) =
             Keeper::new(self.pool.clone(), hub.clone(), publication, config.catalog.event_trigger);
@@ -128,8 +129,7 @@ impl Server<'_> {
         let heartbeat = relay::heartbeat(self.pool.clone(), journal, config.source.heartbeat, core.clone());
         core.spawn("heartbeat", heartbeat);
         let (deliveries, delivered) = mpsc::channel(DELIVERIES);
-        let (confirmed, confirmations) = watch::channel(Lsn::ZERO);
-        let relay = relay::run(self.pool.clone(), delivered, writer, confirmed, status, core.clone());
+        let relay = relay::run(self.pool.clone(), delivered, writer, core.clone());
         core.spawn_essential("relay", relay);
         // What the relay took before the source ends is confirmed yet: so the source goes by the core's closing too.
         let source = source::run(self.source_config(), deliveries, confirmations, core.closing());
@@ -210,12 +210,20 @@ impl Server<'_> {
         }
     }
 
+    /// How long the source waits for the last confirmation: not at all for one that is held back longer.
+    fn closing_grace(&self) -> Duration {
+        let journal = &self.config.journal;
+        let delayed = journal.backend == Backend::Rabbitmq && !journal.confirm_delay.is_zero();
+        if delayed { Duration::ZERO } else { LAST_CONFIRMATION }
+    }
+
     fn source_config(&self) -> source::Config {
         let (postgres, source) = (&self.config.postgres, &self.config.source);
         source::Config {
             chunk_bytes: source.chunk_bytes,
             wal_sender_timeout: source.wal_sender_timeout,
             status_interval: source.status_interval,
+            closing_grace: self.closing_grace(),
             ..source::Config::new(self.settings.clone(), &postgres.publication, &postgres.slot)
         }
     }

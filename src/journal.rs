@@ -1,27 +1,39 @@
-//! The journal: an ordered, replayable record of all that happened, here in memory.
+//! The journal: an ordered, replayable record of all that happened, in this process or in a RabbitMQ stream.
 //!
 //! ```text
-//!  relay ──Writer::append──▶ ┌ oldest … newest ┐ ──Follower::next──▶ hub
-//!                            └───────┬─────────┘
-//!                                    └──Journal::read──▶ whoever was away, by position
+//!             memory:  relay ──Writer──────────────────────▶ ┌ oldest … newest ┐ ──Follower──▶ hub
+//!                                                            │     window      │
+//!             stream:  relay ──Writer──▶ RabbitMQ ──Reader─▶ └────────┬────────┘
+//!                      (slot's holder)   stream   (each process)      └──Journal::read──▶ whoever was away
 //! ```
 //!
-//! It is bounded in bytes and in age. What the hub has not yet read is never evicted: a full journal makes the writer
-//! wait, and so the source, and so PostgreSQL. A snapshot that is being read *holds* its place: what its readers are owed
-//! stays, within a bound of its own. A reader that was away longer than the journal is long finds a
-//! [`Read::Gap`]. The journal in memory ends with its process: the next one is a new [`Incarnation`].
+//! Every process holds a window of the journal's newest records, bounded in bytes and in age. What the hub has not yet
+//! read is never evicted: a full window makes whoever fills it wait, and so, where the journal is in memory, the source
+//! and PostgreSQL. A snapshot that is being read *holds* its place: what its readers are owed stays, within a bound of
+//! its own. A reader that was away longer than the window is long finds a [`Read::Gap`]; where the journal is a stream,
+//! it catches up from there.
 //!
-//! [`Incarnation`]: crate::event::Incarnation
+//! The journal in memory ends with its process, and the next one is a new [`Incarnation`]. A stream outlives its
+//! writers: whoever holds the slot goes on where the last one stopped.
 
 mod memory;
+mod stream;
+mod window;
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-pub use memory::{Follower, Hold, Journal, Read, Step, Tail, Writer};
+use tokio::sync::watch;
 
-/// Bounds of the journal.
+use crate::event::{Incarnation, Lsn, Record};
+use crate::shutdown::Scope;
+use crate::source::Continuity;
+
+pub use stream::{Config as StreamConfig, Error, InvalidMessage, InvalidUrl, Url};
+pub use window::{Follower, Hold, Journal, Read, Step, Tail};
+
+/// Bounds of the window.
 #[derive(Clone, Copy, Debug)]
-pub struct Config {
+pub struct Bounds {
     /// The most that is kept, in bytes; a single larger record is kept alone.
     pub memory_bytes: usize,
     /// How much more is kept for those who hold a place, in bytes.
@@ -30,7 +42,154 @@ pub struct Config {
     pub max_age: Duration,
 }
 
-/// Opens an empty journal, in a life of its own.
-pub fn open(config: Config) -> (Writer, Follower, Journal) {
-    memory::open(config)
+/// Where the journal is.
+#[derive(Clone, Debug)]
+pub enum Backend {
+    /// In this process.
+    Memory,
+    /// In a RabbitMQ stream.
+    Stream(Box<StreamConfig>),
+}
+
+/// Whether what is committed comes in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Status {
+    /// Not yet, or not at the moment.
+    Connecting,
+    /// It does.
+    Streaming,
+}
+
+/// A journal, by its ends.
+#[derive(Debug)]
+pub struct Parts {
+    /// For whoever holds the slot.
+    pub writer: Writer,
+    /// For the hub.
+    pub follower: Follower,
+    /// For whoever was away.
+    pub journal: Journal,
+    /// Whether what is committed comes in.
+    pub status: watch::Receiver<Status>,
+}
+
+/// Which history the records come from that are about to be appended.
+#[derive(Clone, Copy, Debug)]
+pub struct History {
+    /// The system identifier.
+    pub system_id: u64,
+    /// The timeline.
+    pub timeline: u32,
+    /// Every transaction whose commit record starts at or behind this place will be appended.
+    pub starts_at: Lsn,
+    /// How much of the log is on disk.
+    pub flushed: Lsn,
+    /// What the source knows of the time before.
+    pub continuity: Continuity,
+}
+
+/// Whether the journal goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum Opened {
+    /// From its tail.
+    Continued,
+    /// There was none: nobody knows anything.
+    Created,
+    /// A new life has begun, and why.
+    Reset(&'static str),
+}
+
+/// A record on its way in.
+#[derive(Debug)]
+pub struct Appended {
+    /// The record, which names the tail as its predecessor.
+    pub record: Record,
+    /// What may be confirmed to the slot once the record is safe: where the transaction or the mark ends in the log.
+    pub reaches: Option<Lsn>,
+}
+
+/// The one hand that appends, in all processes: that of the slot's holder.
+#[derive(Debug)]
+pub enum Writer {
+    /// To the window of this process.
+    Memory(memory::Writer),
+    /// To a RabbitMQ stream.
+    Stream(Box<stream::Writer>),
+}
+
+/// Opens the journal. What is safe in it moves `confirmed`.
+pub fn open(bounds: Bounds, backend: Backend, confirmed: watch::Sender<Lsn>, scope: &Scope) -> Parts {
+    let (feed, follower, journal) = window::open(bounds);
+    let (tell, status) = watch::channel(Status::Connecting);
+    let writer = match backend {
+        Backend::Memory => Writer::Memory(memory::Writer::new(feed, confirmed, tell)),
+        Backend::Stream(config) => {
+            Writer::Stream(Box::new(stream::open(*config, feed, confirmed, tell, scope)))
+        }
+    };
+    Parts { writer, follower, journal, status }
+}
+
+impl Writer {
+    /// Begins to append what comes of `history`, after the journal's tail, or in a new life where nothing leads there.
+    ///
+    /// Waits for as long as the broker is away. Cancel safe: a dropped call has appended nothing.
+    ///
+    /// # Errors
+    /// Why the journal cannot be written; it is worth trying again.
+    pub async fn open(&mut self, history: &History) -> Result<Opened, Error> {
+        match self {
+            Self::Memory(writer) => Ok(writer.open(history)),
+            Self::Stream(writer) => writer.open(history).await,
+        }
+    }
+
+    /// Nothing comes any more until it is opened again.
+    pub fn close(&mut self) {
+        match self {
+            Self::Memory(writer) => writer.close(),
+            Self::Stream(_) => {}
+        }
+    }
+
+    /// Where the journal ends, with all that was appended.
+    pub fn tail(&self) -> Tail {
+        match self {
+            Self::Memory(writer) => writer.tail(),
+            Self::Stream(writer) => writer.tail(),
+        }
+    }
+
+    /// Appends a record, or waits until it can.
+    ///
+    /// # Errors
+    /// Why it cannot be known whether records that were appended are in the journal: open it again, and append all that
+    /// was not confirmed.
+    pub async fn append(&mut self, appended: Appended) -> Result<(), Error> {
+        match self {
+            Self::Memory(writer) => {
+                writer.append(appended).await;
+                Ok(())
+            }
+            Self::Stream(writer) => writer.append(appended).await,
+        }
+    }
+
+    /// Waits until the journal cannot be written any more, if that happens. Cancel safe.
+    pub async fn lost(&mut self) -> Error {
+        match self {
+            Self::Memory(_) => std::future::pending().await,
+            Self::Stream(writer) => writer.lost().await,
+        }
+    }
+}
+
+/// The number of a life that begins now, after another. By the clock, so that it is greater than that of one which
+/// nobody remembers; and with a few bits at random, since two may begin at once.
+fn new_life(after: Incarnation) -> Incarnation {
+    const RANDOM_BITS: u32 = 12;
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_micros();
+    let now = u64::try_from(now).unwrap_or(u64::MAX >> RANDOM_BITS);
+    Incarnation((now << RANDOM_BITS | fastrand::u64(..1 << RANDOM_BITS)).max(after.0 + 1))
 }

@@ -11,45 +11,36 @@
 //! leaves the list of running ones, under synchronous replication long before. So a transaction is appended only when
 //! a `pg_current_snapshot()` shows it visible: whoever is told of a change can read it. It is not waited for beyond the
 //! end of the stream that it came with: the server that comes back may never show it.
+//!
+//! A journal that cannot tell what it has, a stream whose broker has refused or lost something, is opened again: the
+//! relay cuts the source's stream, all that was not confirmed comes again, and what the journal has is trimmed.
 
 mod heartbeat;
 mod trim;
 mod visible;
 
 use metrics::Counter;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 
-use crate::event::{Chunk, Lsn, Mark, Record};
-use crate::journal::Writer;
+use crate::event::{Chunk, Lsn, Mark, Position, Record};
+use crate::journal::{self, Appended, History, Opened, Writer};
 use crate::postgres::Pool;
 use crate::shutdown::Scope;
-use crate::source::{Continuity, Delivery};
-use crate::telemetry::metric;
+use crate::source::{Cut, Delivery};
+use crate::telemetry::{Chain, metric};
 
 pub use heartbeat::heartbeat;
 use trim::Trim;
 use visible::{Lost, Visible};
-
-/// Whether changes are coming in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Status {
-    /// Not yet, or not at the moment.
-    Connecting,
-    /// The slot is held, and what is committed comes in.
-    Streaming,
-}
 
 /// The relay's state.
 struct Relay {
     writer: Writer,
     trim: Trim,
     visible: Visible,
-    confirmed: watch::Sender<Lsn>,
-    status: watch::Sender<Status>,
-    /// What comes is of a server whose word no longer holds, until it is opened anew.
-    discarding: bool,
-    /// The stream has been open before: somebody may follow it.
-    opened: bool,
+    /// The stream that what comes is taken from; `None` while all is left: it comes again with the next stream, or
+    /// never was.
+    taking: Option<Cut>,
     /// Looked up once, not with every record.
     appended: Counter,
 }
@@ -58,22 +49,12 @@ struct Relay {
 const DELIVERIES_AT_ONCE: usize = 64;
 
 /// Runs until `scope` closes or the source ends.
-pub async fn run(
-    pool: Pool,
-    mut deliveries: mpsc::Receiver<Delivery>,
-    writer: Writer,
-    confirmed: watch::Sender<Lsn>,
-    status: watch::Sender<Status>,
-    scope: Scope,
-) {
+pub async fn run(pool: Pool, mut deliveries: mpsc::Receiver<Delivery>, writer: Writer, scope: Scope) {
     let mut relay = Relay {
         writer,
         trim: Trim::default(),
         visible: Visible::new(pool),
-        confirmed,
-        status,
-        discarding: false,
-        opened: false,
+        taking: None,
         appended: metrics::counter!(metric::JOURNAL_APPENDED),
     };
     let mut batch = Vec::with_capacity(DELIVERIES_AT_ONCE);
@@ -91,8 +72,12 @@ pub async fn run(
 impl Relay {
     /// Takes a batch and moves it on; `false` at the source's end.
     async fn next(&mut self, deliveries: &mut mpsc::Receiver<Delivery>, batch: &mut Vec<Delivery>) -> bool {
-        if deliveries.recv_many(batch, DELIVERIES_AT_ONCE).await == 0 {
-            return false;
+        tokio::select! {
+            biased;
+            // 1. The journal: what it has not confirmed has to come again.
+            error = self.writer.lost(), if self.taking.is_some() => self.lose(&error),
+            // 2. What was committed.
+            taken = deliveries.recv_many(batch, DELIVERIES_AT_ONCE) => if taken == 0 { return false },
         }
         for delivery in batch.drain(..) {
             self.take(delivery).await;
@@ -102,31 +87,27 @@ impl Relay {
 
     async fn take(&mut self, delivery: Delivery) {
         match delivery {
-            Delivery::Opened { system_id, timeline, continuity, cut, .. } => {
-                self.discarding = false;
-                self.visible.opened(system_id, timeline, cut);
+            Delivery::Opened { system_id, timeline, starts_at, flushed, continuity, cut } => {
+                self.visible.opened(system_id, timeline, cut.clone());
                 self.trim.restart();
-                if let Continuity::Reset(reason) = continuity {
-                    self.reset(reason.as_str());
-                }
-                self.opened = true;
-                self.status.send_replace(Status::Streaming);
+                self.open(&History { system_id, timeline, starts_at, flushed, continuity }, cut).await;
             }
             Delivery::Closed => {
+                self.taking = None;
                 self.trim.restart();
                 self.visible.closed();
-                self.status.send_replace(Status::Connecting);
+                self.writer.close();
             }
-            _ if self.discarding => {}
+            _ if self.taking.is_none() => {}
             Delivery::Chunk { commit_lsn, end_lsn, xid, committed_at, first_index, changes, last } => {
                 let Some((first_index, changes)) =
-                    self.trim.chunk(self.writer.tail().position, commit_lsn, first_index, changes)
+                    self.trim.chunk(self.tail(), commit_lsn, first_index, changes)
                 else {
                     return;
                 };
                 match self.visible.wait_for(xid).await {
                     Ok(xid) => {
-                        let previous = self.writer.tail().position;
+                        let previous = self.tail();
                         let changes = changes.into();
                         let chunk =
                             Chunk { previous, commit_lsn, xid, committed_at, first_index, changes, last };
@@ -136,7 +117,7 @@ impl Relay {
                 }
             }
             Delivery::Mark { commit_lsn, end_lsn, token } => {
-                let previous = self.writer.tail().position;
+                let previous = self.tail();
                 if let Some(index) = self.trim.mark(previous, commit_lsn) {
                     let mark = Mark { previous, commit_lsn, index, token };
                     self.append(Record::Mark(mark), Some(end_lsn)).await;
@@ -145,35 +126,49 @@ impl Relay {
         }
     }
 
-    async fn append(&mut self, record: Record, confirms: Option<Lsn>) {
-        self.writer.append(record).await;
-        self.appended.increment(1);
-        if let Some(end_lsn) = confirms {
-            self.confirmed.send_if_modified(|confirmed| {
-                let moves = end_lsn > *confirmed;
-                *confirmed = end_lsn.max(*confirmed);
-                moves
-            });
+    fn tail(&self) -> Position {
+        self.writer.tail().position
+    }
+
+    /// Opens the journal for what a stream brings, unless the stream ends before.
+    async fn open(&mut self, history: &History, cut: Cut) {
+        let mut ends = cut.clone();
+        let opened = tokio::select! {
+            biased;
+            () = ends.wait() => return,
+            opened = self.writer.open(history) => opened,
+        };
+        self.taking = Some(cut);
+        match opened {
+            Ok(Opened::Continued) => {}
+            Ok(Opened::Created) => tracing::info!("the journal begins"),
+            Ok(Opened::Reset(reason)) => {
+                metrics::counter!(metric::SOURCE_RESETS, metric::REASON => reason).increment(1);
+                tracing::warn!(reason, "changes may have been missed: every subscriber starts over");
+            }
+            Err(error) => self.lose(&error),
         }
     }
 
-    /// Begins a new life of the journal, unless nobody has seen this one: before the stream is open for the first time,
-    /// nobody can subscribe.
-    fn reset(&mut self, reason: &'static str) {
-        self.confirmed.send_replace(Lsn::ZERO);
-        self.trim.restart();
-        if !std::mem::replace(&mut self.opened, true) {
-            return;
+    async fn append(&mut self, record: Record, reaches: Option<Lsn>) {
+        match self.writer.append(Appended { record, reaches }).await {
+            Ok(()) => self.appended.increment(1),
+            Err(error) => self.lose(&error),
         }
-        self.writer.reset();
-        metrics::counter!(metric::SOURCE_RESETS, metric::REASON => reason).increment(1);
-        tracing::warn!(reason, "changes may have been missed: every subscriber starts over");
     }
 
-    /// Takes nothing more of this stream: what was not appended comes again, or never was.
+    /// Has all that the journal did not confirm come again.
+    fn lose(&mut self, error: &journal::Error) {
+        tracing::warn!(error = %Chain(error), "the journal cannot be written: what it has not confirmed comes again");
+        if let Some(stream) = self.taking.take() {
+            stream.cut();
+        }
+    }
+
+    /// Takes nothing more of this stream.
     fn discard(&mut self, lost: Lost) {
-        self.discarding = true;
-        self.status.send_replace(Status::Connecting);
+        self.taking = None;
+        self.writer.close();
         match lost {
             Lost::Cut => tracing::debug!("the stream ended before PostgreSQL showed its last transactions"),
             Lost::OtherServer => tracing::warn!(

@@ -61,6 +61,8 @@ pub struct Config {
     pub reconnect_min: Duration,
     /// The longest pause: pauses double up to it, and are drawn at random below.
     pub reconnect_max: Duration,
+    /// How long the last confirmation is waited for at the end.
+    pub closing_grace: Duration,
 }
 
 impl Config {
@@ -75,6 +77,7 @@ impl Config {
             status_interval: Duration::from_secs(1),
             reconnect_min: Duration::from_millis(100),
             reconnect_max: Duration::from_secs(10),
+            closing_grace: Duration::from_secs(2),
         }
     }
 }
@@ -89,9 +92,6 @@ pub async fn probe(config: &Config) -> Result<System, Error> {
     connection.terminate().await;
     Ok(system)
 }
-
-/// How long the last confirmation is waited for at the end.
-const CLOSING_GRACE: Duration = Duration::from_secs(2);
 
 /// Follows the slot until `closing`, and comes back after whatever cuts it off.
 ///
@@ -226,8 +226,12 @@ impl Source {
         self.recreate = false;
         metrics::counter!(metric::SOURCE_CONNECTIONS).increment(1);
         metrics::gauge!(metric::SOURCE_STREAMING).set(1.0);
-        let Opening { system: System { id: system_id, timeline, .. }, continuity, starts_at, slot_lsn } =
-            opening;
+        let Opening {
+            system: System { id: system_id, timeline, flushed, .. },
+            continuity,
+            starts_at,
+            slot_lsn,
+        } = opening;
         let endpoint = connection.endpoint();
         tracing::info!(%endpoint, slot, publication, %starts_at, ?continuity, "the stream from PostgreSQL is open");
         let settled = continuity == Continuity::Continued;
@@ -235,7 +239,7 @@ impl Source {
         let life = self.life.filter(|_| settled).unwrap_or(fresh);
         let (uncut, cut) = Cut::new();
         let stream = Stream::new(connection, life, starts_at, uncut, &self.config, self.silences);
-        Ok((stream, Delivery::Opened { system_id, timeline, starts_at, continuity, cut }))
+        Ok((stream, Delivery::Opened { system_id, timeline, starts_at, flushed, continuity, cut }))
     }
 
     /// Lets go of the connection, and keeps what goes on without it. Returns whether the reader knows of it.
@@ -256,7 +260,9 @@ impl Source {
         let Some(stream) = self.stream else { return };
         if let (true, Some(Life { delivered, settled: true, .. })) = (is_read, stream.introduced_life()) {
             // Without the last confirmation the end of the stream comes again at the next start: no loss.
-            let _ = timeout(CLOSING_GRACE, confirmed.wait_for(|confirmed| *confirmed >= delivered)).await;
+            let _ =
+                timeout(self.config.closing_grace, confirmed.wait_for(|confirmed| *confirmed >= delivered))
+                    .await;
         }
         let last = *confirmed.borrow();
         stream.close(last).await;

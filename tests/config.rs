@@ -167,7 +167,7 @@ fn values_out_of_their_range_or_kind_are_refused() {
         ("postgres.tables=[]", "at least one table"),
         ("postgres.slot=Upper", "lower-case letters"),
         ("postgres.publication=", "1 to 63 bytes"),
-        ("journal.backend=rabbitmq", "in `memory` only"),
+        ("journal.backend=disk", "memory or rabbitmq"),
         ("auth.mode=jwt", "`none` only"),
         ("http.hints=maybe", "true, false or auto"),
         (r#"http.allowed_origins=["app.example.com"]"#, "`app.example.com` is no origin"),

@@ -7,7 +7,7 @@ use toml::Value;
 use super::environment;
 
 /// Keys whose values are never printed.
-const SECRET: &[&str] = &["postgres.url"];
+const SECRET: &[&str] = &["journal.url", "postgres.url"];
 
 /// Where a value came from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -146,6 +146,12 @@ pub enum Error {
          TIDEGATE__POSTGRES__URL=postgres://user@host/database, --url, or url in [postgres] of a --config file"
     )]
     NoDatabase,
+    /// Nobody said where the broker is.
+    #[error(
+        "`journal.url` is not set, and the journal is kept in RabbitMQ: where is it? \
+         TIDEGATE__JOURNAL__URL=amqp://user:password@host:5672/vhost, or url in [journal] of a --config file"
+    )]
+    NoBroker,
 }
 
 fn suggestion(origin: &Origin, nearest: Option<&str>) -> String {

@@ -1,10 +1,13 @@
 use super::layers::Tree;
-use super::{AuthMode, Config, Error};
+use super::{AuthMode, Backend, Config, Error};
 
 /// What no value can be asked by itself: how they go together.
 pub(super) fn check(config: &Config, tree: &Tree) -> Result<(), Error> {
     if config.postgres.url.settings().is_none() {
         return Err(Error::NoDatabase);
+    }
+    if config.journal.backend == Backend::Rabbitmq && config.journal.url.get().is_none() {
+        return Err(Error::NoBroker);
     }
     let at = |key: &str| Box::new(tree.setting(key));
     let AuthMode::None = config.auth.mode;

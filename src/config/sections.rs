@@ -4,14 +4,15 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use super::scalar::{count, flag, list, milliseconds, parsed, text};
+use crate::journal;
 use crate::postgres::Settings;
 use crate::postgres::publication::{self, Patterns};
 use crate::telemetry;
 
 mod values;
 
-pub use values::{AllowedOrigins, AuthMode, Backend, ConnectionString, Hints};
-use values::{format, listen, patterns, publication, slot};
+pub use values::{AllowedOrigins, AuthMode, Backend, BrokerUrl, ConnectionString, Hints};
+use values::{format, listen, patterns, publication, queue, slot};
 
 /// Everything that can be set, checked.
 ///
@@ -110,6 +111,21 @@ pub struct Journal {
     /// Where it is kept.
     #[serde(deserialize_with = "parsed")]
     pub backend: Backend,
+    /// Where the broker is; set if the backend is a stream.
+    #[serde(deserialize_with = "parsed")]
+    pub url: BrokerUrl,
+    /// The stream.
+    #[serde(deserialize_with = "queue")]
+    pub stream: String,
+    /// How long the stream keeps a record.
+    #[serde(rename = "retention_age_ms", deserialize_with = "milliseconds::<1_000, 31_536_000_000, _>")]
+    pub retention_age: Duration,
+    /// How much the stream keeps.
+    #[serde(deserialize_with = "count::<1_048_576, 1_125_899_906_842_624, _>")]
+    pub retention_bytes: usize,
+    /// How far the slot trails what the broker has confirmed.
+    #[serde(rename = "confirm_delay_ms", deserialize_with = "milliseconds::<0, 600_000, _>")]
+    pub confirm_delay: Duration,
     /// How much of it is held.
     #[serde(deserialize_with = "count::<1_048_576, 1_099_511_627_776, _>")]
     pub memory_bytes: usize,
@@ -247,6 +263,33 @@ impl Postgres {
     /// The publication and its tables.
     pub fn publication(&self) -> publication::Config {
         publication::Config { publication: self.publication.clone(), tables: self.tables.clone() }
+    }
+}
+
+impl Journal {
+    /// Bounds of what a process holds.
+    pub const fn bounds(&self) -> journal::Bounds {
+        let Self { memory_bytes, held_bytes, max_age, .. } = *self;
+        journal::Bounds { memory_bytes, held_bytes, max_age }
+    }
+
+    /// Where it is kept.
+    pub fn backend(&self) -> journal::Backend {
+        match self.backend {
+            Backend::Memory => journal::Backend::Memory,
+            Backend::Rabbitmq => journal::Backend::Stream(Box::new(self.stream())),
+        }
+    }
+
+    /// The stream.
+    pub fn stream(&self) -> journal::StreamConfig {
+        journal::StreamConfig {
+            url: self.url.get().expect("a configuration without one is refused").clone(),
+            stream: self.stream.clone(),
+            max_age: self.retention_age,
+            max_bytes: self.retention_bytes as u64,
+            confirm_delay: self.confirm_delay,
+        }
     }
 }
 

@@ -12,8 +12,8 @@ pub struct Position {
     pub index: u32,
 }
 
-/// One life of a journal: positions of different lives cannot be compared.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+/// One life of a journal: positions of different lives cannot be compared. A later life has a greater number.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Incarnation(pub u64);
 
 /// How far a client has come: everything up to here has been delivered.

@@ -15,6 +15,7 @@ use super::selection::Selection;
 use super::shapes::{ShapeId, Shapes, Ticket};
 use super::{Config, raised};
 use crate::event::{Change, ChannelEvent, Cursor, Incarnation, Position, Record, Table};
+use crate::journal::Tail;
 use crate::protocol::Origin;
 use crate::protocol::ResyncReason;
 use crate::telemetry::metric;
@@ -78,10 +79,10 @@ impl Engine {
         }
     }
 
-    /// Starts over in another life of the journal: every reader is told to.
-    pub(super) fn reset(&mut self, incarnation: Incarnation) {
-        self.incarnation = incarnation;
-        self.position = Position::default();
+    /// Starts over at another place of the journal: every reader is told to.
+    pub(super) fn reset(&mut self, start: Tail) {
+        self.incarnation = start.incarnation;
+        self.position = start.position;
         self.assembly.clear();
         self.touched.clear();
         for shape in self.shapes.all() {

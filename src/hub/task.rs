@@ -63,8 +63,8 @@ impl Task {
 
     fn follow(&mut self, step: Step) {
         match step {
-            Step::Reset(incarnation) => {
-                self.engine.reset(incarnation);
+            Step::Reset(start) => {
+                self.engine.reset(start);
                 self.shared.marks_lost();
             }
             Step::Records(records) => {

@@ -1,4 +1,6 @@
-use tokio::sync::watch;
+use std::sync::Arc;
+
+use tokio::sync::{Notify, watch};
 
 use crate::event::{Change, Lsn, Timestamp};
 
@@ -15,6 +17,8 @@ pub enum Delivery {
         timeline: u32,
         /// Every transaction whose commit record starts at or behind this place is delivered.
         starts_at: Lsn,
+        /// How much of the log is on disk: nothing beyond was ever delivered of this history.
+        flushed: Lsn,
         /// Whether anything may lie between the last delivery and the next.
         continuity: Continuity,
         /// Tells when this stream ends.
@@ -54,31 +58,50 @@ pub enum Delivery {
 
 /// Tells when a stream has ended, past all that still waits to be taken, [`Delivery::Closed`] included: what came of it
 /// and is not confirmed comes again, or was of a history that is no more.
+///
+/// Whoever has lost what it had not confirmed cuts the stream itself.
 #[derive(Clone, Debug)]
-pub struct Cut(watch::Receiver<()>);
+pub struct Cut {
+    ended: watch::Receiver<()>,
+    wanted: Arc<Notify>,
+}
 
 /// Held for as long as a stream goes on.
 #[derive(Debug)]
 pub(super) struct Uncut {
     _alive: watch::Sender<()>,
+    wanted: Arc<Notify>,
+}
+
+impl Uncut {
+    /// Waits until the reader wants all that it has not confirmed to come again. Cancel safe.
+    pub(super) async fn wanted(&self) {
+        self.wanted.notified().await;
+    }
 }
 
 impl Cut {
     pub(super) fn new() -> (Uncut, Self) {
-        let (alive, cut) = watch::channel(());
-        (Uncut { _alive: alive }, Self(cut))
+        let (alive, ended) = watch::channel(());
+        let wanted = Arc::new(Notify::new());
+        (Uncut { _alive: alive, wanted: wanted.clone() }, Self { ended, wanted })
     }
 
     /// Waits until the stream has ended. Cancel safe.
     pub async fn wait(&mut self) {
-        while self.0.changed().await.is_ok() {}
+        while self.ended.changed().await.is_ok() {}
+    }
+
+    /// Cuts the stream, so that all that was not confirmed comes again with the next one.
+    pub fn cut(&self) {
+        self.wanted.notify_one();
     }
 }
 
 /// Of the same stream.
 impl PartialEq for Cut {
     fn eq(&self, other: &Self) -> bool {
-        self.0.same_channel(&other.0)
+        self.ended.same_channel(&other.ended)
     }
 }
 

@@ -150,6 +150,9 @@ pub enum Error {
         /// How long.
         seconds: u64,
     },
+    /// The reader wants all that it has not confirmed to come again.
+    #[error("what was not confirmed has to come again")]
+    ReaderLost,
     /// The server said something that it cannot say here.
     #[error("unexpected answer of PostgreSQL: {0}")]
     Unexpected(&'static str),

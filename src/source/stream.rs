@@ -50,7 +50,7 @@ pub(super) struct Stream {
     reached: Lsn,
     /// Whether the reader was told of this stream.
     introduced: bool,
-    _uncut: Uncut,
+    uncut: Uncut,
     /// What the last message completed.
     outbox: VecDeque<Delivery>,
     /// When the server was last heard.
@@ -101,7 +101,7 @@ impl Stream {
             life,
             reached: starts_at,
             introduced: false,
-            _uncut: uncut,
+            uncut,
             outbox: VecDeque::new(),
             heard_at: now,
             ask_after,
@@ -168,7 +168,9 @@ impl Stream {
             biased;
             // 1. A status update, or a position to tell.
             () = sleep_until(deadline) => self.tick(reader.confirmed()).await?,
-            // 2. What the server says.
+            // 2. The reader has lost what it had not confirmed.
+            () = self.uncut.wanted() => return Err(Error::ReaderLost.into()),
+            // 3. What the server says.
             received = self.connection.fill() => {
                 let bytes = received?;
                 self.counters.bytes.increment(bytes as u64);
@@ -177,7 +179,7 @@ impl Stream {
                     sleep(pause).await;
                 }
             }
-            // 3. The reader has confirmed something.
+            // 4. The reader has confirmed something.
             changed = reader.confirmed.changed(), if !self.feedback.is_soon() => {
                 changed.map_err(|_| Stop::ReaderGone)?;
                 self.feedback.confirmed();
@@ -261,6 +263,7 @@ impl Stream {
                     self.heard_at = Instant::now();
                     return Ok(());
                 }
+                () = self.uncut.wanted() => return Err(Error::ReaderLost.into()),
                 () = sleep_until(self.feedback.due()) => {}
             }
             self.send_status(self.life.confirmable(reader.confirmed())).await?;

@@ -62,6 +62,14 @@ catalogue! {
     gauge JOURNAL_AGE_SECONDS = "tidegate_journal_age_seconds", Seconds;
     /// Records that were appended to the journal.
     counter JOURNAL_APPENDED = "tidegate_journal_appended_total", Count;
+    /// Messages that were published to the stream.
+    counter JOURNAL_MESSAGES = "tidegate_journal_messages_total", Count;
+    /// Bytes of the messages that were published to the stream.
+    counter JOURNAL_MESSAGE_BYTES = "tidegate_journal_message_bytes_total", Bytes;
+    /// 1 while the broker takes no messages for want of disk or memory, 0 otherwise.
+    gauge JOURNAL_BLOCKED = "tidegate_journal_blocked", Count;
+    /// Times that this process lost its place in the stream, and its clients started over.
+    counter JOURNAL_LOST_PLACES = "tidegate_journal_lost_places_total", Count;
 
     /// Shapes: sets of subscriptions with equal table, filter, columns and visibility.
     gauge HUB_SHAPES = "tidegate_hub_shapes", Count;

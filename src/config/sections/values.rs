@@ -7,6 +7,7 @@ use serde::{Deserialize, Deserializer};
 use toml::Value;
 
 use super::{list, text};
+use crate::journal;
 use crate::postgres::publication::Patterns;
 use crate::postgres::{Settings, settings};
 use crate::telemetry;
@@ -47,11 +48,32 @@ impl FromStr for ConnectionString {
     }
 }
 
+/// Where RabbitMQ is. May hold a password, and shows itself without.
+#[derive(Clone, Debug)]
+pub struct BrokerUrl(Option<journal::Url>);
+
+impl BrokerUrl {
+    /// The URI; `None` if it was never set.
+    pub const fn get(&self) -> Option<&journal::Url> {
+        self.0.as_ref()
+    }
+}
+
+impl FromStr for BrokerUrl {
+    type Err = journal::InvalidUrl;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if text.trim().is_empty() { Ok(Self(None)) } else { text.parse().map(|url| Self(Some(url))) }
+    }
+}
+
 /// Where the journal is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Backend {
     /// In this process.
     Memory,
+    /// In a RabbitMQ stream.
+    Rabbitmq,
 }
 
 impl FromStr for Backend {
@@ -60,7 +82,8 @@ impl FromStr for Backend {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         match text {
             "memory" => Ok(Self::Memory),
-            _ => Err("this version keeps the journal in `memory` only"),
+            "rabbitmq" => Ok(Self::Rabbitmq),
+            _ => Err("must be memory or rabbitmq"),
         }
     }
 }
@@ -160,6 +183,21 @@ pub(super) fn publication<'de, D: Deserializer<'de>>(deserializer: D) -> Result<
         Ok(name)
     } else {
         Err(D::Error::custom(format_args!("must be a name of 1 to {NAME_BYTES} bytes")))
+    }
+}
+
+/// AMQP's short strings; names that begin with `amq.` are the broker's own.
+///
+/// See <https://www.rabbitmq.com/docs/queues#names>.
+pub(super) fn queue<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    const MOST_BYTES: usize = 255;
+    let name = text(deserializer)?;
+    if (1..=MOST_BYTES).contains(&name.len()) && !name.starts_with("amq.") {
+        Ok(name)
+    } else {
+        Err(D::Error::custom(format_args!(
+            "must be a name of 1 to {MOST_BYTES} bytes that does not begin with amq."
+        )))
     }
 }
 

@@ -1,4 +1,4 @@
-//! What the journal in memory holds: records by position, bounded in bytes and age.
+//! What a window holds: records by position, bounded in bytes and age.
 
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
@@ -7,14 +7,16 @@ use std::time::Instant;
 
 use metrics::Gauge;
 
-use super::Read;
+use super::{Read, Start};
 use crate::event::{Incarnation, Position, Record};
-use crate::journal::Config;
+use crate::journal::Bounds;
 use crate::telemetry::metric;
 
 #[derive(Debug)]
 pub(super) struct Ring {
     pub(super) incarnation: Incarnation,
+    /// Tells a ring from the one before it, which may be of the same life.
+    pub(super) number: u64,
     pub(super) records: VecDeque<Kept>,
     pub(super) bytes: usize,
     /// How many of `records`, from the front, the follower has read.
@@ -48,14 +50,16 @@ pub(super) struct Kept {
 }
 
 impl Ring {
-    pub(super) fn empty() -> Self {
+    /// An empty one that starts at a place, the ring of that number.
+    pub(super) fn new(start: Start, number: u64) -> Self {
         Self {
-            incarnation: Incarnation(fastrand::u64(..)),
+            incarnation: start.incarnation,
+            number,
             records: VecDeque::new(),
             bytes: 0,
             followed: 0,
             holds: HashMap::new(),
-            start: Position::default(),
+            start: start.position,
             start_ends_transaction: true,
             gauges: Gauges {
                 bytes: metrics::gauge!(metric::JOURNAL_BYTES),
@@ -69,11 +73,11 @@ impl Ring {
     }
 
     /// Takes the record if there is room or can be made; tells whether it did.
-    pub(super) fn admit(&mut self, record: &mut Option<Record>, bytes: usize, config: &Config) -> bool {
+    pub(super) fn admit(&mut self, record: &mut Option<Record>, bytes: usize, bounds: &Bounds) -> bool {
         let now = Instant::now();
         while let Some(front) = self.records.front() {
-            let full = self.bytes + bytes > config.memory_bytes;
-            let stale = now.duration_since(front.at) > config.max_age;
+            let full = self.bytes + bytes > bounds.memory_bytes;
+            let stale = now.duration_since(front.at) > bounds.max_age;
             if !full && !stale {
                 break;
             }
@@ -83,7 +87,7 @@ impl Ring {
                 }
                 break;
             }
-            if self.bytes + bytes <= config.memory_bytes + config.held_bytes && self.is_held(&front.record) {
+            if self.bytes + bytes <= bounds.memory_bytes + bounds.held_bytes && self.is_held(&front.record) {
                 break;
             }
             self.evict();

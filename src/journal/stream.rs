@@ -1,0 +1,161 @@
+//! The journal in a RabbitMQ stream: one process writes, all read.
+//!
+//! ```text
+//!  relay ──▶ Writer ──▶ publisher ──messages──▶ [ stream ] ──▶ Reader ── Order ──▶ window ──▶ hub
+//!               ▲           │                                    │       which records
+//!               │           └── confirms ── delay ──▶ slot       │       count
+//!               └─────────────── what the stream ends with ◀─────┘
+//! ```
+//!
+//! A stream may hold what a writer wrote that had lost the slot without knowing it, and lack what a broker refused. So
+//! nothing is taken at its face: [`order`] says which records count, in the same way for every reader. A writer reads
+//! its own opening come round before it appends, and goes on after what is there; whatever goes wrong, it begins anew.
+
+mod broker;
+mod message;
+mod order;
+mod publisher;
+mod reader;
+mod writer;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use super::Status;
+use super::window::Feed;
+use crate::event::Lsn;
+use crate::shutdown::Scope;
+
+pub use broker::{InvalidUrl, Url};
+pub use message::InvalidMessage;
+pub(super) use writer::Writer;
+
+/// Where the stream is, and how long it keeps what.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The broker.
+    pub url: Url,
+    /// The stream's name.
+    pub stream: String,
+    /// How long it keeps a record, at least for as long as its last segment is not full.
+    pub max_age: Duration,
+    /// How much it keeps, in bytes; the oldest segments go first.
+    pub max_bytes: u64,
+    /// How far the slot trails what the broker has confirmed.
+    pub confirm_delay: Duration,
+}
+
+/// Why the stream cannot be read or written now. All of it is worth trying again.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// There is no connection.
+    #[error("cannot connect to {broker}")]
+    Connect {
+        /// Where it should be.
+        broker: String,
+        /// What the client library says.
+        #[source]
+        source: lapin::Error,
+    },
+    /// Something accepts connections and says nothing.
+    #[error(
+        "{broker} accepts connections and says nothing for {seconds} s: is the broker frozen, or still starting?"
+    )]
+    Silent {
+        /// Where it should be.
+        broker: String,
+        /// For how long.
+        seconds: u64,
+    },
+    /// The stream cannot be made, or is something else.
+    #[error(
+        "cannot declare the stream `{stream}`: if it exists with other arguments, set `journal.retention_bytes` and \
+         `journal.retention_age_ms` as they were, or delete it (every client starts over)"
+    )]
+    Declare {
+        /// Its name.
+        stream: String,
+        /// The broker's word.
+        #[source]
+        source: lapin::Error,
+    },
+    /// The broker says no, or the connection broke.
+    #[error("the broker did not {doing}")]
+    Refused {
+        /// What was asked.
+        doing: &'static str,
+        /// The broker's word.
+        #[source]
+        source: lapin::Error,
+    },
+    /// The broker does not answer.
+    #[error("the broker did not {doing} within {seconds} s")]
+    NoAnswer {
+        /// What was asked.
+        doing: &'static str,
+        /// For how long.
+        seconds: u64,
+    },
+    /// A consumer was cancelled: the stream was deleted.
+    #[error("the stream `{stream}` does not send any more: was it deleted?")]
+    Ended {
+        /// Its name.
+        stream: String,
+    },
+    /// A message was not stored.
+    #[error("the broker has not stored a message")]
+    Nack,
+    /// A message was returned.
+    #[error("the broker has returned a message: {reason}")]
+    Returned {
+        /// The broker's word.
+        reason: String,
+    },
+    /// The stream holds what is no message.
+    #[error("the stream holds what this program does not read, at offset {offset}")]
+    Unreadable {
+        /// Where.
+        offset: u64,
+        /// What is wrong with it.
+        #[source]
+        source: InvalidMessage,
+    },
+    /// A message of a stream has no offset.
+    #[error("`{stream}` is no stream: its messages have no offset")]
+    NoStream {
+        /// Its name.
+        stream: String,
+    },
+    /// Another process has opened the journal.
+    #[error("another process writes the journal now")]
+    Fenced,
+    /// A process that follows a later history of the cluster has written.
+    #[error(
+        "the journal is of timeline {theirs} already, and this server's PostgreSQL is on timeline {ours}"
+    )]
+    Outdated {
+        /// The stream's.
+        theirs: u32,
+        /// Ours.
+        ours: u32,
+    },
+    /// The server stops.
+    #[error("the journal is closed")]
+    Closed,
+}
+
+/// Starts to read the stream into the window, and gives what writes it.
+pub(super) fn open(
+    config: Config,
+    feed: Feed,
+    confirmed: watch::Sender<Lsn>,
+    status: watch::Sender<Status>,
+    scope: &Scope,
+) -> Writer {
+    let config = Arc::new(config);
+    let (reader, seen) = reader::Reader::new(config.clone(), feed, status);
+    scope.spawn_essential("journal reader", reader.run(scope.clone()));
+    Writer::new(config, seen, confirmed, scope.clone())
+}

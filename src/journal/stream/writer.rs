@@ -1,0 +1,179 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::sleep;
+
+use super::message::{Author, Term};
+use super::publisher::{Link, Publisher};
+use super::reader::Seen;
+use super::{Config, Error};
+use crate::event::{Incarnation, Lsn, Position};
+use crate::journal::{Appended, History, Opened, Tail, new_life};
+use crate::shutdown::Scope;
+use crate::source::{Continuity, Reason};
+use crate::telemetry::Chain;
+
+/// Appends to the stream, for as long as this process holds the slot and no other has opened the journal.
+#[derive(Debug)]
+pub struct Writer {
+    config: Arc<Config>,
+    seen: watch::Receiver<Seen>,
+    confirmed: watch::Sender<Lsn>,
+    scope: Scope,
+    session: Option<Session>,
+    tail: Tail,
+}
+
+/// One term of ours.
+#[derive(Debug)]
+struct Session {
+    queue: mpsc::Sender<Appended>,
+    ended: oneshot::Receiver<Error>,
+}
+
+/// Records that wait for the publisher: as many as the relay is given at once.
+const QUEUED: usize = 64;
+/// The first and the longest pause between attempts to reach the broker.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(2));
+
+impl Writer {
+    pub(super) fn new(
+        config: Arc<Config>,
+        seen: watch::Receiver<Seen>,
+        confirmed: watch::Sender<Lsn>,
+        scope: Scope,
+    ) -> Self {
+        let tail = Tail { incarnation: Incarnation::default(), position: Position::default() };
+        Self { config, seen, confirmed, scope, session: None, tail }
+    }
+
+    pub(in crate::journal) async fn open(&mut self, history: &History) -> Result<Opened, Error> {
+        self.session = None;
+        if history.continuity != Continuity::Continued {
+            self.confirmed.send_replace(Lsn::ZERO);
+        }
+        let mut pause = PAUSES.0;
+        loop {
+            let error = match self.attempt(history).await {
+                Ok(opened) => return Ok(opened),
+                Err(Error::Closed) => return Err(Error::Closed),
+                Err(error) => error,
+            };
+            tracing::warn!(error = %Chain(&error), pause_ms = pause.as_millis(), "the journal cannot be opened");
+            sleep(pause.mul_f64(0.5 + fastrand::f64())).await;
+            pause = (pause * 2).min(PAUSES.1);
+        }
+    }
+
+    async fn attempt(&mut self, history: &History) -> Result<Opened, Error> {
+        let mut link = Link::open(&self.config).await?;
+        let own = fastrand::u64(1..);
+        let mut author = Author {
+            writer: own,
+            system_id: history.system_id,
+            timeline: history.timeline,
+            ..Author::default()
+        };
+        // What was there before this question is what the stream ends with, and nobody else can know it better.
+        link.publish_alone(author.question()).await?;
+        let seen = self.wait_until(&mut link, |seen| seen.asked == own).await?;
+        let last = seen.state.author.map(|last| last.term);
+        let opened = continuity(&seen, history)?;
+        author.term = match (last, opened) {
+            (Some(last), Opened::Continued) => Term { number: last.number + 1, ..last },
+            _ => Term { incarnation: new_life(last.unwrap_or_default().incarnation), number: 0 },
+        };
+        link.publish_alone(author.opening()).await?;
+        let seen = self
+            .wait_until(&mut link, |seen| seen.state.author.is_some_and(|last| last.term >= author.term))
+            .await?;
+        if seen.state.author != Some(author) {
+            return Err(Error::Fenced);
+        }
+        let incarnation = author.term.incarnation;
+        self.tail = Tail { incarnation, position: seen.state.end };
+        let (queue, queued) = mpsc::channel(QUEUED);
+        let (end, ended) = oneshot::channel();
+        let publisher = Publisher::new(
+            &self.config,
+            link,
+            author,
+            &seen.state,
+            self.seen.clone(),
+            self.confirmed.clone(),
+        );
+        self.scope.spawn("journal publisher", publisher.run(queued, end, self.scope.clone()));
+        self.session = Some(Session { queue, ended });
+        tracing::info!(
+            stream = self.config.stream,
+            incarnation = incarnation.0,
+            term = author.term.number,
+            commit_lsn = %seen.state.end.commit_lsn,
+            index = seen.state.end.index,
+            "writing the journal"
+        );
+        Ok(opened)
+    }
+
+    /// Waits until this process has read as far as `there`.
+    async fn wait_until(&mut self, link: &mut Link, there: impl Fn(&Seen) -> bool) -> Result<Seen, Error> {
+        tokio::select! {
+            biased;
+            error = link.lost() => Err(error),
+            seen = self.seen.wait_for(|seen| there(seen)) => {
+                seen.map(|seen| *seen).map_err(|_| Error::Closed)
+            }
+        }
+    }
+
+    pub(in crate::journal) const fn tail(&self) -> Tail {
+        self.tail
+    }
+
+    pub(in crate::journal) async fn append(&mut self, appended: Appended) -> Result<(), Error> {
+        let end = appended.record.end();
+        let sent = match &self.session {
+            Some(session) => session.queue.send(appended).await.is_ok(),
+            None => false,
+        };
+        if !sent {
+            return Err(self.lost().await);
+        }
+        self.tail.position = end;
+        Ok(())
+    }
+
+    pub(in crate::journal) async fn lost(&mut self) -> Error {
+        let Some(session) = &mut self.session else { return Error::Closed };
+        let error = (&mut session.ended).await.unwrap_or(Error::Closed);
+        self.session = None;
+        error
+    }
+}
+
+/// Whether the stream's records lead to what comes of `history`.
+///
+/// # Errors
+/// [`Error::Outdated`] if it is the stream that is ahead.
+fn continuity(seen: &Seen, history: &History) -> Result<Opened, Error> {
+    let state = &seen.state;
+    let Some(last) = state.author else { return Ok(Opened::Created) };
+    let same_cluster = last.system_id == history.system_id;
+    if same_cluster && last.timeline > history.timeline {
+        return Err(Error::Outdated { theirs: last.timeline, ours: history.timeline });
+    }
+    let reason = match history.continuity {
+        _ if !same_cluster => Some(Reason::SystemChanged.as_str()),
+        _ if last.timeline != history.timeline => Some(Reason::TimelineChanged.as_str()),
+        // Another process may have read from the slot meanwhile: the stream tells whether it has.
+        Continuity::Continued | Continuity::Reset(Reason::SlotAdvanced) => None,
+        Continuity::Reset(reason) => Some(reason.as_str()),
+    };
+    Ok(match reason {
+        Some(reason) => Opened::Reset(reason),
+        None if !seen.anchored || state.reaches < history.starts_at => Opened::Reset("journal_short"),
+        None if state.end.commit_lsn > history.flushed => Opened::Reset(Reason::LogWentBack.as_str()),
+        None => Opened::Continued,
+    })
+}
