@@ -17,6 +17,7 @@
 //! writers: whoever holds the slot goes on where the last one stopped.
 
 mod memory;
+mod replay;
 mod stream;
 mod window;
 
@@ -28,8 +29,9 @@ use crate::event::{Incarnation, Lsn, Record};
 use crate::shutdown::Scope;
 use crate::source::Continuity;
 
+pub use replay::{CatchUp, Journal, NotYet};
 pub use stream::{Config as StreamConfig, Error, InvalidMessage, InvalidUrl, Url};
-pub use window::{Follower, Hold, Journal, Read, Step, Tail};
+pub use window::{Follower, Hold, Read, Step, Tail};
 
 /// Bounds of the window.
 #[derive(Clone, Copy, Debug)]
@@ -120,15 +122,16 @@ pub enum Writer {
 
 /// Opens the journal. What is safe in it moves `confirmed`.
 pub fn open(bounds: Bounds, backend: Backend, confirmed: watch::Sender<Lsn>, scope: &Scope) -> Parts {
-    let (feed, follower, journal) = window::open(bounds);
+    let (feed, follower, window) = window::open(bounds);
     let (tell, status) = watch::channel(Status::Connecting);
-    let writer = match backend {
-        Backend::Memory => Writer::Memory(memory::Writer::new(feed, confirmed, tell)),
+    let (writer, archive) = match backend {
+        Backend::Memory => (Writer::Memory(memory::Writer::new(feed, confirmed, tell)), None),
         Backend::Stream(config) => {
-            Writer::Stream(Box::new(stream::open(*config, feed, confirmed, tell, scope)))
+            let (writer, archive) = stream::open(*config, (feed, window.clone()), confirmed, tell, scope);
+            (Writer::Stream(Box::new(writer)), Some(archive))
         }
     };
-    Parts { writer, follower, journal, status }
+    Parts { writer, follower, journal: Journal::new(window, archive), status }
 }
 
 impl Writer {

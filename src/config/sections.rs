@@ -289,6 +289,7 @@ impl Journal {
             max_age: self.retention_age,
             max_bytes: self.retention_bytes as u64,
             confirm_delay: self.confirm_delay,
+            window_bytes: self.memory_bytes,
         }
     }
 }

@@ -13,7 +13,7 @@ use super::replay::Replayer;
 use super::selection::Selection;
 use super::{Config, Ticket};
 use crate::event::Table;
-use crate::journal::{Follower, Journal, Read, Step};
+use crate::journal::{Follower, Journal, NotYet, Read, Step};
 use crate::protocol::{Frame, ResyncReason};
 use crate::shutdown::Scope;
 use crate::telemetry::metric;
@@ -149,8 +149,11 @@ impl Task {
             let records = match self.journal.read(place.incarnation, place.position, REPLAY_AT_MOST) {
                 Read::Records(records) => records,
                 Read::Gap => {
-                    let reason = self.journal.refuse(place.incarnation, place.position);
-                    return Attach::Refused(reason.unwrap_or(ResyncReason::CursorExpired));
+                    return match self.journal.refuse(place.incarnation, place.position) {
+                        Ok(Some(reason)) => Attach::Refused(reason),
+                        // Kept elsewhere, which is for the reader's own time.
+                        Ok(None) | Err(NotYet) => Attach::Behind,
+                    };
                 }
             };
             let mut bytes = 0;

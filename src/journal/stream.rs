@@ -11,11 +11,15 @@
 //! nothing is taken at its face: [`order`] says which records count, in the same way for every reader. A writer reads
 //! its own opening come round before it appends, and goes on after what is there; whatever goes wrong, it begins anew.
 
+mod archive;
 mod broker;
+mod index;
 mod message;
 mod order;
 mod publisher;
 mod reader;
+mod run;
+mod seek;
 mod writer;
 
 use std::sync::Arc;
@@ -24,10 +28,11 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use super::Status;
-use super::window::Feed;
+use super::window::{Feed, Window};
 use crate::event::Lsn;
 use crate::shutdown::Scope;
 
+pub(super) use archive::{Archive, Passage, Ride};
 pub use broker::{InvalidUrl, Url};
 pub use message::InvalidMessage;
 pub(super) use writer::Writer;
@@ -45,6 +50,8 @@ pub struct Config {
     pub max_bytes: u64,
     /// How far the slot trails what the broker has confirmed.
     pub confirm_delay: Duration,
+    /// How much of it each process holds, in bytes.
+    pub window_bytes: usize,
 }
 
 /// Why the stream cannot be read or written now. All of it is worth trying again.
@@ -146,16 +153,18 @@ pub enum Error {
     Closed,
 }
 
-/// Starts to read the stream into the window, and gives what writes it.
+/// Starts to read the stream into the window; gives what writes it, and what reads it from further back.
 pub(super) fn open(
     config: Config,
-    feed: Feed,
+    (feed, window): (Feed, Window),
     confirmed: watch::Sender<Lsn>,
     status: watch::Sender<Status>,
     scope: &Scope,
-) -> Writer {
+) -> (Writer, Archive) {
     let config = Arc::new(config);
-    let (reader, seen) = reader::Reader::new(config.clone(), feed, status);
+    let index = Arc::default();
+    let (reader, seen) = reader::Reader::new(config.clone(), feed, Arc::clone(&index), status);
     scope.spawn_essential("journal reader", reader.run(scope.clone()));
-    Writer::new(config, seen, confirmed, scope.clone())
+    let archive = Archive::new(config.clone(), index, window, scope.clone());
+    (Writer::new(config, seen, confirmed, scope.clone()), archive)
 }

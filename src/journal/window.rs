@@ -8,11 +8,10 @@ use tokio::sync::Notify;
 use self::ring::Ring;
 use super::{Bounds, new_life};
 use crate::event::{Incarnation, Position, Record};
-use crate::protocol::ResyncReason;
 
 /// What a process holds of the journal, to be read by position. Cloning shares it.
 #[derive(Clone, Debug)]
-pub struct Journal(Arc<Shared>);
+pub(super) struct Window(Arc<Shared>);
 
 /// The one hand that fills the window: the writer itself, where the journal is nowhere else; else whoever reads it.
 #[derive(Debug)]
@@ -50,6 +49,23 @@ pub struct Hold {
     number: u64,
 }
 
+/// Where a cursor stands, seen from a window.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// At the end of a transaction that is kept, or where the window starts.
+    Kept,
+    /// Before the window.
+    Older,
+    /// Behind its end.
+    Ahead,
+    /// In a life of the journal that is over.
+    OfFormerLife,
+    /// In one that has not begun here.
+    OfLaterLife,
+    /// Where no transaction ends.
+    Nowhere,
+}
+
 /// What a reader at a position gets.
 #[derive(Debug)]
 #[must_use]
@@ -83,7 +99,7 @@ struct Shared {
 const FOLLOW_AT_ONCE: usize = 64;
 
 /// An empty window, in a life of its own.
-pub(super) fn open(bounds: Bounds) -> (Feed, Follower, Journal) {
+pub(super) fn open(bounds: Bounds) -> (Feed, Follower, Window) {
     let start = Start { incarnation: new_life(Incarnation::default()), position: Position::default() };
     let shared = Arc::new(Shared {
         bounds,
@@ -91,7 +107,7 @@ pub(super) fn open(bounds: Bounds) -> (Feed, Follower, Journal) {
         appended: Notify::new(),
         followed: Notify::new(),
     });
-    (Feed(shared.clone()), Follower { shared: shared.clone(), ring: 0 }, Journal(shared))
+    (Feed(shared.clone()), Follower { shared: shared.clone(), ring: 0 }, Window(shared))
 }
 
 impl Feed {
@@ -163,16 +179,16 @@ impl Follower {
     }
 }
 
-impl Journal {
+impl Window {
     /// Where the journal ends.
-    pub fn tail(&self) -> Tail {
+    pub(super) fn tail(&self) -> Tail {
         self.0.tail()
     }
 
     /// At most `limit` records after `position` in the life `incarnation`.
     ///
     /// Anything that is not the end of a transaction in this life and within its bounds is a [`Read::Gap`].
-    pub fn read(&self, incarnation: Incarnation, position: Position, limit: usize) -> Read {
+    pub(super) fn read(&self, incarnation: Incarnation, position: Position, limit: usize) -> Read {
         let ring = self.0.ring.lock();
         match ring.index_after(incarnation, position) {
             Some(index) => Read::Records(
@@ -182,14 +198,14 @@ impl Journal {
         }
     }
 
-    /// As [`Journal::read`], for one who has read up to `position` already: the end of any record.
-    pub fn read_on(&self, incarnation: Incarnation, position: Position, limit: usize) -> Read {
+    /// As [`Window::read`], for one who has read up to `position` already: the end of any record.
+    pub(super) fn read_on(&self, incarnation: Incarnation, position: Position, limit: usize) -> Read {
         self.0.ring.lock().read(|ring| ring.index_behind(incarnation, position), limit)
     }
 
     /// Keeps what follows a position in the life `incarnation`, for one who will read it.
     #[must_use = "nothing is held once it is dropped"]
-    pub fn hold(&self, incarnation: Incarnation, position: Position) -> Hold {
+    pub(super) fn hold(&self, incarnation: Incarnation, position: Position) -> Hold {
         let mut ring = self.0.ring.lock();
         let number = fastrand::u64(..);
         if ring.incarnation == incarnation {
@@ -198,15 +214,21 @@ impl Journal {
         Hold { shared: self.0.clone(), number }
     }
 
-    /// Why a cursor cannot be resumed, if it cannot.
-    pub fn refuse(&self, incarnation: Incarnation, position: Position) -> Option<ResyncReason> {
+    /// Where a cursor stands.
+    pub(super) fn standing(&self, incarnation: Incarnation, position: Position) -> Standing {
         let ring = self.0.ring.lock();
-        if ring.incarnation != incarnation {
-            Some(ResyncReason::SourceReset)
+        if incarnation < ring.incarnation {
+            Standing::OfFormerLife
+        } else if incarnation > ring.incarnation {
+            Standing::OfLaterLife
         } else if position < ring.start {
-            Some(ResyncReason::CursorExpired)
+            Standing::Older
+        } else if position > ring.end() {
+            Standing::Ahead
+        } else if ring.index_after(incarnation, position).is_some() {
+            Standing::Kept
         } else {
-            ring.index_after(incarnation, position).is_none().then_some(ResyncReason::CursorInvalid)
+            Standing::Nowhere
         }
     }
 }
@@ -288,7 +310,7 @@ mod tests {
         assert!(matches!(follower.next().await, Step::Records(_)));
         writer.append(next).await;
         assert_eq!(ends(journal.read(life, Position::default(), 99)), None, "the first was evicted");
-        assert_eq!(journal.refuse(life, Position::default()), Some(ResyncReason::CursorExpired));
+        assert_eq!(journal.standing(life, Position::default()), Standing::Older);
         let first = Position { commit_lsn: Lsn::new(1), index: 10 };
         assert_eq!(ends(journal.read(life, first, 99)).map(|read| read.len()), Some(fits));
         assert!(matches!(follower.next().await, Step::Records(_)));
@@ -331,7 +353,7 @@ mod tests {
         let new = Start { incarnation: new_life(old.incarnation), position: Position::default() };
         writer.reset(new);
         assert!(new.incarnation > old.incarnation);
-        assert_eq!(journal.refuse(old.incarnation, old.position), Some(ResyncReason::SourceReset));
+        assert_eq!(journal.standing(old.incarnation, old.position), Standing::OfFormerLife);
         assert!(
             matches!(follower.next().await, Step::Reset(tail) if tail == journal.tail() && tail.incarnation == new.incarnation)
         );

@@ -59,6 +59,7 @@ async fn replay(
     let (hub, journal) = (&services.hub, services.hub.journal());
     let incarnation = replayer.place().incarnation;
     let mut read: Position = replayer.place().position;
+    let mut catch_up = journal.catch_up(incarnation);
     loop {
         let here = hub.here();
         if here.incarnation != incarnation {
@@ -67,9 +68,15 @@ async fn replay(
         if read >= here.position {
             break;
         }
-        let Read::Records(records) = journal.read_on(incarnation, read, RECORDS_AT_ONCE) else {
-            let reason = journal.refuse(incarnation, read).unwrap_or(ResyncReason::CursorExpired);
-            return Err(Missed::Fell(Fall::Resync(reason)));
+        let records = match journal.read_on(incarnation, read, RECORDS_AT_ONCE) {
+            Read::Records(records) => records,
+            Read::Gap => {
+                let Some(catch_up) = &mut catch_up else {
+                    return Err(Missed::Fell(Fall::Resync(ResyncReason::CursorExpired)));
+                };
+                let older = catch_up.next(read, RECORDS_AT_ONCE).await;
+                older.map_err(|reason| Missed::Fell(Fall::Resync(reason)))?
+            }
         };
         // The journal may be ahead of the hub, which then tells of it itself.
         for record in records.iter().take_while(|record| record.end() <= here.position) {

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::deliver::{Missed, catch_up, offer};
@@ -10,6 +10,7 @@ use super::resolve::{Resolved, resolve, unavailable};
 use super::{Services, page};
 use crate::event::Cursor;
 use crate::hub::{Delivery, Fall, Fingerprint, Note, Outbox, Place, ReaderKey, Selection, Stamp};
+use crate::journal::NotYet;
 use crate::postgres::snapshot;
 use crate::protocol::{Again, ErrorCode, ErrorFrame, Frame, Page, ResyncReason, Select, Start, Target};
 use crate::telemetry::{Chain, metric};
@@ -64,6 +65,8 @@ const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_
 /// How long a new subscription waits for a PostgreSQL that is away before it is refused: about a restart. One that was
 /// live waits for as long as it takes.
 const WAITS: Duration = Duration::from_secs(10);
+/// How long a cursor of another process waits until this one has read as far.
+const CURSOR_WITHIN: Duration = Duration::from_secs(10);
 
 impl Opener {
     /// Runs until the subscription is live, has failed, or is no longer wanted.
@@ -147,7 +150,7 @@ impl Opener {
             Start::Now => self.now().await,
             Start::Cursor { cursor, shape, .. } => {
                 let (selection, subscribed) = self.select().await?;
-                let place = match self.check_cursor(&selection, cursor, shape.as_deref()) {
+                let place = match self.check_cursor(&selection, cursor, shape.as_deref()).await {
                     Ok(place) => place,
                     Err(reason) => return Err(Failed::Resync(reason)),
                 };
@@ -186,16 +189,14 @@ impl Opener {
     }
 
     /// The place that a cursor names, if the reader can go on from there.
-    fn check_cursor(
+    async fn check_cursor(
         &self,
         selection: &Selection,
         text: &str,
         shape: Option<&str>,
     ) -> Result<Place, ResyncReason> {
         let cursor = Cursor::decode(text).map_err(|_| ResyncReason::CursorInvalid)?;
-        if let Some(reason) = self.services.hub.journal().refuse(cursor.incarnation, cursor.position) {
-            return Err(reason);
-        }
+        self.await_cursor(&cursor).await?;
         match (selection, shape) {
             (Selection::Rows(rows), Some(shape)) if shape != rows.fingerprint.to_string() => {
                 Err(ResyncReason::SchemaChanged)
@@ -203,6 +204,24 @@ impl Opener {
             (Selection::Rows(_), None) => Err(ResyncReason::CursorInvalid),
             _ => Ok(Place::of_cursor(cursor)),
         }
+    }
+
+    /// Waits until this process has come as far as the one that gave the cursor.
+    async fn await_cursor(&self, cursor: &Cursor) -> Result<(), ResyncReason> {
+        let hub = &self.services.hub;
+        let mut moves = hub.moves();
+        let arrived = async {
+            loop {
+                moves.mark_unchanged();
+                match hub.journal().refuse(cursor.incarnation, cursor.position) {
+                    Ok(None) => return Ok(()),
+                    Ok(Some(reason)) => return Err(reason),
+                    Err(NotYet) => moves.changed().await.map_err(|_| ResyncReason::SourceReset)?,
+                }
+            }
+        };
+        // Whatever this process has not read by then, the other one cannot have told of.
+        timeout(CURSOR_WITHIN, arrived).await.unwrap_or(Err(ResyncReason::CursorInvalid))
     }
 
     /// Sends a snapshot, then everything after it.

@@ -68,6 +68,8 @@ catalogue! {
     counter JOURNAL_MESSAGE_BYTES = "tidegate_journal_message_bytes_total", Bytes;
     /// 1 while the broker takes no messages for want of disk or memory, 0 otherwise.
     gauge JOURNAL_BLOCKED = "tidegate_journal_blocked", Count;
+    /// Readings of the stream for clients that were away for longer than the window is long.
+    counter JOURNAL_CATCH_UPS = "tidegate_journal_catch_ups_total", Count;
     /// Times that this process lost its place in the stream, and its clients started over.
     counter JOURNAL_LOST_PLACES = "tidegate_journal_lost_places_total", Count;
 

@@ -31,6 +31,7 @@ fn nothing_is_unbounded_and_who_falls_behind_comes_up_again() {
 fn nothing_is_unbounded_and_who_falls_behind_the_journal_starts_over() {
     const MEGABYTE: u32 = 1 << 20;
     scenario(async |test| {
+        test.expect_in_log("a snapshot took longer than the journal reaches back");
         let database = test.database().await;
         database.execute(CARDS).await;
         let small = [

@@ -3,7 +3,8 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use lapin::options::{
-    BasicCancelOptions, BasicConsumeOptions, BasicQosOptions, ConfirmSelectOptions, QueueDeclareOptions,
+    BasicAckOptions, BasicCancelOptions, BasicConsumeOptions, BasicQosOptions, ConfirmSelectOptions,
+    QueueDeclareOptions,
 };
 use lapin::types::{AMQPValue, FieldTable, LongString};
 use lapin::uri::{AMQPScheme, AMQPUri};
@@ -75,10 +76,20 @@ pub(super) async fn connect(url: &Url, purpose: &str) -> Result<Connection, Erro
     }
 }
 
+/// Opens a channel.
+pub(super) async fn bare_channel(connection: &Connection) -> Result<Channel, Error> {
+    answered("open a channel", connection.create_channel()).await
+}
+
+/// Acknowledges this message and all before it: that is what lets further ones come.
+pub(super) async fn acknowledge(channel: &Channel, tag: u64) -> Result<(), Error> {
+    let acknowledged = channel.basic_ack(tag, BasicAckOptions { multiple: true });
+    acknowledged.await.map_err(|source| Error::Refused { doing: "take an acknowledgement", source })
+}
+
 /// Opens a channel on which the stream is there.
 pub(super) async fn channel(connection: &Connection, config: &Config) -> Result<Channel, Error> {
-    let doing = "open a channel";
-    let channel = answered(doing, connection.create_channel()).await?;
+    let channel = bare_channel(connection).await?;
     let options = QueueDeclareOptions { durable: true, ..QueueDeclareOptions::default() };
     let declared = channel.queue_declare(config.stream.as_str().into(), options, arguments(config));
     match timeout(ANSWER_TIMEOUT, declared).await {

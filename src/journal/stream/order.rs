@@ -37,10 +37,13 @@ pub(super) struct State {
 /// What a message brought.
 #[derive(Debug, PartialEq)]
 pub(super) enum Step {
+    /// Another life: positions of the one before mean nothing any more.
+    Begin(Incarnation),
+    /// What follows starts at this place: the first that was seen of a life, or behind something that is not in the stream
+    /// for this reader.
+    Start(Incarnation, Position),
     /// A record that follows what was taken before.
     Take(Record),
-    /// What follows starts at another place: in another life, or behind something that is not in the stream any more.
-    Start(Incarnation, Position),
 }
 
 /// Takes messages in the order of the stream.
@@ -154,8 +157,7 @@ impl Order {
             self.state.end = Position::default();
             self.state.reaches = Lsn::ZERO;
             self.anchor = Anchor::None;
-            // Positions of the life before mean nothing any more, whenever the first of this one is seen.
-            steps.push(Step::Start(author.term.incarnation, Position::default()));
+            steps.push(Step::Begin(author.term.incarnation));
         }
     }
 
@@ -167,10 +169,7 @@ impl Order {
     fn say_start(&mut self, steps: &mut Vec<Step>) {
         self.anchor = Anchor::Held;
         let Some(Term { incarnation, .. }) = self.term() else { return };
-        let start = Step::Start(incarnation, self.state.end);
-        if steps.last() != Some(&start) {
-            steps.push(start);
-        }
+        steps.push(Step::Start(incarnation, self.state.end));
     }
 
     fn entries(&mut self, Entries { base, entries }: Entries, steps: &mut Vec<Step>) {

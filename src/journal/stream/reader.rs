@@ -4,19 +4,21 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::StreamExt as _;
 use hashbrown::DefaultHashBuilder;
 use lapin::message::Delivery;
-use lapin::options::BasicAckOptions;
 use lapin::types::AMQPValue;
 use lapin::{Channel, Connection, Consumer};
+use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio::time::sleep;
 
 use super::broker::{self, From};
+use super::index::Index;
 use super::message::{Body, InvalidMessage, Message};
 use super::order::{Order, State, Step};
+use super::seek::next;
 use super::{Config, Error};
+use crate::event::Position;
 use crate::journal::Status;
 use crate::journal::window::{Feed, Start};
 use crate::shutdown::Scope;
@@ -41,6 +43,7 @@ pub(super) struct Reader {
     seen: watch::Sender<Seen>,
     status: watch::Sender<Status>,
     known: Known,
+    index: Arc<Mutex<Index>>,
     steps: Vec<Step>,
 }
 
@@ -56,9 +59,11 @@ struct Known {
 
 /// One publisher has a few dozen messages unconfirmed, and so the broker stores far fewer than this together.
 const KNOWN: usize = 1024;
-/// Messages that a process reads of what was there before it started: a window for those who return. Under load they
-/// are large and fill it; else they are minutes.
-const BEFORE: u64 = 1024;
+/// Messages that a process reads of what was there before it started, for those who return: as many as fill the window
+/// if they are as large as the last one, and enough that whatever a former writer left behind is not all that it sees.
+const BEFORE: (u64, u64) = (1_024, 65_536);
+/// A small message takes more than itself once it is read.
+const LEAST_BYTES: usize = 512;
 /// Messages on their way to us: some megabytes under load.
 const PREFETCH: u16 = 64;
 /// Acknowledged together: an acknowledgement is what lets further ones come, and costs as much as a message.
@@ -70,6 +75,7 @@ impl Reader {
     pub(super) fn new(
         config: Arc<Config>,
         feed: Feed,
+        index: Arc<Mutex<Index>>,
         status: watch::Sender<Status>,
     ) -> (Self, watch::Receiver<Seen>) {
         let (seen, receiver) = watch::channel(Seen::default());
@@ -80,6 +86,7 @@ impl Reader {
             seen,
             status,
             known: Known::default(),
+            index,
             steps: Vec::new(),
         };
         (reader, receiver)
@@ -120,8 +127,7 @@ impl Reader {
             unacked += 1;
             if unacked >= ACKED_TOGETHER {
                 unacked = 0;
-                let acked = channel.basic_ack(tag, BasicAckOptions { multiple: true });
-                acked.await.map_err(|source| Error::Refused { doing: "take an acknowledgement", source })?;
+                broker::acknowledge(&channel, tag).await?;
             }
             if offset >= goal && self.order.is_anchored() {
                 self.status.send_if_modified(|status| {
@@ -135,7 +141,10 @@ impl Reader {
     async fn start(&mut self, connection: &Connection) -> Result<(Channel, Consumer, u64), Error> {
         let channel = broker::channel(connection, &self.config).await?;
         let mut consumer = broker::consume(&channel, &self.config, From::Last, PREFETCH).await?;
-        let last = offset_of(&next(&mut consumer, &self.config).await?, &self.config)?;
+        let delivery = next(&mut consumer, &self.config).await?;
+        let last = offset_of(&delivery, &self.config)?;
+        let fill = self.config.window_bytes / delivery.data.len().max(LEAST_BYTES);
+        let before = last.saturating_sub((fill as u64).clamp(BEFORE.0, BEFORE.1));
         broker::cancel(&channel, &consumer).await?;
         // What it had sent meanwhile dies with its channel.
         drop((channel, consumer));
@@ -145,9 +154,9 @@ impl Reader {
             Some(newest) if newest < last + KNOWN as u64 => last,
             Some(_) => {
                 self.lose_place("the stream ends long before");
-                last.saturating_sub(BEFORE)
+                before
             }
-            None => last.saturating_sub(BEFORE),
+            None => before,
         };
         let channel = broker::channel(connection, &self.config).await?;
         let consumer = broker::consume(&channel, &self.config, From::Offset(from), PREFETCH).await?;
@@ -167,6 +176,9 @@ impl Reader {
                 self.known.start(offset, &bytes);
             }
         }
+        if let (Some(author), true) = (self.order.state().author, self.order.is_anchored()) {
+            self.index.lock().note(offset, author.term.incarnation, self.order.state().end);
+        }
         let asked = match self.read_message(bytes) {
             Ok(asked) => asked,
             // A newer program writes: this one waits to be replaced.
@@ -181,6 +193,9 @@ impl Reader {
             match step {
                 Step::Take(record) => self.feed.append(record).await,
                 Step::Start(incarnation, position) => self.feed.reset(Start { incarnation, position }),
+                Step::Begin(incarnation) => {
+                    self.feed.reset(Start { incarnation, position: Position::default() });
+                }
             }
         }
         self.seen.send_modify(|seen| {
@@ -203,6 +218,7 @@ impl Reader {
         metrics::counter!(metric::JOURNAL_LOST_PLACES).increment(1);
         self.order = Order::default();
         self.known = Known::default();
+        self.index.lock().clear();
     }
 }
 
@@ -245,16 +261,8 @@ impl Known {
     }
 }
 
-async fn next(consumer: &mut Consumer, config: &Config) -> Result<Delivery, Error> {
-    match consumer.next().await {
-        Some(Ok(delivery)) => Ok(delivery),
-        Some(Err(source)) => Err(Error::Refused { doing: "go on sending", source }),
-        None => Err(Error::Ended { stream: config.stream.clone() }),
-    }
-}
-
 /// See <https://www.rabbitmq.com/docs/streams#consuming>.
-fn offset_of(delivery: &Delivery, config: &Config) -> Result<u64, Error> {
+pub(super) fn offset_of(delivery: &Delivery, config: &Config) -> Result<u64, Error> {
     let headers = delivery.properties.headers().as_ref();
     match headers.and_then(|headers| headers.inner().get("x-stream-offset")) {
         Some(AMQPValue::LongLongInt(offset)) => Ok(u64::try_from(*offset).unwrap_or_default()),

@@ -69,6 +69,7 @@ impl Reader {
             reader.order.take(message, &mut steps).expect("ours");
             for step in steps.drain(..) {
                 match step {
+                    Step::Begin(_) => reader.taken.clear(),
                     Step::Start(_, position) => {
                         reader.start = Some(position);
                         reader.starts += 1;
