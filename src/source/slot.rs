@@ -62,7 +62,7 @@ pub(super) async fn acquire(
     safe: Lsn,
     recreate: bool,
 ) -> Result<Opening, Error> {
-    let system = identify(connection).await?;
+    let mut system = identify(connection).await?;
     check_publication(connection, config).await?;
     let mut told = false;
     let mut useless = recreate;
@@ -85,6 +85,8 @@ pub(super) async fn acquire(
             }
             State::Lost => useless = true,
             State::Ready { confirmed } if !useless => {
+                // Whoever read from it until now has read less than what is on disk now.
+                system = identify(connection).await?;
                 let continuity = continuity(life, &system, made, confirmed);
                 let starts_at = match continuity {
                     Continuity::Continued => confirmed.max(safe),

@@ -3,7 +3,7 @@
 //! ```text
 //!  version  kind     incarnation  term  writer  system_id  timeline  then
 //!  1        question u64          u64   u64     u64        u32       -
-//!  1        opening  …                                               -
+//!  1        opening  …                                               starts_at u64
 //!  1        entries  …                                               base, then reaches u64  length u32  record, again and again
 //!  1        part     …                                               index u32  count u32  a piece of entries
 //! ```
@@ -59,7 +59,10 @@ pub(super) enum Body {
     /// A process wants to know what came before this. It says nothing of the journal.
     Question,
     /// A term begins: whatever comes of the terms before it does not count any more.
-    Opening,
+    Opening {
+        /// If a life begins with it: every transaction that commits at or behind this place will be in it.
+        starts_at: Lsn,
+    },
     /// Records.
     Entries(Entries),
     /// A piece of entries that are too large for a message.
@@ -122,17 +125,16 @@ impl Author {
 
     /// The message that asks what came before it.
     pub(super) fn question(&self) -> Bytes {
-        self.bare(kind::QUESTION)
+        let mut out = BytesMut::new();
+        self.put(kind::QUESTION, &mut out);
+        out.freeze()
     }
 
     /// The message that begins the term.
-    pub(super) fn opening(&self) -> Bytes {
-        self.bare(kind::OPENING)
-    }
-
-    fn bare(&self, kind: u8) -> Bytes {
+    pub(super) fn opening(&self, starts_at: Lsn) -> Bytes {
         let mut out = BytesMut::new();
-        self.put(kind, &mut out);
+        self.put(kind::OPENING, &mut out);
+        out.put_u64(starts_at.get());
         out.freeze()
     }
 }
@@ -215,7 +217,7 @@ impl Message {
         };
         let body = match kind {
             kind::QUESTION => Body::Question,
-            kind::OPENING => Body::Opening,
+            kind::OPENING => Body::Opening { starts_at: Lsn::new(bytes.split_to_checked(8)?.get_u64()) },
             kind::ENTRIES => Body::Entries(entries(bytes)?),
             kind::PART => {
                 let mut numbers = bytes.split_to_checked(8)?;

@@ -104,12 +104,13 @@ impl Order {
         let Message { author, body } = message;
         match body {
             Body::Question => {}
-            Body::Opening => {
+            Body::Opening { starts_at } => {
                 if self.term().is_none_or(|term| author.term > term) {
                     self.begin(author, steps);
                     self.met = Met::Opening;
                     if author.begins_life() {
                         self.place(Position::default());
+                        self.state.reaches = starts_at;
                         self.say_start(steps);
                     }
                 }

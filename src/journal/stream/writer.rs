@@ -84,7 +84,7 @@ impl Writer {
             (Some(last), Opened::Continued) => Term { number: last.number + 1, ..last },
             _ => Term { incarnation: new_life(last.unwrap_or_default().incarnation), number: 0 },
         };
-        link.publish_alone(author.opening()).await?;
+        link.publish_alone(author.opening(history.starts_at)).await?;
         let seen = self
             .wait_until(&mut link, |seen| seen.state.author.is_some_and(|last| last.term >= author.term))
             .await?;

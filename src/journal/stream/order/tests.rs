@@ -125,7 +125,7 @@ impl Writer {
             Some(term) => Term { number: term.number + 1, ..term },
             None => Term { incarnation: Incarnation(7), number: 0 },
         };
-        stream.push(author.opening());
+        stream.push(author.opening(Lsn::ZERO));
         let seen = Reader::of(&stream[from(stream, random)..]).order;
         let end = seen.state().end;
         (seen.state().author == Some(author)).then_some(Self { author, base: end, tail: end })
@@ -218,9 +218,9 @@ fn a_term_that_follows_what_a_reader_has_not_seen_has_it_start_over_there() {
         batch.push(&log.next(base, random).expect("not the last"), Lsn::ZERO);
         batch.take(1 << 20).remove(0)
     };
-    let mut stream = vec![author(0).opening(), entries(0, Position::default(), &mut random)];
+    let mut stream = vec![author(0).opening(Lsn::ZERO), entries(0, Position::default(), &mut random)];
     // The broker came back without what was confirmed in between.
-    stream.extend([author(1).opening(), entries(1, at(4, 1), &mut random)]);
+    stream.extend([author(1).opening(Lsn::ZERO), entries(1, at(4, 1), &mut random)]);
     let reader = Reader::of(&stream);
     assert_eq!((reader.starts, reader.start), (2, Some(at(4, 1))));
     assert_eq!(reader.order.state().end, at(5, 1));

@@ -1,0 +1,356 @@
+//! The stream behind the window, for clients that were away for longer than the window is long.
+//!
+//! A *run* reads the stream from one place up to the window, and carries all who resume somewhere on its way. There are
+//! few runs at once, each with few records in memory; whoever is too slow for its run gets off, and waits for another.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+use tokio::time::{sleep, timeout};
+
+use super::index::Index;
+use super::run;
+use super::{Config, Error};
+use crate::event::{Incarnation, Position, Record};
+use crate::journal::window::Window;
+use crate::protocol::ResyncReason;
+use crate::shutdown::Scope;
+use crate::telemetry::{Chain, metric};
+
+/// The stream behind the window. Cloning shares it.
+#[derive(Clone, Debug)]
+pub(in crate::journal) struct Archive(Arc<Shared>);
+
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) config: Arc<Config>,
+    pub(super) index: Arc<Mutex<Index>>,
+    pub(super) window: Window,
+    runs: Mutex<Vec<Arc<Run>>>,
+    /// A run has begun, gone on or ended.
+    changed: Notify,
+    scope: Scope,
+}
+
+/// One reading of the stream.
+#[derive(Debug)]
+pub(super) struct Run {
+    pub(super) incarnation: Incarnation,
+    state: Mutex<State>,
+    /// Something was read, or the run has ended.
+    read: Notify,
+    /// A passenger has taken something, or got off.
+    taken: Notify,
+}
+
+#[derive(Debug)]
+struct State {
+    stage: Stage,
+    /// Where its first record, of those that are still here, begins.
+    start: Position,
+    records: VecDeque<Arc<Record>>,
+    bytes: usize,
+    /// How far each passenger has come.
+    passengers: HashMap<u64, Position>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    /// It has not begun to read: who is further behind may get on.
+    Gathering,
+    /// It reads.
+    Reading,
+    /// It has come up to the window.
+    Arrived,
+    /// It cannot go on: what follows its last record is not in the stream.
+    Failed(ResyncReason),
+}
+
+/// A place in a run.
+#[derive(Debug)]
+pub(in crate::journal) struct Passage {
+    archive: Archive,
+    run: Arc<Run>,
+    number: u64,
+}
+
+/// What a passenger gets.
+#[derive(Debug)]
+#[must_use]
+pub(in crate::journal) enum Ride {
+    /// The next records, at least one.
+    Records(Vec<Arc<Record>>),
+    /// From here on the window has them.
+    Arrived,
+    /// It was too slow: look for another run.
+    Left,
+}
+
+/// Runs at once: each is a connection, some megabytes, and the broker's disk.
+const RUNS: usize = 4;
+/// What a run holds for its passengers.
+const RUN_BYTES: usize = 8 << 20;
+/// How long a run waits for its slowest passenger before it leaves without it.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// How long a run gathers passengers before it starts: clients that were cut off together come back together.
+const GATHERING: Duration = Duration::from_millis(20);
+/// So near to each other in the log, in bytes, two clients take one run, though there were another to be had.
+const NEAR_BYTES: u64 = 64 << 20;
+
+impl Archive {
+    pub(super) fn new(config: Arc<Config>, index: Arc<Mutex<Index>>, window: Window, scope: Scope) -> Self {
+        Self(Arc::new(Shared {
+            config,
+            index,
+            window,
+            runs: Mutex::default(),
+            changed: Notify::new(),
+            scope,
+        }))
+    }
+
+    /// Finds a run that comes by `position`, or starts one, once there may be one more.
+    pub(in crate::journal) async fn board(&self, incarnation: Incarnation, position: Position) -> Passage {
+        loop {
+            let changed = self.0.changed.notified();
+            if let Some(passage) = self.try_board(incarnation, position) {
+                return passage;
+            }
+            changed.await;
+        }
+    }
+
+    fn try_board(&self, incarnation: Incarnation, position: Position) -> Option<Passage> {
+        let mut runs = self.0.runs.lock();
+        let free = runs.len() < RUNS;
+        let number = fastrand::u64(..);
+        let run = runs
+            .iter()
+            .find(|run| run.incarnation == incarnation && run.admit(number, position, free))
+            .cloned();
+        let run = run.or_else(|| {
+            let run = free.then(|| Arc::new(Run::new(incarnation, position, number)))?;
+            runs.push(run.clone());
+            self.0.scope.spawn("catch-up", self.clone().drive(run.clone()));
+            Some(run)
+        })?;
+        Some(Passage { archive: self.clone(), run, number })
+    }
+
+    async fn drive(self, run: Arc<Run>) {
+        metrics::counter!(metric::JOURNAL_CATCH_UPS).increment(1);
+        tokio::select! {
+            biased;
+            () = self.0.scope.closing() => {}
+            () = async {
+                sleep(GATHERING).await;
+                let outcome = run::run(&self.0, &run).await;
+                run.end(match outcome {
+                    Ok(()) => Stage::Arrived,
+                    Err(run::Broken::Gap(reason)) => Stage::Failed(reason),
+                    Err(run::Broken::Stream(error)) => {
+                        tracing::warn!(error = %Chain(&error), "a client cannot catch up from the stream: it starts over");
+                        Stage::Failed(ResyncReason::CursorExpired)
+                    }
+                });
+            } => {}
+        }
+        self.0.runs.lock().retain(|other| !Arc::ptr_eq(other, &run));
+        self.0.changed.notify_waiters();
+    }
+}
+
+impl Run {
+    fn new(incarnation: Incarnation, position: Position, passenger: u64) -> Self {
+        let state = State {
+            stage: Stage::Gathering,
+            start: position,
+            records: VecDeque::new(),
+            bytes: 0,
+            passengers: HashMap::from([(passenger, position)]),
+        };
+        Self { incarnation, state: Mutex::new(state), read: Notify::new(), taken: Notify::new() }
+    }
+
+    /// Takes a passenger whose place it comes by, if it is near, or there is no other.
+    fn admit(&self, passenger: u64, position: Position, other: bool) -> bool {
+        let mut state = self.state.lock();
+        let end = state.end();
+        let near = |from: Position| !other || position.commit_lsn.since(from.commit_lsn) <= NEAR_BYTES;
+        let admitted = match state.stage {
+            Stage::Gathering if position < state.start => {
+                let near = !other || state.start.commit_lsn.since(position.commit_lsn) <= NEAR_BYTES;
+                if near {
+                    state.start = position;
+                }
+                near
+            }
+            Stage::Gathering => near(state.start),
+            Stage::Reading => position >= state.start && (position <= end || near(end)),
+            Stage::Arrived | Stage::Failed(_) => false,
+        };
+        if admitted {
+            state.passengers.insert(passenger, position);
+        }
+        admitted
+    }
+
+    /// Begins to read; gives the place from which on somebody needs the records.
+    pub(super) fn depart(&self) -> Position {
+        let mut state = self.state.lock();
+        state.stage = Stage::Reading;
+        state.start
+    }
+
+    /// The run reads from here on, at or before what was needed.
+    pub(super) fn starts_at(&self, position: Position) {
+        self.state.lock().start = position;
+    }
+
+    /// Where what was read ends.
+    pub(super) fn end_position(&self) -> Position {
+        self.state.lock().end()
+    }
+
+    /// Whether nobody is left.
+    pub(super) fn is_deserted(&self) -> bool {
+        self.state.lock().passengers.is_empty()
+    }
+
+    /// Takes the next record, and waits for the passengers if they are far behind.
+    pub(super) async fn push(&self, record: Record) {
+        {
+            let mut state = self.state.lock();
+            state.bytes += record.size_bytes();
+            state.records.push_back(Arc::new(record));
+            state.evict(Which::Unneeded);
+        }
+        self.read.notify_waiters();
+        let mut waited = Ok(());
+        loop {
+            let taken = self.taken.notified();
+            {
+                let mut state = self.state.lock();
+                state.evict(if waited.is_ok() { Which::Unneeded } else { Which::All });
+                if state.bytes <= RUN_BYTES {
+                    return;
+                }
+            }
+            waited = timeout(PATIENCE, taken).await;
+        }
+    }
+
+    fn end(&self, stage: Stage) {
+        self.state.lock().stage = stage;
+        self.read.notify_waiters();
+    }
+}
+
+/// Which records go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Which {
+    /// Those that no passenger needs.
+    Unneeded,
+    /// The oldest, whoever needs them.
+    All,
+}
+
+impl State {
+    fn end(&self) -> Position {
+        self.records.back().map_or(self.start, |record| record.end())
+    }
+
+    fn evict(&mut self, which: Which) {
+        let needed = self.passengers.values().min().copied();
+        while self.bytes > RUN_BYTES
+            && let Some(front) = self.records.front()
+        {
+            let end = front.end();
+            if which == Which::Unneeded && needed.is_some_and(|needed| needed < end) {
+                return;
+            }
+            self.bytes -= front.size_bytes();
+            self.records.pop_front();
+            self.start = end;
+        }
+        if which == Which::All {
+            let start = self.start;
+            self.passengers.retain(|_, place| *place >= start);
+        }
+    }
+
+    /// What follows `position`; `None` if that is not known yet.
+    fn after(&self, position: Position, limit: usize) -> Option<Result<Ride, ResyncReason>> {
+        if position < self.start {
+            return Some(Ok(Ride::Left));
+        }
+        let index = if position == self.start {
+            Ok(0)
+        } else {
+            self.records.binary_search_by_key(&position, |record| record.end()).map(|index| index + 1)
+        };
+        match index {
+            Ok(index) if index < self.records.len() => {
+                Some(Ok(Ride::Records(self.records.iter().skip(index).take(limit).cloned().collect())))
+            }
+            // No record ends there, and later ones do.
+            Err(index) if index < self.records.len() => Some(Err(ResyncReason::CursorInvalid)),
+            _ => match self.stage {
+                Stage::Gathering | Stage::Reading => None,
+                Stage::Arrived => Some(Ok(Ride::Arrived)),
+                Stage::Failed(reason) => Some(Err(reason)),
+            },
+        }
+    }
+}
+
+impl Passage {
+    /// At most `limit` records after `position`, which the last ones ended at.
+    ///
+    /// # Errors
+    /// Why they cannot be had.
+    pub(in crate::journal) async fn next(
+        &self,
+        position: Position,
+        limit: usize,
+    ) -> Result<Ride, ResyncReason> {
+        loop {
+            let read = self.run.read.notified();
+            {
+                let mut state = self.run.state.lock();
+                match state.passengers.get_mut(&self.number) {
+                    Some(place) => *place = position,
+                    None => return Ok(Ride::Left),
+                }
+                if let Some(ride) = state.after(position, limit) {
+                    drop(state);
+                    self.run.taken.notify_waiters();
+                    return ride;
+                }
+            }
+            self.run.taken.notify_waiters();
+            tokio::select! {
+                biased;
+                () = self.archive.0.scope.closing() => return Err(ResyncReason::CursorExpired),
+                () = read => {}
+            }
+        }
+    }
+}
+
+impl Drop for Passage {
+    fn drop(&mut self) {
+        self.run.state.lock().passengers.remove(&self.number);
+        self.run.taken.notify_waiters();
+    }
+}
+
+/// What went wrong with the stream, for [`run`].
+impl From<Error> for run::Broken {
+    fn from(error: Error) -> Self {
+        Self::Stream(error)
+    }
+}
