@@ -158,8 +158,8 @@ async fn tidegate(url: &str, slot: &str, tables: &HashMap<u32, Arc<Table>>, end:
     let pool = Pool::new(settings.clone(), 4, config.postgres.connect_timeout).expect("a pool");
     let (core, readers) = (Scope::new(), Scope::new());
     let (confirmed, confirmations) = watch::channel(Lsn::ZERO);
-    let journal::Parts { writer, follower, journal, .. } =
-        journal::open(config.journal.bounds(), config.journal.backend(), confirmed, &core);
+    let journal::Parts { writer, follower, journal, submissions, .. } =
+        journal::open(config.journal.bounds(), config.journal.backend(&config.publish), confirmed, &core);
     let limits = hub::Config {
         transaction_bytes: config.hub.transaction_bytes,
         frame_bytes: config.session.frame_bytes,
@@ -172,7 +172,7 @@ async fn tidegate(url: &str, slot: &str, tables: &HashMap<u32, Arc<Table>>, end:
     let mut moves = hub.moves();
     let stopwatch = Stopwatch::start();
     let (deliveries, delivered) = mpsc::channel(64);
-    core.spawn("relay", relay::run(pool, delivered, writer, core.clone()));
+    core.spawn("relay", relay::run(pool, delivered, submissions, writer, core.clone()));
     let source = source::Config::new(settings, PUBLICATION, slot);
     let closing = core.clone();
     core.spawn("source", async move {

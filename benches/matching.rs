@@ -90,8 +90,12 @@ impl Subject {
         let config = config::Layers::default().flag("bench", "postgres.url", "postgres://localhost/bench");
         let config = config.load().expect("the defaults");
         let (confirmed, _) = watch::channel(Lsn::ZERO);
-        let journal::Parts { writer, follower, journal, .. } =
-            journal::open(config.journal.bounds(), config.journal.backend(), confirmed, &Scope::new());
+        let journal::Parts { writer, follower, journal, .. } = journal::open(
+            config.journal.bounds(),
+            config.journal.backend(&config.publish),
+            confirmed,
+            &Scope::new(),
+        );
         let limits = hub::Config {
             transaction_bytes: config.hub.transaction_bytes,
             frame_bytes: config.session.frame_bytes,
@@ -111,7 +115,7 @@ impl Subject {
         let mut moves = self.hub.moves();
         let stopwatch = Stopwatch::start();
         for (number, record) in (1..).zip(records) {
-            let appended = Appended { record, reaches: None };
+            let appended = Appended { record, reaches: None, stored: Vec::new() };
             self.writer.append(appended).await.expect("memory refuses nothing");
             if number % AT_ONCE == 0 {
                 tokio::task::yield_now().await;

@@ -94,8 +94,8 @@ impl Server<'_> {
         let (config, core, edge) = (self.config, &self.core, &self.edge);
         let (confirmed, confirmations) = watch::channel(Lsn::ZERO);
         let kept = &config.journal;
-        let journal::Parts { writer, follower, journal, status: streaming } =
-            journal::open(kept.bounds(), kept.backend(), confirmed, core);
+        let journal::Parts { writer, follower, journal, status: streaming, publisher, submissions } =
+            journal::open(kept.bounds(), kept.backend(&config.publish), confirmed, core);
         let limits = hub::Config {
             transaction_bytes: config.hub.transaction_bytes,
             frame_bytes: config.session.frame_bytes,
@@ -114,6 +114,7 @@ impl Server<'_> {
                 Status::Connecting => Err("PostgreSQL's changes do not come in yet".to_owned()),
             }),
             metrics: Arc::new(move || metrics.render()),
+            publisher,
         };
         if let Ok(address) = listener.local_addr() {
             tracing::info!(%address, "listening");
@@ -129,7 +130,7 @@ impl Server<'_> {
         let heartbeat = relay::heartbeat(self.pool.clone(), journal, config.source.heartbeat, core.clone());
         core.spawn("heartbeat", heartbeat);
         let (deliveries, delivered) = mpsc::channel(DELIVERIES);
-        let relay = relay::run(self.pool.clone(), delivered, writer, core.clone());
+        let relay = relay::run(self.pool.clone(), delivered, submissions, writer, core.clone());
         core.spawn_essential("relay", relay);
         // What the relay took before the source ends is confirmed yet: so the source goes by the core's closing too.
         let source = source::run(self.source_config(), deliveries, confirmations, core.closing());
@@ -206,6 +207,7 @@ impl Server<'_> {
         http::Config {
             max_connections: http.max_connections,
             handshake_timeout: self.config.session.handshake_timeout,
+            event_bytes: self.config.publish.max_bytes,
             origins,
         }
     }

@@ -21,5 +21,5 @@ pub use error::{Error, Origin, Setting};
 pub use layers::{DEFAULTS, Layers};
 pub use sections::{
     AllowedOrigins, Auth, AuthMode, Backend, BrokerUrl, Catalog, Config, ConnectionString, Hints, Http, Hub,
-    Journal, Postgres, Session, Shutdown, Snapshot, Source,
+    Journal, Postgres, Publish, Session, Shutdown, Snapshot, Source,
 };

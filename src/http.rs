@@ -3,6 +3,7 @@
 //! ```text
 //!  accept ──▶ connection ──▶ route ─┬─ /v1/socket  upgrade ─▶ session::serve   (a task of its own, hyper is gone)
 //!                                   ├─ /v1/stream  body    ─▶ session::stream
+//!                                   ├─ /v1/publish ─▶ journal::Publisher
 //!                                   ├─ /healthz /readyz /metrics
 //!                                   └─ / and its files
 //! ```
@@ -13,6 +14,7 @@
 mod connection;
 mod origin;
 mod problem;
+mod publish;
 mod route;
 mod socket;
 mod stream;
@@ -24,6 +26,7 @@ use std::time::Duration;
 
 use tokio::net::TcpListener;
 
+use crate::journal::Publisher;
 use crate::session::Services;
 use crate::shutdown::Scope;
 
@@ -37,6 +40,8 @@ pub struct Config {
     pub max_connections: usize,
     /// How long a client may take for the head of a request.
     pub handshake_timeout: Duration,
+    /// The largest event that is taken, in bytes.
+    pub event_bytes: usize,
     /// Which pages may connect.
     pub origins: Origins,
 }
@@ -50,6 +55,8 @@ pub struct Context {
     pub config: Arc<Config>,
     /// Why the server is not ready, if it is not.
     pub ready: Arc<dyn Fn() -> Result<(), String> + Send + Sync>,
+    /// Takes events.
+    pub publisher: Publisher,
     /// The text of `/metrics`.
     pub metrics: Arc<dyn Fn() -> String + Send + Sync>,
 }

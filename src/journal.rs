@@ -17,18 +17,21 @@
 //! writers: whoever holds the slot goes on where the last one stopped.
 
 mod memory;
+mod publish;
+mod recent;
 mod replay;
 mod stream;
 mod window;
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use tokio::sync::watch;
+use tokio::sync::{mpsc, oneshot, watch};
 
-use crate::event::{Incarnation, Lsn, Record};
+use crate::event::{EventKey, Incarnation, Lsn, Record, Timestamp};
 use crate::shutdown::Scope;
 use crate::source::Continuity;
 
+pub use publish::{PublishError, Publisher, Submission};
 pub use replay::{CatchUp, Journal, NotYet};
 pub use stream::{Config as StreamConfig, Error, InvalidMessage, InvalidUrl, Url};
 pub use window::{Follower, Hold, Read, Step, Tail};
@@ -73,6 +76,10 @@ pub struct Parts {
     pub journal: Journal,
     /// Whether what is committed comes in.
     pub status: watch::Receiver<Status>,
+    /// Takes events.
+    pub publisher: Publisher,
+    /// The events that are to be appended, for whoever holds the slot.
+    pub submissions: mpsc::Receiver<Submission>,
 }
 
 /// Which history the records come from that are about to be appended.
@@ -109,6 +116,19 @@ pub struct Appended {
     pub record: Record,
     /// What may be confirmed to the slot once the record is safe: where the transaction or the mark ends in the log.
     pub reaches: Option<Lsn>,
+    /// Told once the record is safe.
+    pub stored: Vec<oneshot::Sender<()>>,
+}
+
+/// Whether an event is in the journal already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Known {
+    /// As far as anybody remembers, it is not.
+    No,
+    /// It is on its way.
+    OnItsWay,
+    /// It is.
+    Stored,
 }
 
 /// The one hand that appends, in all processes: that of the slot's holder.
@@ -120,18 +140,26 @@ pub enum Writer {
     Stream(Box<stream::Writer>),
 }
 
+/// Events that wait for the relay; whoever publishes more waits.
+const SUBMISSIONS: usize = 256;
+
 /// Opens the journal. What is safe in it moves `confirmed`.
 pub fn open(bounds: Bounds, backend: Backend, confirmed: watch::Sender<Lsn>, scope: &Scope) -> Parts {
     let (feed, follower, window) = window::open(bounds);
     let (tell, status) = watch::channel(Status::Connecting);
-    let (writer, archive) = match backend {
-        Backend::Memory => (Writer::Memory(memory::Writer::new(feed, confirmed, tell)), None),
+    let (submit, submissions) = mpsc::channel(SUBMISSIONS);
+    let (writer, archive, publisher) = match backend {
+        Backend::Memory => {
+            let writer = memory::Writer::new(feed, confirmed, tell);
+            (Writer::Memory(writer), None, Publisher::here(submit))
+        }
         Backend::Stream(config) => {
-            let (writer, archive) = stream::open(*config, (feed, window.clone()), confirmed, tell, scope);
-            (Writer::Stream(Box::new(writer)), Some(archive))
+            let (writer, archive, outlet) =
+                stream::open(*config, (feed, window.clone()), (confirmed, tell, submit), scope);
+            (Writer::Stream(Box::new(writer)), Some(archive), Publisher::through(outlet))
         }
     };
-    Parts { writer, follower, journal: Journal::new(window, archive), status }
+    Parts { writer, follower, journal: Journal::new(window, archive), status, publisher, submissions }
 }
 
 impl Writer {
@@ -152,7 +180,23 @@ impl Writer {
     pub fn close(&mut self) {
         match self {
             Self::Memory(writer) => writer.close(),
-            Self::Stream(_) => {}
+            Self::Stream(writer) => writer.close(),
+        }
+    }
+
+    /// Whether the journal ends with a transaction's end.
+    pub fn ends_transaction(&self) -> bool {
+        match self {
+            Self::Memory(writer) => writer.ends_transaction(),
+            Self::Stream(writer) => writer.ends_transaction(),
+        }
+    }
+
+    /// Whether an event is in the journal already.
+    pub fn knows(&self, key: &EventKey) -> Known {
+        match self {
+            Self::Memory(writer) => writer.knows(key),
+            Self::Stream(writer) => writer.knows(key),
         }
     }
 
@@ -186,6 +230,21 @@ impl Writer {
             Self::Stream(writer) => writer.lost().await,
         }
     }
+}
+
+/// Tells those who wait for a record that it is safe.
+fn tell(stored: Vec<oneshot::Sender<()>>) {
+    for stored in stored {
+        // Whoever asks no more has published it all the same.
+        _ = stored.send(());
+    }
+}
+
+/// This machine's clock, as PostgreSQL counts.
+pub fn now() -> Timestamp {
+    const EPOCH_MICROS: i64 = 946_684_800_000_000;
+    let micros = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_micros();
+    Timestamp::new(i64::try_from(micros).unwrap_or(i64::MAX).saturating_sub(EPOCH_MICROS))
 }
 
 /// The number of a life that begins now, after another. By the clock, so that it is greater than that of one which

@@ -19,65 +19,90 @@ mod heartbeat;
 mod trim;
 mod visible;
 
+use std::collections::HashSet;
+
 use metrics::Counter;
 use tokio::sync::mpsc;
 
-use crate::event::{Chunk, Lsn, Mark, Position, Record};
-use crate::journal::{self, Appended, History, Opened, Writer};
+use crate::event::{Change, Chunk, Lsn, Mark, Position, Publication, Record, Xid};
+use crate::journal::{self, Appended, History, Known, Opened, Submission, Writer};
 use crate::postgres::Pool;
 use crate::shutdown::Scope;
 use crate::source::{Cut, Delivery};
 use crate::telemetry::{Chain, metric};
 
 pub use heartbeat::heartbeat;
-use trim::Trim;
 use visible::{Lost, Visible};
 
 /// The relay's state.
 struct Relay {
     writer: Writer,
-    trim: Trim,
     visible: Visible,
     /// The stream that what comes is taken from; `None` while all is left: it comes again with the next stream, or
     /// never was.
     taking: Option<Cut>,
+    /// The last record leaves a transaction open: nothing else may come in between.
+    within: bool,
     /// Looked up once, not with every record.
     appended: Counter,
 }
 
 /// How many deliveries are taken at once: one query tells of all of them.
 const DELIVERIES_AT_ONCE: usize = 64;
+/// How many events go into one record.
+const EVENTS_AT_ONCE: usize = 64;
 
 /// Runs until `scope` closes or the source ends.
-pub async fn run(pool: Pool, mut deliveries: mpsc::Receiver<Delivery>, writer: Writer, scope: Scope) {
+pub async fn run(
+    pool: Pool,
+    mut deliveries: mpsc::Receiver<Delivery>,
+    mut submissions: mpsc::Receiver<Submission>,
+    writer: Writer,
+    scope: Scope,
+) {
     let mut relay = Relay {
         writer,
-        trim: Trim::default(),
         visible: Visible::new(pool),
         taking: None,
+        within: false,
         appended: metrics::counter!(metric::JOURNAL_APPENDED),
     };
-    let mut batch = Vec::with_capacity(DELIVERIES_AT_ONCE);
+    let (mut batch, mut events) = (Vec::with_capacity(DELIVERIES_AT_ONCE), Vec::new());
     loop {
         tokio::select! {
             biased;
             // 1. Shutdown: what was not appended comes again in the next life.
             () = scope.closing() => return,
-            // 2. What was committed.
-            taken = relay.next(&mut deliveries, &mut batch) => if !taken { return },
+            // 2. What was committed, and what services publish.
+            taken = relay.next((&mut deliveries, &mut batch), (&mut submissions, &mut events)) => {
+                if !taken {
+                    return;
+                }
+            }
         }
     }
 }
 
 impl Relay {
     /// Takes a batch and moves it on; `false` at the source's end.
-    async fn next(&mut self, deliveries: &mut mpsc::Receiver<Delivery>, batch: &mut Vec<Delivery>) -> bool {
+    async fn next(
+        &mut self,
+        (deliveries, batch): (&mut mpsc::Receiver<Delivery>, &mut Vec<Delivery>),
+        (submissions, events): (&mut mpsc::Receiver<Submission>, &mut Vec<Submission>),
+    ) -> bool {
+        let open = self.taking.is_some();
+        // Not biased: neither may starve the other.
         tokio::select! {
-            biased;
-            // 1. The journal: what it has not confirmed has to come again.
-            error = self.writer.lost(), if self.taking.is_some() => self.lose(&error),
-            // 2. What was committed.
+            // The journal: what it has not confirmed has to come again.
+            error = self.writer.lost(), if open => self.lose(&error),
+            // What was committed.
             taken = deliveries.recv_many(batch, DELIVERIES_AT_ONCE) => if taken == 0 { return false },
+            // What services publish, between two transactions.
+            taken = submissions.recv_many(events, EVENTS_AT_ONCE), if open && !self.within => {
+                if taken > 0 {
+                    self.publish(events.drain(..)).await;
+                }
+            }
         }
         for delivery in batch.drain(..) {
             self.take(delivery).await;
@@ -89,19 +114,16 @@ impl Relay {
         match delivery {
             Delivery::Opened { system_id, timeline, starts_at, flushed, continuity, cut } => {
                 self.visible.opened(system_id, timeline, cut.clone());
-                self.trim.restart();
                 self.open(&History { system_id, timeline, starts_at, flushed, continuity }, cut).await;
             }
             Delivery::Closed => {
                 self.taking = None;
-                self.trim.restart();
                 self.visible.closed();
                 self.writer.close();
             }
             _ if self.taking.is_none() => {}
             Delivery::Chunk { commit_lsn, end_lsn, xid, committed_at, first_index, changes, last } => {
-                let Some((first_index, changes)) =
-                    self.trim.chunk(self.tail(), commit_lsn, first_index, changes)
+                let Some((first_index, changes)) = trim::chunk(self.tail(), commit_lsn, first_index, changes)
                 else {
                     return;
                 };
@@ -118,7 +140,7 @@ impl Relay {
             }
             Delivery::Mark { commit_lsn, end_lsn, token } => {
                 let previous = self.tail();
-                if let Some(index) = self.trim.mark(previous, commit_lsn) {
+                if let Some(index) = trim::mark(previous, commit_lsn) {
                     let mark = Mark { previous, commit_lsn, index, token };
                     self.append(Record::Mark(mark), Some(end_lsn)).await;
                 }
@@ -139,6 +161,8 @@ impl Relay {
             opened = self.writer.open(history) => opened,
         };
         self.taking = Some(cut);
+        // A transaction may be open still that a former writer has begun: its end comes before anything else.
+        self.within = !self.writer.ends_transaction();
         match opened {
             Ok(Opened::Continued) => {}
             Ok(Opened::Created) => tracing::info!("the journal begins"),
@@ -151,10 +175,52 @@ impl Relay {
     }
 
     async fn append(&mut self, record: Record, reaches: Option<Lsn>) {
-        match self.writer.append(Appended { record, reaches }).await {
+        self.put(Appended { record, reaches, stored: Vec::new() }).await;
+    }
+
+    async fn put(&mut self, appended: Appended) {
+        self.within = !appended.record.ends_transaction();
+        match self.writer.append(appended).await {
             Ok(()) => self.appended.increment(1),
             Err(error) => self.lose(&error),
         }
+    }
+
+    /// Appends events that services have published, all in one record, behind the last transaction: without moving on
+    /// in the log, and of no transaction's own.
+    async fn publish(&mut self, submissions: impl Iterator<Item = Submission>) {
+        let (mut changes, mut stored, mut keys) = (Vec::new(), Vec::new(), HashSet::new());
+        for submission in submissions {
+            let Submission { publication: Publication { event, key }, stored: tell } = submission;
+            match self.writer.knows(&key) {
+                Known::No if keys.insert(key) => {
+                    changes.push(Change::Event(event));
+                    stored.push(tell);
+                }
+                Known::Stored => {
+                    metrics::counter!(metric::PUBLISH_DUPLICATES).increment(1);
+                    // Whoever asks no more has published it all the same.
+                    _ = tell.send(());
+                }
+                // It is dropped, and comes again when it is known whether the first one was stored.
+                Known::No | Known::OnItsWay => {}
+            }
+        }
+        if changes.is_empty() {
+            return;
+        }
+        metrics::counter!(metric::PUBLISH_EVENTS).increment(changes.len() as u64);
+        let previous = self.tail();
+        let chunk = Chunk {
+            previous,
+            commit_lsn: previous.commit_lsn,
+            xid: Xid::NONE,
+            committed_at: journal::now(),
+            first_index: previous.index,
+            changes: changes.into(),
+            last: true,
+        };
+        self.put(Appended { record: Record::Chunk(chunk), reaches: None, stored }).await;
     }
 
     /// Has all that the journal did not confirm come again.

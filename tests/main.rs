@@ -21,6 +21,7 @@ mod limits;
 mod oracle;
 mod protocol;
 mod publication;
+mod publish;
 mod seam;
 mod snapshot;
 mod sse;

@@ -29,6 +29,8 @@ pub struct Config {
     pub source: Source,
     /// What is kept for those who return.
     pub journal: Journal,
+    /// What services publish.
+    pub publish: Publish,
     /// Matching and delivery.
     pub hub: Hub,
     /// Reading the rows that there are.
@@ -135,6 +137,16 @@ pub struct Journal {
     /// For how long.
     #[serde(rename = "max_age_ms", deserialize_with = "milliseconds::<1_000, 2_592_000_000, _>")]
     pub max_age: Duration,
+}
+
+/// `[publish]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[non_exhaustive]
+pub struct Publish {
+    /// The largest event.
+    #[serde(deserialize_with = "count::<1_024, 16_777_216, _>")]
+    pub max_bytes: usize,
 }
 
 /// `[hub]`
@@ -274,15 +286,15 @@ impl Journal {
     }
 
     /// Where it is kept.
-    pub fn backend(&self) -> journal::Backend {
+    pub fn backend(&self, publish: &Publish) -> journal::Backend {
         match self.backend {
             Backend::Memory => journal::Backend::Memory,
-            Backend::Rabbitmq => journal::Backend::Stream(Box::new(self.stream())),
+            Backend::Rabbitmq => journal::Backend::Stream(Box::new(self.stream(publish))),
         }
     }
 
     /// The stream.
-    pub fn stream(&self) -> journal::StreamConfig {
+    pub fn stream(&self, publish: &Publish) -> journal::StreamConfig {
         journal::StreamConfig {
             url: self.url.get().expect("a configuration without one is refused").clone(),
             stream: self.stream.clone(),
@@ -290,6 +302,7 @@ impl Journal {
             max_bytes: self.retention_bytes as u64,
             confirm_delay: self.confirm_delay,
             window_bytes: self.memory_bytes,
+            event_bytes: publish.max_bytes,
         }
     }
 }

@@ -94,6 +94,17 @@ pub struct ChannelEvent {
     pub channel: Arc<str>,
     /// One JSON value, checked.
     pub data: Bytes,
+    /// What that value is.
+    pub form: EventForm,
+}
+
+/// What the JSON value of an event is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EventForm {
+    /// The event's data: all else that makes it a `CloudEvent` follows from the transaction that emitted it.
+    Data,
+    /// A whole `CloudEvent`, as a service has published it.
+    CloudEvent,
 }
 
 impl Change {

@@ -35,6 +35,7 @@ mod tag {
     pub(super) const TRUNCATE: u8 = 16;
     pub(super) const EVENT: u8 = 17;
     pub(super) const SCHEMA: u8 = 18;
+    pub(super) const CLOUD_EVENT: u8 = 19;
 }
 
 /// Bytes that are no record of this version.
@@ -77,8 +78,8 @@ mod tests {
 
     use super::*;
     use crate::event::{
-        Change, ChannelEvent, Chunk, Datum, Image, Lsn, Mark, Operation, Position, Relation, RelationColumn,
-        ReplicaIdentity, Row, RowChange, Timestamp, Xid,
+        Change, ChannelEvent, Chunk, Datum, EventForm, Image, Lsn, Mark, Operation, Position, Relation,
+        RelationColumn, ReplicaIdentity, Row, RowChange, Timestamp, Xid,
     };
 
     fn encoded(record: &Record) -> Bytes {
@@ -127,6 +128,7 @@ mod tests {
             2 => Change::Event(ChannelEvent {
                 channel: "deploys.ü".into(),
                 data: Bytes::from_static("{\"ok\": \"é\"}".as_bytes()),
+                form: if random.bool() { EventForm::Data } else { EventForm::CloudEvent },
             }),
             _ => {
                 let old = match random.u8(..3) {

@@ -6,6 +6,9 @@ use std::str::FromStr;
 pub struct Xid(u64);
 
 impl Xid {
+    /// No transaction (`InvalidTransactionId`): every snapshot sees what comes of none.
+    pub const NONE: Self = Self(0);
+
     /// Takes the 64-bit form (`xid8`).
     pub const fn new(full: u64) -> Self {
         Self(full)

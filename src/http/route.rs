@@ -7,7 +7,7 @@ use hyper::{Method, Request, Response, StatusCode};
 
 use super::connection::Slot;
 use super::problem::{Body, problem, respond};
-use super::{Context, socket, stream, web};
+use super::{Context, publish, socket, stream, web};
 use crate::protocol::{ErrorCode, ErrorFrame};
 use crate::telemetry::metric;
 
@@ -32,7 +32,14 @@ async fn dispatch(context: &Context, request: Request<Incoming>, slot: &Slot) ->
             let origin = request.headers().get(ORIGIN).cloned();
             shared_with(origin, stream::answer(context, request).await)
         }
-        (&Method::OPTIONS, "/v1/stream") if context.config.origins.admit(request.headers()) => {
+        (&Method::POST, "/v1/publish") => {
+            let origin = request.headers().get(ORIGIN).cloned();
+            shared_with(origin, publish::answer(context, request).await)
+        }
+        (&Method::GET, "/v1/publish") => not_allowed(path),
+        (&Method::OPTIONS, "/v1/stream" | "/v1/publish")
+            if context.config.origins.admit(request.headers()) =>
+        {
             preflight(&request)
         }
         (&Method::GET, "/healthz") => respond(StatusCode::OK, TEXT, "alive\n"),
@@ -52,6 +59,7 @@ fn name(path: &str) -> &'static str {
     match path {
         "/v1/socket" => "/v1/socket",
         "/v1/stream" => "/v1/stream",
+        "/v1/publish" => "/v1/publish",
         "/healthz" => "/healthz",
         "/readyz" => "/readyz",
         "/metrics" => "/metrics",
@@ -69,7 +77,11 @@ fn not_found(path: &str) -> Response<Body> {
 }
 
 fn not_allowed(path: &str) -> Response<Body> {
-    let methods = if path == "/v1/stream" { "GET, POST" } else { "GET" };
+    let methods = match path {
+        "/v1/stream" => "GET, POST",
+        "/v1/publish" => "POST",
+        _ => "GET",
+    };
     let message = format!("{path} answers {methods}");
     let mut response = problem(&ErrorFrame::new(ErrorCode::BadRequest, message));
     *response.status_mut() = StatusCode::METHOD_NOT_ALLOWED;

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use super::judge::{Images, Undecided, Verdict};
 use super::outbox::{Delivery, Stamp};
 use super::selection::{Fingerprint, Rows};
-use crate::event::{ChannelEvent, Chunk, write_json_string};
+use crate::event::{ChannelEvent, Chunk, EventForm, write_json_string};
 use crate::protocol::{Frame, Origin};
 
 /// Gathers what one selection sees of one transaction into as few frames as their size allows.
@@ -76,7 +76,10 @@ pub(super) fn events_frame(
         if out.len() > 1 {
             out.push(b',');
         }
-        write_cloud_event(chunk, *index, event, &mut out);
+        match event.form {
+            EventForm::Data => write_cloud_event(chunk, *index, event, &mut out),
+            EventForm::CloudEvent => out.extend_from_slice(&event.data),
+        }
     }
     out.push(b']');
     stamp_last(vec![Frame::events(stamp.position.commit_lsn, &out)], stamp, None)

@@ -1,8 +1,9 @@
 use tokio::sync::watch;
 
+use super::recent::Recent;
 use super::window::{Feed, Start};
-use super::{Appended, History, Opened, Status, Tail, new_life};
-use crate::event::{Lsn, Position};
+use super::{Appended, History, Known, Opened, Status, Tail, new_life, tell};
+use crate::event::{EventKey, Lsn, Position};
 use crate::source::Continuity;
 
 /// Appends to a journal that is nowhere but in this process: the window is all of it.
@@ -13,11 +14,12 @@ pub struct Writer {
     status: watch::Sender<Status>,
     /// It has been open before: somebody may follow it.
     opened: bool,
+    recent: Recent,
 }
 
 impl Writer {
     pub(super) fn new(feed: Feed, confirmed: watch::Sender<Lsn>, status: watch::Sender<Status>) -> Self {
-        Self { feed, confirmed, status, opened: false }
+        Self { feed, confirmed, status, opened: false, recent: Recent::default() }
     }
 
     /// Begins a new life unless `history` goes on where the last one stopped, or nobody has seen this life: before it is
@@ -49,8 +51,20 @@ impl Writer {
         self.feed.tail()
     }
 
-    pub(super) async fn append(&mut self, Appended { record, reaches }: Appended) {
+    pub(super) fn ends_transaction(&self) -> bool {
+        self.feed.ends_transaction()
+    }
+
+    pub(super) fn knows(&self, key: &EventKey) -> Known {
+        if self.recent.knows(key) { Known::Stored } else { Known::No }
+    }
+
+    pub(super) async fn append(&mut self, Appended { record, reaches, stored }: Appended) {
+        if !stored.is_empty() {
+            self.recent.note(&record);
+        }
         self.feed.append(record).await;
+        tell(stored);
         if let Some(end_lsn) = reaches {
             confirm(&self.confirmed, end_lsn);
         }

@@ -13,28 +13,32 @@
 
 mod archive;
 mod broker;
+mod inbox;
 mod index;
 mod message;
 mod order;
+mod outlet;
 mod publisher;
 mod reader;
 mod run;
 mod seek;
+mod topology;
 mod writer;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 
-use super::Status;
 use super::window::{Feed, Window};
+use super::{Status, Submission};
 use crate::event::Lsn;
 use crate::shutdown::Scope;
 
 pub(super) use archive::{Archive, Passage, Ride};
 pub use broker::{InvalidUrl, Url};
 pub use message::InvalidMessage;
+pub(super) use outlet::Outlet;
 pub(super) use writer::Writer;
 
 /// Where the stream is, and how long it keeps what.
@@ -52,6 +56,8 @@ pub struct Config {
     pub confirm_delay: Duration,
     /// How much of it each process holds, in bytes.
     pub window_bytes: usize,
+    /// The largest event of a service, in bytes.
+    pub event_bytes: usize,
 }
 
 /// Why the stream cannot be read or written now. All of it is worth trying again.
@@ -84,6 +90,17 @@ pub enum Error {
     Declare {
         /// Its name.
         stream: String,
+        /// The broker's word.
+        #[source]
+        source: lapin::Error,
+    },
+    /// Something beside the stream cannot be made, or is something else.
+    #[error(
+        "cannot declare {what}: delete it if it exists with other arguments, or let the user configure and write it"
+    )]
+    Object {
+        /// What.
+        what: &'static str,
         /// The broker's word.
         #[source]
         source: lapin::Error,
@@ -157,14 +174,24 @@ pub enum Error {
 pub(super) fn open(
     config: Config,
     (feed, window): (Feed, Window),
-    confirmed: watch::Sender<Lsn>,
-    status: watch::Sender<Status>,
+    (confirmed, status, submissions): (watch::Sender<Lsn>, watch::Sender<Status>, mpsc::Sender<Submission>),
     scope: &Scope,
-) -> (Writer, Archive) {
+) -> (Writer, Archive, Outlet) {
     let config = Arc::new(config);
-    let index = Arc::default();
-    let (reader, seen) = reader::Reader::new(config.clone(), feed, Arc::clone(&index), status);
+    let (index, recent) = (Arc::default(), Arc::default());
+    let (reader, seen) = reader::Reader::new(config.clone(), feed, &index, &recent, status);
     scope.spawn_essential("journal reader", reader.run(scope.clone()));
+    let (write, writing) = watch::channel(false);
+    let inbox = inbox::Inbox { config: config.clone(), submissions, writing };
+    let closing = scope.clone();
+    scope.spawn("inbox", async move {
+        tokio::select! {
+            biased;
+            () = closing.closing() => {}
+            () = inbox.run() => {}
+        }
+    });
     let archive = Archive::new(config.clone(), index, window, scope.clone());
-    (Writer::new(config, seen, confirmed, scope.clone()), archive)
+    let outlet = Outlet::new(config.clone());
+    (Writer::new(config, seen, recent, confirmed, write, scope.clone()), archive, outlet)
 }

@@ -136,6 +136,12 @@ impl Feed {
         }
     }
 
+    /// Whether the window ends with a transaction's end.
+    pub(super) fn ends_transaction(&self) -> bool {
+        let ring = self.0.ring.lock();
+        ring.index_after(ring.incarnation, ring.end()).is_some()
+    }
+
     /// Starts over at another place: all that was kept is dropped, and all who follow are told.
     pub(super) fn reset(&mut self, start: Start) {
         let mut ring = self.0.ring.lock();

@@ -9,7 +9,7 @@ use hashbrown::HashMap;
 
 use self::emitted::{Emitted, Rejected};
 use super::{Delivery, Error};
-use crate::event::{Change, ChannelEvent, Datum, Image, Lsn, Operation, Relation, Row, RowChange};
+use crate::event::{Change, ChannelEvent, Datum, EventForm, Image, Lsn, Operation, Relation, Row, RowChange};
 use crate::pgoutput::{Begin, Commit, LogicalMessage, Message, OldTuple, Tuple, Update};
 
 /// One transaction takes this many marks; each is a client or a hub that waits, and they write one a transaction.
@@ -164,7 +164,7 @@ impl Assembler {
         let lsn = message.lsn;
         match Emitted::read(message) {
             Ok(Emitted::Event { channel, data }) => {
-                self.change(Change::Event(ChannelEvent { channel, data }), out)
+                self.change(Change::Event(ChannelEvent { channel, data, form: EventForm::Data }), out)
             }
             Ok(Emitted::Schema) => self.change(Change::Schema, out),
             Ok(Emitted::Token(token)) => {

@@ -73,6 +73,13 @@ catalogue! {
     /// Times that this process lost its place in the stream, and its clients started over.
     counter JOURNAL_LOST_PLACES = "tidegate_journal_lost_places_total", Count;
 
+    /// Events of services that were appended to the journal.
+    counter PUBLISH_EVENTS = "tidegate_publish_events_total", Count;
+    /// Events of services that were sent again, and left out.
+    counter PUBLISH_DUPLICATES = "tidegate_publish_duplicates_total", Count;
+    /// What services have published and could not be read.
+    counter PUBLISH_REJECTED = "tidegate_publish_rejected_total", Count;
+
     /// Shapes: sets of subscriptions with equal table, filter, columns and visibility.
     gauge HUB_SHAPES = "tidegate_hub_shapes", Count;
     /// Subscriptions that the hub delivers to.

@@ -3,8 +3,8 @@ use std::sync::Arc;
 use bytes::{Buf, Bytes, TryGetError};
 
 use super::super::{
-    Change, ChannelEvent, Chunk, Image, Lsn, Mark, Operation, Position, Record, Relation, RelationColumn,
-    ReplicaIdentity, Row, RowChange, Timestamp, Xid,
+    Change, ChannelEvent, Chunk, EventForm, Image, Lsn, Mark, Operation, Position, Record, Relation,
+    RelationColumn, ReplicaIdentity, Row, RowChange, Timestamp, Xid,
 };
 use super::{CHUNK, InvalidRecord, MARK, VERSION, tag};
 
@@ -67,12 +67,13 @@ impl Reader {
         match self.u8()? {
             tag @ ..tag::TRUNCATE => self.row_change(tag).map(Change::Row),
             tag::TRUNCATE => self.relation().map(Change::Truncate),
-            tag::EVENT => {
+            tag @ (tag::EVENT | tag::CLOUD_EVENT) => {
                 let channel = self.text("channel")?;
                 let length = self.count()?;
                 let data = self.bytes.split_to(length);
                 std::str::from_utf8(&data).map_err(|_| InvalidRecord::Broken("event"))?;
-                Ok(Change::Event(ChannelEvent { channel, data }))
+                let form = if tag == tag::EVENT { EventForm::Data } else { EventForm::CloudEvent };
+                Ok(Change::Event(ChannelEvent { channel, data, form }))
             }
             tag::SCHEMA => Ok(Change::Schema),
             _ => Err(InvalidRecord::Broken("change")),

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use bytes::{BufMut, BytesMut};
 use hashbrown::HashMap;
 
-use super::super::{Change, Chunk, Image, Operation, Position, Record, Relation, RowChange};
+use super::super::{Change, Chunk, EventForm, Image, Operation, Position, Record, Relation, RowChange};
 use super::{CHUNK, MARK, VERSION, tag};
 
 pub(super) fn write(record: &Record, out: &mut BytesMut) {
@@ -43,7 +43,10 @@ fn put_chunk(chunk: &Chunk, out: &mut BytesMut) {
                 dictionary.put(relation, out);
             }
             Change::Event(event) => {
-                out.put_u8(tag::EVENT);
+                out.put_u8(match event.form {
+                    EventForm::Data => tag::EVENT,
+                    EventForm::CloudEvent => tag::CLOUD_EVENT,
+                });
                 put_bytes(event.channel.as_bytes(), out);
                 put_bytes(&event.data, out);
             }

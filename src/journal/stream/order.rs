@@ -28,6 +28,8 @@ pub(super) struct State {
     pub(super) author: Option<Author>,
     /// The end of the last record that counts.
     pub(super) end: Position,
+    /// Whether a transaction is open there.
+    pub(super) within: bool,
     /// What of the log is in the stream up to there.
     pub(super) reaches: Lsn,
     /// Records of the present writer do not follow this end: something of its own is not in the stream.
@@ -156,6 +158,7 @@ impl Order {
         self.parts = Parts::default();
         if !goes_on {
             self.state.end = Position::default();
+            self.state.within = false;
             self.state.reaches = Lsn::ZERO;
             self.anchor = Anchor::None;
             steps.push(Step::Begin(author.term.incarnation));
@@ -202,6 +205,7 @@ impl Order {
             }
         }
         self.state.end = record.end();
+        self.state.within = !record.ends_transaction();
         self.state.reaches = reaches;
         match self.anchor {
             Anchor::Within if record.ends_transaction() => self.say_start(steps),

@@ -17,8 +17,8 @@ use super::order::State;
 use super::reader::Seen;
 use super::{Config, Error};
 use crate::event::Lsn;
-use crate::journal::Appended;
 use crate::journal::memory::confirm;
+use crate::journal::{Appended, tell};
 use crate::shutdown::Scope;
 use crate::telemetry::metric;
 
@@ -40,12 +40,16 @@ pub(super) struct Publisher {
     since: Instant,
     /// What is known to be reached with the records of the batch.
     reaches: Lsn,
+    /// Who waits for the records of the batch.
+    stored: Vec<oneshot::Sender<()>>,
     /// What was published, until the broker has confirmed it: how much of it, and what is reached with it.
     in_flight: FuturesOrdered<Confirming>,
     seen: watch::Receiver<Seen>,
     delay: Delay,
 }
 
+/// AMQP's delivery mode of what outlives the broker.
+pub(super) const PERSISTENT: u8 = 2;
 /// Waits until the broker has a message, and gives what is reached with it.
 type Confirming = Pin<Box<dyn Future<Output = Result<Lsn, Error>> + Send>>;
 
@@ -101,14 +105,13 @@ impl Link {
 
 /// `mandatory`: what routes nowhere would be confirmed and dropped.
 async fn publish(channel: &Channel, stream: &str, message: &[u8]) -> Result<lapin::PublisherConfirm, Error> {
-    const PERSISTENT: u8 = 2;
     let options = BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() };
     let properties = BasicProperties::default().with_delivery_mode(PERSISTENT);
     let sent = channel.basic_publish("".into(), stream.into(), options, message, properties);
     sent.await.map_err(|source| Error::Refused { doing: "take a message", source })
 }
 
-fn confirmation(confirmation: lapin::Result<Confirmation>) -> Result<(), Error> {
+pub(super) fn confirmation(confirmation: lapin::Result<Confirmation>) -> Result<(), Error> {
     match confirmation {
         Ok(Confirmation::Ack(None)) => Ok(()),
         Ok(Confirmation::Ack(Some(returned)) | Confirmation::Nack(Some(returned))) => {
@@ -156,6 +159,7 @@ impl Publisher {
             batch: Batch::new(author, state.end),
             since: Instant::now(),
             reaches: state.reaches,
+            stored: Vec::new(),
             in_flight: FuturesOrdered::new(),
             seen,
             delay: Delay { by: config.confirm_delay, waiting: VecDeque::new(), confirmed },
@@ -235,22 +239,31 @@ impl Publisher {
         if seen.state.holed { Err(Error::Nack) } else { Ok(()) }
     }
 
-    async fn gather(&mut self, Appended { record, reaches }: Appended) -> Result<(), Error> {
+    async fn gather(&mut self, Appended { record, reaches, stored }: Appended) -> Result<(), Error> {
         if self.batch.is_empty() {
             self.since = Instant::now();
         }
         self.reaches = self.reaches.max(reaches.unwrap_or_default());
         self.batch.push(&record, self.reaches);
+        self.stored.extend(stored);
         if self.batch.len() >= BATCH_BYTES { self.send().await } else { Ok(()) }
     }
 
     async fn send(&mut self) -> Result<(), Error> {
         let reaches = self.reaches;
-        for message in self.batch.take(MOST_BYTES) {
+        let messages = self.batch.take(MOST_BYTES);
+        let (count, mut stored) = (messages.len(), std::mem::take(&mut self.stored));
+        for (index, message) in messages.into_iter().enumerate() {
             metrics::counter!(metric::JOURNAL_MESSAGES).increment(1);
             metrics::counter!(metric::JOURNAL_MESSAGE_BYTES).increment(message.len() as u64);
             let confirm = publish(&self.link.channel, &self.link.stream, &message).await?;
-            self.in_flight.push_back(Box::pin(async move { confirmation(confirm.await).map(|()| reaches) }));
+            // Confirmed in order, so that the last part speaks for all.
+            let stored = if index + 1 == count { std::mem::take(&mut stored) } else { Vec::new() };
+            self.in_flight.push_back(Box::pin(async move {
+                confirmation(confirm.await)?;
+                tell(stored);
+                Ok(reaches)
+            }));
         }
         Ok(())
     }

@@ -20,6 +20,7 @@ use super::seek::next;
 use super::{Config, Error};
 use crate::event::Position;
 use crate::journal::Status;
+use crate::journal::recent::Recent;
 use crate::journal::window::{Feed, Start};
 use crate::shutdown::Scope;
 use crate::telemetry::{Chain, metric};
@@ -44,6 +45,7 @@ pub(super) struct Reader {
     status: watch::Sender<Status>,
     known: Known,
     index: Arc<Mutex<Index>>,
+    recent: Arc<Mutex<Recent>>,
     steps: Vec<Step>,
 }
 
@@ -75,7 +77,8 @@ impl Reader {
     pub(super) fn new(
         config: Arc<Config>,
         feed: Feed,
-        index: Arc<Mutex<Index>>,
+        index: &Arc<Mutex<Index>>,
+        recent: &Arc<Mutex<Recent>>,
         status: watch::Sender<Status>,
     ) -> (Self, watch::Receiver<Seen>) {
         let (seen, receiver) = watch::channel(Seen::default());
@@ -86,7 +89,8 @@ impl Reader {
             seen,
             status,
             known: Known::default(),
-            index,
+            index: index.clone(),
+            recent: recent.clone(),
             steps: Vec::new(),
         };
         (reader, receiver)
@@ -191,7 +195,10 @@ impl Reader {
         };
         for step in self.steps.drain(..) {
             match step {
-                Step::Take(record) => self.feed.append(record).await,
+                Step::Take(record) => {
+                    self.recent.lock().note(&record);
+                    self.feed.append(record).await;
+                }
                 Step::Start(incarnation, position) => self.feed.reset(Start { incarnation, position }),
                 Step::Begin(incarnation) => {
                     self.feed.reset(Start { incarnation, position: Position::default() });

@@ -1,6 +1,8 @@
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::sleep;
 
@@ -8,8 +10,9 @@ use super::message::{Author, Term};
 use super::publisher::{Link, Publisher};
 use super::reader::Seen;
 use super::{Config, Error};
-use crate::event::{Incarnation, Lsn, Position};
-use crate::journal::{Appended, History, Opened, Tail, new_life};
+use crate::event::{Change, EventKey, Incarnation, Lsn, Position, Record};
+use crate::journal::recent::Recent;
+use crate::journal::{Appended, History, Known, Opened, Tail, new_life};
 use crate::shutdown::Scope;
 use crate::source::{Continuity, Reason};
 use crate::telemetry::Chain;
@@ -20,9 +23,16 @@ pub struct Writer {
     config: Arc<Config>,
     seen: watch::Receiver<Seen>,
     confirmed: watch::Sender<Lsn>,
+    /// Whether this process writes.
+    writing: watch::Sender<bool>,
     scope: Scope,
     session: Option<Session>,
     tail: Tail,
+    /// A transaction is open at the tail.
+    within: bool,
+    recent: Arc<Mutex<Recent>>,
+    /// Events of this term that may not have come round yet.
+    pending: HashSet<EventKey>,
 }
 
 /// One term of ours.
@@ -34,6 +44,8 @@ struct Session {
 
 /// Records that wait for the publisher: as many as the relay is given at once.
 const QUEUED: usize = 64;
+/// Events that are remembered until they have come round; a round trip takes milliseconds.
+const PENDING: usize = 4_096;
 /// The first and the longest pause between attempts to reach the broker.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(2));
 
@@ -41,15 +53,52 @@ impl Writer {
     pub(super) fn new(
         config: Arc<Config>,
         seen: watch::Receiver<Seen>,
+        recent: Arc<Mutex<Recent>>,
         confirmed: watch::Sender<Lsn>,
+        writing: watch::Sender<bool>,
         scope: Scope,
     ) -> Self {
         let tail = Tail { incarnation: Incarnation::default(), position: Position::default() };
-        Self { config, seen, confirmed, scope, session: None, tail }
+        let pending = HashSet::new();
+        Self { config, seen, confirmed, writing, scope, session: None, tail, within: false, recent, pending }
+    }
+
+    pub(in crate::journal) fn close(&mut self) {
+        self.session = None;
+        self.pending.clear();
+        self.writing.send_replace(false);
+    }
+
+    pub(in crate::journal) const fn ends_transaction(&self) -> bool {
+        !self.within
+    }
+
+    pub(in crate::journal) fn knows(&self, key: &EventKey) -> Known {
+        if self.recent.lock().knows(key) {
+            Known::Stored
+        } else if self.pending.contains(key) {
+            Known::OnItsWay
+        } else {
+            Known::No
+        }
+    }
+
+    /// Remembers the events of a record until they have come round.
+    fn expect(&mut self, record: &Record) {
+        if self.pending.len() >= PENDING {
+            let recent = self.recent.lock();
+            self.pending.retain(|key| !recent.knows(key));
+        }
+        if let Record::Chunk(chunk) = record {
+            self.pending.extend(chunk.changes.iter().filter_map(|change| match change {
+                Change::Event(event) => EventKey::of(event),
+                _ => None,
+            }));
+        }
     }
 
     pub(in crate::journal) async fn open(&mut self, history: &History) -> Result<Opened, Error> {
-        self.session = None;
+        self.close();
         if history.continuity != Continuity::Continued {
             self.confirmed.send_replace(Lsn::ZERO);
         }
@@ -93,6 +142,7 @@ impl Writer {
         }
         let incarnation = author.term.incarnation;
         self.tail = Tail { incarnation, position: seen.state.end };
+        self.within = seen.state.within;
         let (queue, queued) = mpsc::channel(QUEUED);
         let (end, ended) = oneshot::channel();
         let publisher = Publisher::new(
@@ -105,6 +155,7 @@ impl Writer {
         );
         self.scope.spawn("journal publisher", publisher.run(queued, end, self.scope.clone()));
         self.session = Some(Session { queue, ended });
+        self.writing.send_replace(true);
         tracing::info!(
             stream = self.config.stream,
             incarnation = incarnation.0,
@@ -132,7 +183,10 @@ impl Writer {
     }
 
     pub(in crate::journal) async fn append(&mut self, appended: Appended) -> Result<(), Error> {
-        let end = appended.record.end();
+        let (end, ends_transaction) = (appended.record.end(), appended.record.ends_transaction());
+        if !appended.stored.is_empty() {
+            self.expect(&appended.record);
+        }
         let sent = match &self.session {
             Some(session) => session.queue.send(appended).await.is_ok(),
             None => false,
@@ -141,13 +195,14 @@ impl Writer {
             return Err(self.lost().await);
         }
         self.tail.position = end;
+        self.within = !ends_transaction;
         Ok(())
     }
 
     pub(in crate::journal) async fn lost(&mut self) -> Error {
         let Some(session) = &mut self.session else { return Error::Closed };
         let error = (&mut session.ended).await.unwrap_or(Error::Closed);
-        self.session = None;
+        self.close();
         error
     }
 }

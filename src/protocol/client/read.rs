@@ -6,10 +6,10 @@ use serde_json::{Map, Value};
 use super::{
     Again, ClientFrame, Delivery, FrameError, Page, Param, Select, SnapshotOptions, Start, Subscribe, Target,
 };
+use crate::event::{InvalidPublication, is_channel};
 
 const TYPES: &str = "`auth`, `subscribe`, `page`, `unsubscribe`, `await`, `ping`";
 const MAX_ID_BYTES: usize = 64;
-const MAX_CHANNEL_BYTES: usize = 255;
 /// A page or a bounded snapshot larger than this is a plain snapshot's business.
 const MAX_LIMIT: u32 = 100_000;
 
@@ -195,14 +195,10 @@ impl RawSubscribe {
 }
 
 fn check_channel(channel: String) -> Result<String, Fault> {
-    let fits = (1..=MAX_CHANNEL_BYTES).contains(&channel.len()) && !channel.contains(char::is_control);
-    if fits {
+    if is_channel(&channel) {
         Ok(channel)
     } else {
-        Err(Fault::of(
-            "channel",
-            format!("a channel has 1 to {MAX_CHANNEL_BYTES} bytes and no control characters"),
-        ))
+        Err(Fault::of("channel", InvalidPublication::Channel.to_string()))
     }
 }
 

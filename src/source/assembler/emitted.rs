@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use serde::de::IgnoredAny;
 
-use crate::event::Lsn;
+use crate::event::{Lsn, is_channel};
 use crate::pgoutput::LogicalMessage;
 use crate::telemetry::metric;
 
@@ -14,8 +14,6 @@ use crate::telemetry::metric;
 const CHANNEL: &str = "tidegate:";
 const SCHEMA: &str = "tidegate.schema";
 const MARK: &str = "tidegate.mark";
-/// Names are for people, and travel with each event.
-const LONGEST_CHANNEL_BYTES: usize = 255;
 /// One line tells of all that went wrong meanwhile: whoever emits rubbish may emit a lot of it.
 const WARN_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -61,8 +59,7 @@ impl Emitted {
             MARK => token(&content).map(Self::Token).ok_or(Reason::Token),
             _ => {
                 let channel = &prefix[CHANNEL.len()..];
-                let length = channel.len();
-                if length == 0 || length > LONGEST_CHANNEL_BYTES || channel.chars().any(char::is_control) {
+                if !is_channel(channel) {
                     return Err(Reason::Channel);
                 }
                 let text = std::str::from_utf8(&content).map_err(|_| Reason::NotUtf8)?;
