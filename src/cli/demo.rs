@@ -8,7 +8,9 @@
 //! All that it starts ends with it: in order on Ctrl-C, SIGTERM or when the terminal closes, and through the
 //! cluster's guard when this process is killed. It touches nothing else.
 
+pub mod broker;
 pub mod cluster;
+pub mod machine;
 mod readiness;
 mod schema;
 mod simulator;

@@ -11,26 +11,23 @@
 //! that this module did not make. Calls block for as long as PostgreSQL takes: from a runtime, go through
 //! `spawn_blocking`.
 
-mod account;
 mod address;
 mod binaries;
 mod error;
 mod folder;
-mod guard;
 mod postmaster;
-mod process;
 mod setup;
 
 use std::path::{Path, PathBuf};
 
+use super::machine::{self, Account, Guard, Watch};
+use folder::Folder;
+use postmaster::{Launch, Postmaster};
+
+pub use super::machine::Place;
 pub use address::Address;
 pub use binaries::Binaries;
 pub use error::Error;
-
-use account::Account;
-use folder::Folder;
-use guard::Guard;
-use postmaster::{Launch, Postmaster};
 
 /// What cluster to make.
 #[derive(Clone, Debug, Default)]
@@ -43,16 +40,6 @@ pub struct Options {
     pub access: Access,
     /// Lines of `postgresql.conf`, beside those that make it a private cluster.
     pub settings: Vec<(String, String)>,
-}
-
-/// Where a cluster lives.
-#[derive(Clone, Debug, Default)]
-pub enum Place {
-    /// In a folder of its own under the system's temporary one, removed with the cluster.
-    #[default]
-    Temporary,
-    /// In this folder, which is made if it is not there, emptied at the next start, and used by one at a time.
-    Folder(PathBuf),
 }
 
 /// Who may connect over TCP. Over the Unix socket, whose folder is the server account's own, nobody is asked.
@@ -107,7 +94,7 @@ impl Cluster {
     /// [`Error`] names what is missing on this machine, or carries the end of PostgreSQL's log.
     pub fn start(options: &Options) -> Result<Self, Error> {
         let binaries = Binaries::find(options.binaries.as_deref())?;
-        let account = Account::for_server()?;
+        let account = Account::for_server("PostgreSQL", &["postgres", "nobody"])?;
         let folder = Folder::claim(&options.place, &account)?;
         let password = setup::init(&binaries, &account, &folder, options.access)?;
         setup::configure(&folder, &options.settings)?;
@@ -135,7 +122,12 @@ impl Cluster {
         };
         let (postmaster, port) = launch.run()?;
         self.address.set_port(port);
-        let guard = Guard::watch(&postmaster, self.folder.temporary())?;
+        let guard = Guard::watch(&Watch {
+            server: postmaster.pid(),
+            signal: "INT",
+            companion: None,
+            remove: self.folder.temporary(),
+        })?;
         self.running = Some(Running { guard, postmaster });
         Ok(())
     }
@@ -145,7 +137,7 @@ impl Cluster {
         match self.running.take() {
             Some(Running { guard, mut postmaster }) => {
                 drop(guard);
-                postmaster.stop(how)
+                Ok(postmaster.stop(how)?)
             }
             None => Ok(()),
         }
@@ -163,7 +155,7 @@ impl Cluster {
         match self.running.take() {
             Some(Running { guard, mut postmaster }) => {
                 drop(guard);
-                postmaster.kill()
+                Ok(postmaster.kill()?)
             }
             None => Ok(()),
         }
@@ -186,8 +178,8 @@ impl Cluster {
 
     fn signal_backend(&self, pid: i32, signal: rustix::process::Signal) -> Result<(), Error> {
         match &self.running {
-            Some(running) => running.postmaster.signal_child(pid, signal),
-            None => Err(Error::NoSuchProcess { pid }),
+            Some(running) => Ok(running.postmaster.signal_child(pid, signal)?),
+            None => Err(machine::Error::NoSuchProcess { pid }.into()),
         }
     }
 
@@ -195,7 +187,7 @@ impl Cluster {
     pub fn reconfigure(&self, settings: &[(String, String)]) -> Result<(), Error> {
         setup::configure(&self.folder, settings)?;
         match &self.running {
-            Some(running) => running.postmaster.reload(),
+            Some(running) => Ok(running.postmaster.reload()?),
             None => Ok(()),
         }
     }
@@ -222,7 +214,7 @@ impl Cluster {
 
     /// PostgreSQL's log.
     pub fn log(&self) -> PathBuf {
-        self.folder.log()
+        self.folder.log().path().to_owned()
     }
 
     /// The postmaster's process id, while it runs.

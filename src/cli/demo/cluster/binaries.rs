@@ -2,6 +2,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use super::super::machine;
 use super::Error;
 
 /// The programs of one PostgreSQL installation.
@@ -44,7 +45,7 @@ impl Binaries {
     }
 
     fn in_folder(folder: &Path) -> Result<Self, Error> {
-        let folder = folder.canonicalize().map_err(Error::file("find", folder))?;
+        let folder = folder.canonicalize().map_err(machine::Error::file("find", folder))?;
         // A relocatable build brings its libraries along and finds them only if it is told so.
         let libraries = folder
             .parent()
@@ -56,9 +57,9 @@ impl Binaries {
             .command("postgres")
             .arg("--version")
             .output()
-            .map_err(|source| Error::Program { program, source })?;
+            .map_err(machine::Error::program(program))?;
         let text = String::from_utf8_lossy(&output.stdout);
-        binaries.version = major_version(&text).ok_or_else(|| Error::Exited {
+        binaries.version = major_version(&text).ok_or_else(|| machine::Error::Exited {
             program: "postgres --version",
             status: output.status,
             output: format!("{text}{}", String::from_utf8_lossy(&output.stderr)).trim().to_owned(),

@@ -1,79 +1,46 @@
-use std::fs::{self, File, OpenOptions};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::FlockOperation;
-
-use super::account::Account;
+use super::super::machine::{self, Account, Error, Log, Place, make_private, remove};
 use super::postmaster;
-use super::{Error, Place};
 
-/// A folder that is ours alone for as long as this lives.
+/// The folder of a cluster: its data, its log, and its Unix socket.
 #[derive(Debug)]
 pub(super) struct Folder {
-    path: PathBuf,
+    claimed: machine::Folder,
     sockets: Option<PathBuf>,
-    lifetime: Lifetime,
-    // The kernel lets go of it when this process ends, however it ends.
-    lock: File,
+    log: Log,
 }
 
-#[derive(Debug, PartialEq, Eq)]
-enum Lifetime {
-    Kept,
-    Temporary,
-}
-
-/// Says that what lies beside it was made here and may be removed.
-const MARKER: &str = "made-by-tidegate";
-/// Where root's clusters live when their folder is closed to the account that runs PostgreSQL.
-const OPEN_TO_SERVERS: &str = "/var/lib/tidegate";
 /// `sun_path` holds 108 bytes on Linux and 104 on macOS; `/.s.PGSQL.65535` comes after the folder.
 const SOCKET_FOLDER_BYTES: usize = 104 - 17;
 
 impl Folder {
+    /// Claims the folder, ends what an earlier owner left running there, and removes its data.
     pub(super) fn claim(place: &Place, account: &Account) -> Result<Self, Error> {
-        let (path, lifetime) = match place {
-            Place::Folder(path) => (reachable(path, account)?, Lifetime::Kept),
-            Place::Temporary => (temporary(account)?, Lifetime::Temporary),
-        };
-        let lock = lock(&path)?;
-        let folder = Self { sockets: sockets(&path), path, lifetime, lock };
-        folder.clear()?;
+        let claimed = machine::Folder::claim(place, account)?;
+        let sockets = sockets(claimed.path());
+        let log = Log::at(claimed.path().join("postgres.log"));
+        let folder = Self { claimed, sockets, log };
+        postmaster::end_stale(&folder.data(), folder.log.path())?;
+        remove(&folder.data())?;
+        folder.log.clear()?;
         if let Some(sockets) = &folder.sockets {
+            remove(sockets)?;
             make_private(sockets, account)?;
         }
         Ok(folder)
     }
 
-    /// Ends what an earlier owner left running and removes its data.
-    fn clear(&self) -> Result<(), Error> {
-        let data = self.data();
-        postmaster::end_stale(&data, &self.log())?;
-        for path in [Some(data), self.sockets.clone()].into_iter().flatten() {
-            remove(&path)?;
-        }
-        let log = self.log();
-        OpenOptions::new()
-            .create(true)
-            .write(true)
-            .truncate(true)
-            .mode(0o600)
-            .open(&log)
-            .map_err(Error::file("open", &log))?;
-        Ok(())
-    }
-
     pub(super) fn path(&self) -> &Path {
-        &self.path
+        self.claimed.path()
     }
 
     pub(super) fn data(&self) -> PathBuf {
-        self.path.join("data")
+        self.path().join("data")
     }
 
-    pub(super) fn log(&self) -> PathBuf {
-        self.path.join("postgres.log")
+    pub(super) fn log(&self) -> &Log {
+        &self.log
     }
 
     pub(super) fn sockets(&self) -> Option<PathBuf> {
@@ -82,142 +49,16 @@ impl Folder {
 
     /// Its path, if it goes when its owner goes.
     pub(super) fn temporary(&self) -> Option<&Path> {
-        (self.lifetime == Lifetime::Temporary).then_some(&*self.path)
+        self.claimed.temporary()
     }
 
     /// Has it stay when this is dropped.
     pub(super) fn keep(&mut self) {
-        self.lifetime = Lifetime::Kept;
+        self.claimed.keep();
     }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        if self.lifetime == Lifetime::Temporary
-            && let Err(error) = remove(&self.path)
-        {
-            tracing::warn!(%error, "a temporary folder stays behind");
-        }
-        // Closing is not enough: a child that another thread is about to start still holds it open.
-        let _ = rustix::fs::flock(&self.lock, FlockOperation::Unlock);
-    }
-}
-
-fn remove(path: &Path) -> Result<(), Error> {
-    match fs::remove_dir_all(path) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(Error::file("remove", path)(error)),
-        _ => Ok(()),
-    }
-}
-
-fn make_private(path: &Path, account: &Account) -> Result<(), Error> {
-    fs::DirBuilder::new().mode(0o700).create(path).map_err(Error::file("make", path))?;
-    account.own(path)
 }
 
 fn sockets(path: &Path) -> Option<PathBuf> {
     let sockets = path.join("sockets");
     (sockets.as_os_str().len() <= SOCKET_FOLDER_BYTES).then_some(sockets)
-}
-
-fn lock(path: &Path) -> Result<File, Error> {
-    let file = path.join("lock");
-    let lock = OpenOptions::new()
-        .create(true)
-        .write(true)
-        .truncate(false)
-        .mode(0o600)
-        .open(&file)
-        .map_err(Error::file("open", &file))?;
-    match rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => Ok(lock),
-        Err(rustix::io::Errno::WOULDBLOCK) => Err(Error::Busy { folder: path.to_owned() }),
-        Err(errno) => Err(Error::file("lock", file)(errno.into())),
-    }
-}
-
-fn temporary(account: &Account) -> Result<PathBuf, Error> {
-    let mut tried = PathBuf::new();
-    for parent in [std::env::temp_dir(), PathBuf::from("/tmp")] {
-        let path = parent.join(format!("tidegate-{}-{:08x}", std::process::id(), fastrand::u32(..)));
-        fs::create_dir(&path).map_err(Error::file("make", &path))?;
-        account.own(&path)?;
-        if account.reaches(&path) {
-            return path.canonicalize().map_err(Error::file("find", &path));
-        }
-        remove(&path)?;
-        tried = path;
-    }
-    Err(Error::Unreachable { folder: tried, user: account.name().to_owned() })
-}
-
-/// Makes the folder, and for root, where the server's account cannot get there, another one that says whose it is.
-fn reachable(path: &Path, account: &Account) -> Result<PathBuf, Error> {
-    let path = adopt(path, account)?;
-    if account.reaches(&path) {
-        return Ok(path);
-    }
-    if matches!(account, Account::Ours) {
-        return Err(Error::Unreachable { folder: path, user: account.name().to_owned() });
-    }
-    let name = path.to_string_lossy().trim_matches('/').replace('/', "-");
-    let elsewhere = adopt(&Path::new(OPEN_TO_SERVERS).join(name), account)?;
-    if account.reaches(&elsewhere) {
-        tracing::info!(
-            asked = %path.display(),
-            folder = %elsewhere.display(),
-            "the folder is closed to PostgreSQL's account; using another"
-        );
-        return Ok(elsewhere);
-    }
-    Err(Error::Unreachable { folder: elsewhere, user: account.name().to_owned() })
-}
-
-/// Makes `path` ours: new, empty, or one that an earlier run made.
-fn adopt(path: &Path, account: &Account) -> Result<PathBuf, Error> {
-    fs::create_dir_all(path).map_err(Error::file("make", path))?;
-    let path = path.canonicalize().map_err(Error::file("find", path))?;
-    let marker = path.join(MARKER);
-    if !marker.exists() {
-        let mut entries = fs::read_dir(&path).map_err(Error::file("read", &path))?;
-        if entries.next().is_some() {
-            return Err(Error::NotOurs { folder: path });
-        }
-        fs::write(&marker, "The next run of Tidegate removes what is in this folder.\n")
-            .map_err(Error::file("write", &marker))?;
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o755))
-            .map_err(Error::file("change the mode of", &path))?;
-        account.own(&path)?;
-    }
-    Ok(path)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn scratch() -> PathBuf {
-        temporary(&Account::Ours).expect("a writable temporary folder")
-    }
-
-    #[test]
-    fn a_folder_with_foreign_files_is_refused_and_left_alone() {
-        let path = scratch();
-        fs::write(path.join("thesis.txt"), "years of work").expect("writable");
-        let refused = Folder::claim(&Place::Folder(path.clone()), &Account::Ours);
-        assert!(matches!(refused, Err(Error::NotOurs { .. })), "{refused:?}");
-        assert!(path.join("thesis.txt").exists());
-        remove(&path).expect("ours");
-    }
-
-    #[test]
-    fn a_folder_serves_one_at_a_time() {
-        let path = scratch();
-        let place = Place::Folder(path.clone());
-        let first = Folder::claim(&place, &Account::Ours).expect("free");
-        assert!(matches!(Folder::claim(&place, &Account::Ours), Err(Error::Busy { .. })));
-        drop(first);
-        drop(Folder::claim(&place, &Account::Ours).expect("free again"));
-        remove(&path).expect("ours");
-    }
 }

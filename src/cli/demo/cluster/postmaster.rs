@@ -1,6 +1,4 @@
-use std::fs::{self, File, OpenOptions};
-use std::io::{Read as _, Seek as _, SeekFrom};
-use std::net::TcpListener;
+use std::fs;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
@@ -8,18 +6,17 @@ use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
-use super::account::Account;
+use super::super::machine::{Account, Error, alive, children, free_port, poll_until, serves, signal};
+use super::Shutdown;
 use super::binaries::Binaries;
 use super::folder::Folder;
-use super::process::{alive, children, poll_until, serves, signal};
-use super::{Error, Shutdown};
 
 /// Long enough for crash recovery on a slow disk, short enough to be noticed.
 const START_DEADLINE: Duration = Duration::from_secs(60);
 /// A fast shutdown waits for its walsenders to have sent everything to readers who may not read.
 const STOP_DEADLINE: Duration = Duration::from_secs(20);
-/// How much of the log an error carries.
-const LOG_TAIL_BYTES: u64 = 4096;
+/// What errors call it.
+const SERVER: &str = "PostgreSQL";
 
 /// What it takes to start the server.
 pub(super) struct Launch<'a> {
@@ -52,7 +49,7 @@ impl Launch<'_> {
                 Some(port) => port,
                 None => free_port()?,
             };
-            let before = self.log_bytes()?;
+            let before = self.folder.log().bytes()?;
             let mut postmaster = self.spawn(port)?;
             match self.wait_until_ready(&mut postmaster, before, deadline)? {
                 Outcome::Ready => return Ok((postmaster, port)),
@@ -65,36 +62,17 @@ impl Launch<'_> {
         }
     }
 
-    fn log_bytes(&self) -> Result<u64, Error> {
-        let path = self.folder.log();
-        fs::metadata(&path).map(|log| log.len()).map_err(Error::file("read", path))
-    }
-
-    /// The end of what the log has gained since it was `before` bytes long.
-    fn log_since(&self, before: u64) -> Result<String, Error> {
-        let path = self.folder.log();
-        let mut log = File::open(&path).map_err(Error::file("open", &path))?;
-        let length = log.seek(SeekFrom::End(0)).map_err(Error::file("read", &path))?;
-        log.seek(SeekFrom::Start(before.max(length.saturating_sub(LOG_TAIL_BYTES))))
-            .map_err(Error::file("read", &path))?;
-        let mut text = Vec::new();
-        log.take(LOG_TAIL_BYTES).read_to_end(&mut text).map_err(Error::file("read", &path))?;
-        Ok(String::from_utf8_lossy(&text).trim().to_owned())
-    }
-
     fn spawn(&self, port: u16) -> Result<Postmaster, Error> {
-        let path = self.folder.log();
-        let log = OpenOptions::new().append(true).open(&path).map_err(Error::file("open", &path))?;
-        let output = || log.try_clone().map(Stdio::from).map_err(Error::file("open", &path));
+        let log = self.folder.log();
         let mut command = self.binaries.command("postgres");
         command.arg("-D").arg(self.folder.data()).arg("-p").arg(port.to_string());
-        command.stdin(Stdio::null()).stdout(output()?).stderr(output()?);
+        command.stdin(Stdio::null()).stdout(log.output()?).stderr(log.output()?);
         // Its own group: a Ctrl-C in the terminal is for us, and we stop the server when we are through with it.
         command.process_group(0);
         self.account.apply(&mut command);
         let program = self.binaries.folder().join("postgres");
-        let child = command.spawn().map_err(|source| Error::Program { program, source })?;
-        Ok(Postmaster { child, log: path })
+        let child = command.spawn().map_err(Error::program(program))?;
+        Ok(Postmaster { child, log: log.path().to_owned() })
     }
 
     fn wait_until_ready(
@@ -112,7 +90,7 @@ impl Launch<'_> {
             else {
                 return Ok(None);
             };
-            let output = self.log_since(before)?;
+            let output = self.folder.log().since(before)?;
             if passes_with_time(&output) {
                 return Ok(Some(Outcome::TryAgain(output)));
             }
@@ -121,7 +99,12 @@ impl Launch<'_> {
         outcome.ok_or_else(|| {
             // Better gone than half started; the error is the deadline's either way.
             let _ = postmaster.kill();
-            Error::TimedOut { action: "start", seconds: START_DEADLINE.as_secs(), log: self.folder.log() }
+            Error::TimedOut {
+                server: SERVER,
+                action: "start",
+                seconds: START_DEADLINE.as_secs(),
+                log: self.folder.log().path().to_owned(),
+            }
         })
     }
 }
@@ -131,21 +114,6 @@ fn passes_with_time(output: &str) -> bool {
     ["Address already in use", "is still in use", "lock file \"postmaster.pid\" already exists"]
         .iter()
         .any(|reason| output.contains(reason))
-}
-
-/// A port that nobody listens on, from below the range that outgoing connections draw theirs from: it stays free
-/// while the server is down.
-fn free_port() -> Result<u16, Error> {
-    let mut last = None;
-    for _ in 0..100 {
-        let port = fastrand::u16(15_000..32_000);
-        match TcpListener::bind(("127.0.0.1", port)) {
-            Ok(_) => return Ok(port),
-            Err(error) => last = Some(error),
-        }
-    }
-    let error = last.expect("a hundred attempts were made");
-    Err(Error::file("listen on a free port of", "127.0.0.1")(error))
 }
 
 impl Postmaster {
@@ -196,12 +164,14 @@ impl Postmaster {
         signal(self.pid(), Signal::KILL)?;
         let deadline = Instant::now() + STOP_DEADLINE;
         let gone = self.ended_before(deadline)?
-            && poll_until(deadline, || Ok((!children.iter().any(|pid| alive(*pid))).then_some(())))?
-                .is_some();
+            && poll_until(deadline, || {
+                Ok::<_, Error>((!children.iter().any(|pid| alive(*pid))).then_some(()))
+            })?
+            .is_some();
         if gone {
             return Ok(());
         }
-        Err(Error::TimedOut { action: "stop", seconds: STOP_DEADLINE.as_secs(), log: self.log.clone() })
+        Err(too_slow_to_stop(&self.log))
     }
 
     #[cfg(test)]
@@ -220,11 +190,16 @@ pub(super) fn end_stale(data: &Path, log: &Path) -> Result<(), Error> {
         tracing::info!(pid, data = %data.display(), "ending a server that an earlier run left behind");
         signal(pid, what)?;
         let deadline = Instant::now() + STOP_DEADLINE;
-        if poll_until(deadline, || Ok((!alive(pid)).then_some(())))?.is_some() {
+        if poll_until(deadline, || Ok::<_, Error>((!alive(pid)).then_some(())))?.is_some() {
             return Ok(());
         }
     }
-    Err(Error::TimedOut { action: "stop", seconds: STOP_DEADLINE.as_secs(), log: log.to_owned() })
+    Err(too_slow_to_stop(log))
+}
+
+fn too_slow_to_stop(log: &Path) -> Error {
+    let (seconds, log) = (STOP_DEADLINE.as_secs(), log.to_owned());
+    Error::TimedOut { server: SERVER, action: "stop", seconds, log }
 }
 
 /// What a server writes about itself: the first line is its process id, the eighth how far it is.

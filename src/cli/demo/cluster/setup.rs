@@ -1,16 +1,15 @@
 use std::fmt::Write as _;
 use std::fs::{self, OpenOptions};
-use std::io::{Read as _, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::io::Write as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Output, Stdio};
 
-use super::account::Account;
+use super::super::machine::{Account, Error, generate_secret, write_private};
+use super::Access;
 use super::address::USER;
 use super::binaries::Binaries;
 use super::folder::Folder;
-use super::{Access, Error};
 
 /// Settings of ours, in a file that the cluster's own one includes last.
 const SETTINGS_FILE: &str = "tidegate.conf";
@@ -26,7 +25,7 @@ pub(super) fn init(
 ) -> Result<Option<String>, Error> {
     let password = match access {
         Access::Trust => None,
-        Access::Password => Some(generate_password()?),
+        Access::Password => Some(generate_secret()?),
     };
     let mut last = None;
     for locale in LOCALES {
@@ -65,14 +64,13 @@ fn run_initdb(
         .process_group(0);
     account.apply(&mut command);
     let Some(password) = password else {
-        return command.arg("trust").output().map_err(|source| Error::Program { program, source });
+        return command.arg("trust").output().map_err(Error::program(program));
     };
     let file = folder.path().join("password");
-    write_private(&file, password)?;
-    account.own(&file)?;
+    write_private(&file, password, account)?;
     let output = command.arg("scram-sha-256").arg("--pwfile").arg(&file).output();
     fs::remove_file(&file).map_err(Error::file("remove", &file))?;
-    output.map_err(|source| Error::Program { program, source })
+    output.map_err(Error::program(program))
 }
 
 /// Writes `settings`, after those that make a private cluster fit for logical replication; the last one wins.
@@ -97,25 +95,4 @@ pub(super) fn configure(folder: &Folder, settings: &[(String, String)]) -> Resul
 fn append(path: &Path, text: &str) -> Result<(), Error> {
     let mut file = OpenOptions::new().append(true).open(path).map_err(Error::file("open", path))?;
     file.write_all(text.as_bytes()).map_err(Error::file("write", path))
-}
-
-fn write_private(path: &Path, text: &str) -> Result<(), Error> {
-    let mut options = OpenOptions::new();
-    let mut file = options
-        .create(true)
-        .write(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(path)
-        .map_err(Error::file("open", path))?;
-    file.write_all(text.as_bytes()).map_err(Error::file("write", path))
-}
-
-/// 128 bits from the kernel, in hexadecimal.
-fn generate_password() -> Result<String, Error> {
-    let path = "/dev/urandom";
-    let mut bytes = [0; 16];
-    let mut source = fs::File::open(path).map_err(Error::file("open", path))?;
-    source.read_exact(&mut bytes).map_err(Error::file("read", path))?;
-    Ok(bytes.iter().fold(String::new(), |text, byte| format!("{text}{byte:02x}")))
 }

@@ -1,7 +1,7 @@
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
-use super::process::{alive, poll_until};
+use super::super::machine::{alive, children, poll_until};
 use super::*;
 
 fn quick() -> Options {
@@ -29,7 +29,7 @@ async fn a_cluster_crashes_and_comes_back_at_the_same_address() {
     let logical = "select count(*) from pg_settings where (name, setting) = ('wal_level', 'logical')";
     assert_eq!(count(&url, logical).await, 1);
     let pid = cluster.pid().expect("running");
-    let children = process::children(pid);
+    let children = children(pid);
     assert!(!children.is_empty());
 
     cluster.kill().expect("ours");
@@ -80,7 +80,7 @@ fn the_server_ends_when_its_guard_loses_us() {
     let deadline = Instant::now() + Duration::from_secs(20);
     let stopped = poll_until(deadline, || {
         let ended = running.postmaster.ended().expect("ours");
-        Ok((ended && !folder.exists()).then_some(()))
+        Ok::<_, Error>((ended && !folder.exists()).then_some(()))
     });
     assert_eq!(stopped.expect("no error to give"), Some(()));
 }

@@ -6,12 +6,12 @@ use std::process::{Command, Stdio};
 
 use super::Error;
 
-/// As whom PostgreSQL's programs run.
+/// As whom a server's programs run.
 #[derive(Clone, Debug)]
-pub(super) enum Account {
+pub(crate) enum Account {
     /// As we do.
     Ours,
-    /// As somebody else, since we are root and PostgreSQL refuses to be.
+    /// As somebody else, since we are root and a server should not be.
     Other {
         /// The user's name.
         name: String,
@@ -23,16 +23,20 @@ pub(super) enum Account {
 }
 
 impl Account {
-    pub(super) fn for_server() -> Result<Self, Error> {
+    /// Ours; for root, that of the first of `users` that the machine has.
+    pub(crate) fn for_server(server: &'static str, users: &[&str]) -> Result<Self, Error> {
         if !rustix::process::geteuid().is_root() {
             return Ok(Self::Ours);
         }
         let path = "/etc/passwd";
-        let users = fs::read_to_string(path).map_err(Error::file("read", path))?;
-        ["postgres", "nobody"].iter().find_map(|name| find_user(&users, name)).ok_or(Error::NoAccount)
+        let known = fs::read_to_string(path).map_err(Error::file("read", path))?;
+        users
+            .iter()
+            .find_map(|name| find_user(&known, name))
+            .ok_or_else(|| Error::NoAccount { server, users: users.join("` or `") })
     }
 
-    pub(super) fn name(&self) -> &str {
+    pub(crate) fn name(&self) -> &str {
         match self {
             Self::Ours => "you",
             Self::Other { name, .. } => name,
@@ -40,13 +44,13 @@ impl Account {
     }
 
     /// Has `command` run as this account. The standard library drops root's supplementary groups with it.
-    pub(super) fn apply(&self, command: &mut Command) {
+    pub(crate) fn apply(&self, command: &mut Command) {
         if let Self::Other { uid, gid, .. } = self {
             command.uid(*uid).gid(*gid);
         }
     }
 
-    pub(super) fn own(&self, path: &Path) -> Result<(), Error> {
+    pub(crate) fn own(&self, path: &Path) -> Result<(), Error> {
         match self {
             Self::Ours => Ok(()),
             Self::Other { uid, gid, .. } => {
@@ -56,7 +60,7 @@ impl Account {
     }
 
     /// Whether the account can work in `folder`: a checkout below root's home is closed to everybody else.
-    pub(super) fn reaches(&self, folder: &Path) -> bool {
+    pub(crate) fn reaches(&self, folder: &Path) -> bool {
         let mut command = Command::new("test");
         command.arg("-w").arg(folder).arg("-a").arg("-x").arg(folder);
         command.current_dir("/").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());

@@ -8,14 +8,14 @@ use rustix::process::{Pid, Signal};
 
 use super::Error;
 
-/// How often a condition outside this process is looked at: PostgreSQL takes tens of milliseconds for anything.
+/// How often a condition outside this process is looked at: servers take tens of milliseconds for anything.
 const POLL: Duration = Duration::from_millis(5);
 
 /// Looks at `condition` until it gives something or `deadline` has passed.
-pub(super) fn poll_until<T>(
+pub(crate) fn poll_until<T, E>(
     deadline: Instant,
-    mut condition: impl FnMut() -> Result<Option<T>, Error>,
-) -> Result<Option<T>, Error> {
+    mut condition: impl FnMut() -> Result<Option<T>, E>,
+) -> Result<Option<T>, E> {
     loop {
         if let Some(found) = condition()? {
             return Ok(Some(found));
@@ -27,7 +27,7 @@ pub(super) fn poll_until<T>(
     }
 }
 
-pub(super) fn signal(pid: i32, signal: Signal) -> Result<(), Error> {
+pub(crate) fn signal(pid: i32, signal: Signal) -> Result<(), Error> {
     let target = process_id(pid).ok_or(Error::NoSuchProcess { pid })?;
     match rustix::process::kill_process(target, signal) {
         // Gone already is what every signal of ours is for.
@@ -42,7 +42,7 @@ fn process_id(pid: i32) -> Option<Pid> {
 }
 
 /// Whether the process is there and not only waiting for its parent to notice that it ended.
-pub(super) fn alive(pid: i32) -> bool {
+pub(crate) fn alive(pid: i32) -> bool {
     let Some(target) = process_id(pid) else { return false };
     match status(pid) {
         Some(status) => status.state != b'Z',
@@ -52,13 +52,25 @@ pub(super) fn alive(pid: i32) -> bool {
 }
 
 /// The children of a process. Where there is no `/proc`, `ps` says.
-pub(super) fn children(parent: i32) -> Vec<i32> {
+pub(crate) fn children(parent: i32) -> Vec<i32> {
     let Ok(entries) = fs::read_dir("/proc") else { return children_by_ps(parent) };
     entries
         .flatten()
         .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
         .filter(|pid| status(*pid).is_some_and(|status| status.parent == parent))
         .collect()
+}
+
+/// The children of a process, and theirs.
+pub(crate) fn descendants(ancestor: i32) -> Vec<i32> {
+    let mut found = children(ancestor);
+    let mut looked_at = 0;
+    while let Some(pid) = found.get(looked_at) {
+        let theirs = children(*pid);
+        found.extend(theirs);
+        looked_at += 1;
+    }
+    found
 }
 
 fn children_by_ps(parent: i32) -> Vec<i32> {
@@ -75,7 +87,7 @@ fn children_by_ps(parent: i32) -> Vec<i32> {
 
 /// Whether a process with this id runs a server in `data`; ids are used again, so a file that names one proves
 /// nothing.
-pub(super) fn serves(pid: i32, data: &Path) -> bool {
+pub(crate) fn serves(pid: i32, data: &Path) -> bool {
     if !alive(pid) {
         return false;
     }
@@ -113,7 +125,8 @@ mod tests {
         assert!(children(ours).contains(&pid));
         signal(pid, Signal::KILL).expect("ours");
         let deadline = Instant::now() + Duration::from_secs(10);
-        let gone = poll_until(deadline, || Ok((!alive(pid)).then_some(()))).expect("no error to give");
+        let gone =
+            poll_until(deadline, || Ok::<_, Error>((!alive(pid)).then_some(()))).expect("no error to give");
         assert_eq!(gone, Some(()));
         child.wait().expect("ours");
     }
