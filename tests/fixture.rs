@@ -1,14 +1,18 @@
-//! What a test stands on: a real PostgreSQL, a database of its own, and a log that has to stay quiet.
+//! What a test stands on: a real PostgreSQL, a database of its own, a real RabbitMQ, a virtual host of its own, and a
+//! log that has to stay quiet.
 //!
 //! ```text
 //!  scenario(async |test| …)   a runtime, a deadline, the log: an unlisted WARN or ERROR line fails the test
 //!    test.database()          a fresh database on the cluster that all tests share, with slot and publication names
 //!    private(settings)        a cluster for this test alone, to be crashed and restarted
+//!    test.vhost()             a fresh virtual host on the broker that all tests share
+//!    private_broker()         a broker for this test alone, likewise
 //!    eventually(what, …)      waits for a condition, never for a time
 //! ```
 //!
 //! The tests run under `cargo test` (threads of one process) and `cargo nextest` (a process each) alike.
 
+mod broker;
 mod database;
 mod log;
 mod scenario;
@@ -20,6 +24,7 @@ use std::time::{Duration, Instant};
 
 use tidegate::cli::demo::cluster::{Cluster, Options};
 
+pub(crate) use broker::{Vhost, private_broker};
 pub(crate) use database::Database;
 pub(crate) use scenario::{Test, scenario};
 

@@ -52,6 +52,11 @@ impl Address {
         self.ports.amqp
     }
 
+    /// The administrator's name.
+    pub const fn user(&self) -> &'static str {
+        USER
+    }
+
     /// The URL of one of its virtual hosts, for the administrator.
     pub fn url(&self, vhost: &str) -> String {
         let vhost = utf8_percent_encode(vhost, NON_ALPHANUMERIC);
