@@ -23,7 +23,7 @@ mod value;
 mod xid;
 
 pub use change::{Change, ChannelEvent, EventForm, Image, Operation, RowChange};
-pub use cursor::{Cursor, Incarnation, InvalidCursor, Position};
+pub use cursor::{Cursor, Incarnation, InvalidCursor, Position, Seen};
 pub use encoding::InvalidRecord;
 pub use kind::{Class, Kind};
 pub use lsn::{InvalidLsn, Lsn};

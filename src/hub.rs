@@ -36,7 +36,7 @@ use tokio::sync::mpsc;
 
 pub use handle::{Attach, Handle, Mark, Report, Stopped};
 pub use outbox::{Batch, Delivery, Entry, Fall, Note, Offer, Outbox, ReaderKey, Stamp};
-pub use place::{Place, Seen};
+pub use place::Place;
 pub use replay::Replayer;
 pub use selection::{Fingerprint, Projection, Rows, Selection};
 pub use shapes::Ticket;

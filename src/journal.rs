@@ -145,7 +145,12 @@ const SUBMISSIONS: usize = 256;
 
 /// Opens the journal. What is safe in it moves `confirmed`.
 pub fn open(bounds: Bounds, backend: Backend, confirmed: watch::Sender<Lsn>, scope: &Scope) -> Parts {
-    let (feed, follower, window) = window::open(bounds);
+    let life = match backend {
+        Backend::Memory => new_life(Incarnation::default()),
+        // Whatever is read in the stream is of a later one, and cursors of that wait for it.
+        Backend::Stream(_) => Incarnation::default(),
+    };
+    let (feed, follower, window) = window::open(bounds, life);
     let (tell, status) = watch::channel(Status::Connecting);
     let (submit, submissions) = mpsc::channel(SUBMISSIONS);
     let (writer, archive, publisher) = match backend {

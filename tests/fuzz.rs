@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use fastrand::Rng;
-use tidegate::event::{Cursor, Incarnation, Lsn, Mark, Position, Record};
+use tidegate::event::{Cursor, Incarnation, Lsn, Mark, Position, Record, Seen};
 use tidegate::pgoutput;
 use tidegate::protocol::ClientFrame;
 
@@ -225,7 +225,10 @@ fn no_cursor_panics_and_what_is_read_is_written_the_same() {
         let cursor = Cursor {
             incarnation: Incarnation(0xDEAD_BEEF),
             position: Position { commit_lsn: Lsn::new(0x16_B374_D848), index: 3 },
-            snapshot: snapshot.map(|text| text.parse().expect("valid")),
+            seen: snapshot.map(|text| {
+                let settled = Position { commit_lsn: Lsn::new(0x16_B374_D999), index: 1 };
+                Seen { snapshot: text.parse().expect("valid"), settled }
+            }),
         };
         cursor.encode().into_bytes()
     };

@@ -27,4 +27,5 @@ mod seam;
 mod snapshot;
 mod sse;
 mod source;
+mod stream;
 mod traps;

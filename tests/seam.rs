@@ -10,7 +10,7 @@
 //! at the end every reader holds what PostgreSQL holds.
 
 mod counting;
-mod load;
+pub(crate) mod load;
 mod reader;
 mod standby;
 mod writer;

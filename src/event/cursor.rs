@@ -23,8 +23,8 @@ pub struct Incarnation(pub u64);
 /// it is *after the place and not visible in the snapshot*. Once the journal has passed the snapshot's marker, no
 /// later transaction is visible in it, and cursors are plain positions again.
 ///
-/// Text form: URL-safe base64 of version `1`, the incarnation, commit LSN and index, then, where there is one, the
-/// snapshot, and a check over all that. It is for this server to read and for nobody else.
+/// Text form: URL-safe base64 of version `2`, the incarnation, commit LSN and index, then, where there is one, the
+/// marker's place and the snapshot, and a check over all that. It is for this server to read and for nobody else.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cursor {
     /// The life of the journal that it belongs to.
@@ -32,7 +32,17 @@ pub struct Cursor {
     /// The end of a transaction in it.
     pub position: Position,
     /// What had been seen beyond the position, where a position alone does not tell.
-    pub snapshot: Option<Snapshot>,
+    pub seen: Option<Seen>,
+}
+
+/// What was seen beyond a position.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Seen {
+    /// What was visible.
+    pub snapshot: Snapshot,
+    /// From here on nothing was: the marker that was written after the snapshot. Whoever goes on from such a cursor has to
+    /// have come as far: another process may not have yet.
+    pub settled: Position,
 }
 
 /// A text that no server wrote as a cursor.
@@ -40,7 +50,7 @@ pub struct Cursor {
 #[error("not a cursor")]
 pub struct InvalidCursor;
 
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 /// A snapshot names at most the server's connections and prepared transactions; PostgreSQL's hard limit is 2^18.
 const MOST_RUNNING: usize = 1 << 18;
 const CHECK_BYTES: usize = 4;
@@ -51,9 +61,9 @@ impl Cursor {
         let mut bytes = Vec::with_capacity(25);
         bytes.push(VERSION);
         bytes.extend(self.incarnation.0.to_be_bytes());
-        bytes.extend(self.position.commit_lsn.get().to_be_bytes());
-        bytes.extend(self.position.index.to_be_bytes());
-        if let Some(snapshot) = &self.snapshot {
+        put_position(self.position, &mut bytes);
+        if let Some(Seen { snapshot, settled }) = &self.seen {
+            put_position(*settled, &mut bytes);
             for xid in [snapshot.xmin(), snapshot.xmax()].iter().chain(snapshot.running()) {
                 bytes.extend(xid.get().to_be_bytes());
             }
@@ -77,26 +87,35 @@ impl Cursor {
             return Err(InvalidCursor);
         }
         let (incarnation, rest) = rest.split_first_chunk::<8>().ok_or(InvalidCursor)?;
-        let (commit_lsn, rest) = rest.split_first_chunk::<8>().ok_or(InvalidCursor)?;
-        let (index, rest) = rest.split_first_chunk::<4>().ok_or(InvalidCursor)?;
-        Ok(Self {
-            incarnation: Incarnation(u64::from_be_bytes(*incarnation)),
-            position: Position {
-                commit_lsn: Lsn::new(u64::from_be_bytes(*commit_lsn)),
-                index: u32::from_be_bytes(*index),
-            },
-            snapshot: decode_snapshot(rest)?,
-        })
+        let (position, rest) = position(rest)?;
+        let seen = if rest.is_empty() {
+            None
+        } else {
+            let (settled, rest) = self::position(rest)?;
+            Some(Seen { snapshot: decode_snapshot(rest)?, settled })
+        };
+        Ok(Self { incarnation: Incarnation(u64::from_be_bytes(*incarnation)), position, seen })
     }
 }
 
-fn decode_snapshot(bytes: &[u8]) -> Result<Option<Snapshot>, InvalidCursor> {
+fn put_position(position: Position, out: &mut Vec<u8>) {
+    out.extend(position.commit_lsn.get().to_be_bytes());
+    out.extend(position.index.to_be_bytes());
+}
+
+fn position(bytes: &[u8]) -> Result<(Position, &[u8]), InvalidCursor> {
+    let (commit_lsn, rest) = bytes.split_first_chunk::<8>().ok_or(InvalidCursor)?;
+    let (index, rest) = rest.split_first_chunk::<4>().ok_or(InvalidCursor)?;
+    let commit_lsn = Lsn::new(u64::from_be_bytes(*commit_lsn));
+    Ok((Position { commit_lsn, index: u32::from_be_bytes(*index) }, rest))
+}
+
+fn decode_snapshot(bytes: &[u8]) -> Result<Snapshot, InvalidCursor> {
     let (xids, odd) = bytes.as_chunks::<8>();
     let mut xids = xids.iter().map(|xid| Xid::new(u64::from_be_bytes(*xid)));
     match (odd, xids.next(), xids.next()) {
-        ([], None, None) => Ok(None),
         ([], Some(xmin), Some(xmax)) if xids.len() <= MOST_RUNNING => {
-            Snapshot::new(xmin, xmax, xids.collect()).map(Some).map_err(|_| InvalidCursor)
+            Snapshot::new(xmin, xmax, xids.collect()).map_err(|_| InvalidCursor)
         }
         _ => Err(InvalidCursor),
     }
@@ -119,7 +138,10 @@ mod tests {
         Cursor {
             incarnation: Incarnation(0xDEAD_BEEF),
             position: Position { commit_lsn: Lsn::new(0x16_B374_D848), index: 3 },
-            snapshot: snapshot.map(|text| text.parse().expect("valid")),
+            seen: snapshot.map(|text| Seen {
+                snapshot: text.parse().expect("valid"),
+                settled: Position { commit_lsn: Lsn::new(0x16_B374_D999), index: 1 },
+            }),
         }
     }
 

@@ -144,7 +144,7 @@ impl Engine {
     }
 
     pub(super) fn stamp(&self, position: Position) -> Stamp {
-        let cursor = Cursor { incarnation: self.incarnation, position, snapshot: None };
+        let cursor = Cursor { incarnation: self.incarnation, position, seen: None };
         Stamp { position, text: cursor.encode().into() }
     }
 

@@ -1,4 +1,4 @@
-use crate::event::{Cursor, Incarnation, Position, Snapshot};
+use crate::event::{Cursor, Incarnation, Position, Seen};
 
 /// From where on a reader is owed changes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -11,38 +11,28 @@ pub struct Place {
     pub seen: Option<Seen>,
 }
 
-/// Beyond its position a reader has also seen what was visible in a snapshot.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Seen {
-    /// What was visible.
-    pub snapshot: Snapshot,
-    /// From here on nothing was: the marker that was written after the snapshot. `None` if it is not known, as in a
-    /// cursor that came back.
-    pub settled: Option<Position>,
-}
-
 impl Place {
     /// Reads a place from a cursor.
     pub fn of_cursor(cursor: Cursor) -> Self {
-        let seen = cursor.snapshot.map(|snapshot| Seen { snapshot, settled: None });
-        Self { incarnation: cursor.incarnation, position: cursor.position, seen }
+        let Cursor { incarnation, position, seen } = cursor;
+        Self { incarnation, position, seen }
     }
 
     /// The cursor that says it.
     pub fn cursor(&self) -> Cursor {
-        Cursor {
-            incarnation: self.incarnation,
-            position: self.position,
-            snapshot: self.seen.as_ref().map(|seen| seen.snapshot.clone()),
-        }
+        Cursor { incarnation: self.incarnation, position: self.position, seen: self.seen.clone() }
     }
 
     /// The place further on; what was seen is dropped as soon as the position alone tells.
     pub fn advance(&mut self, position: Position) {
         self.position = position;
-        let settled = self.seen.as_ref().and_then(|seen| seen.settled);
-        if settled.is_some_and(|settled| settled <= position) {
+        if self.seen.as_ref().is_some_and(|seen| seen.settled <= position) {
             self.seen = None;
         }
+    }
+
+    /// From where on the position alone tells.
+    pub fn settled(&self) -> Position {
+        self.seen.as_ref().map_or(self.position, |seen| seen.settled.max(self.position))
     }
 }

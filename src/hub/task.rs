@@ -1,3 +1,4 @@
+use std::cmp::Ordering;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Instant;
@@ -112,8 +113,10 @@ impl Task {
     }
 
     fn attach(&mut self, selection: Selection, outbox: &Arc<Outbox>, key: ReaderKey, place: Place) -> Attach {
-        if place.incarnation != self.engine.incarnation {
-            return Attach::Refused(ResyncReason::SourceReset);
+        match place.incarnation.cmp(&self.engine.incarnation) {
+            Ordering::Less => return Attach::Refused(ResyncReason::SourceReset),
+            Ordering::Greater => return Attach::Behind,
+            Ordering::Equal => {}
         }
         if let Selection::Rows(rows) = &selection
             && self.tables.get(&rows.table.oid) != Some(&rows.table)
@@ -141,7 +144,9 @@ impl Task {
     fn replay(&self, replayer: &mut Replayer, outbox: &Outbox, key: ReaderKey) -> Attach {
         let place = replayer.place().clone();
         let here = self.engine.position;
-        if place.position > here {
+        // Of another process that has read more of the journal: what a snapshot has shown that this hub has not passed, no
+        // live reader is kept from.
+        if place.settled() > here {
             return Attach::Behind;
         }
         let mut frames = Vec::new();

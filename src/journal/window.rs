@@ -6,7 +6,7 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use self::ring::Ring;
-use super::{Bounds, new_life};
+use super::Bounds;
 use crate::event::{Incarnation, Position, Record};
 
 /// What a process holds of the journal, to be read by position. Cloning shares it.
@@ -98,9 +98,9 @@ struct Shared {
 /// How many records the follower takes at once: enough to spread the lock, few enough to free the writer soon.
 const FOLLOW_AT_ONCE: usize = 64;
 
-/// An empty window, in a life of its own.
-pub(super) fn open(bounds: Bounds) -> (Feed, Follower, Window) {
-    let start = Start { incarnation: new_life(Incarnation::default()), position: Position::default() };
+/// An empty window at the beginning of a life.
+pub(super) fn open(bounds: Bounds, incarnation: Incarnation) -> (Feed, Follower, Window) {
+    let start = Start { incarnation, position: Position::default() };
     let shared = Arc::new(Shared {
         bounds,
         ring: Mutex::new(Ring::new(start, 0)),
@@ -286,7 +286,7 @@ mod tests {
 
     #[tokio::test]
     async fn records_are_read_by_position_and_only_at_the_ends_of_transactions() {
-        let (mut writer, mut follower, journal) = open(bounds(1 << 20));
+        let (mut writer, mut follower, journal) = open(bounds(1 << 20), Incarnation(7));
         for (lsn, first, last) in [(10, 0, true), (20, 0, false), (20, 1, true), (30, 0, true)] {
             writer.append(chunk(&writer, lsn, first, 1, last)).await;
         }
@@ -303,7 +303,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_full_journal_evicts_what_was_followed_and_waits_for_the_rest() {
-        let (mut writer, mut follower, journal) = open(bounds(4_000));
+        let (mut writer, mut follower, journal) = open(bounds(4_000), Incarnation(7));
         let record = chunk(&writer, 1, 0, 10, true);
         let fits = 4_000 / record.size_bytes();
         let life = journal.tail().incarnation;
@@ -329,7 +329,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_held_stays_within_its_bound_and_goes_with_the_hold() {
-        let (mut writer, mut follower, journal) = open(bounds(4_000));
+        let (mut writer, mut follower, journal) = open(bounds(4_000), Incarnation(7));
         let fits = 4_000 / chunk(&writer, 1, 0, 10, true).size_bytes();
         let (life, origin) = (journal.tail().incarnation, Position::default());
         let hold = journal.hold(life, origin);
@@ -353,10 +353,10 @@ mod tests {
 
     #[tokio::test]
     async fn a_new_life_forgets_the_old_one() {
-        let (mut writer, mut follower, journal) = open(bounds(1 << 20));
+        let (mut writer, mut follower, journal) = open(bounds(1 << 20), Incarnation(7));
         writer.append(chunk(&writer, 10, 0, 1, true)).await;
         let old = journal.tail();
-        let new = Start { incarnation: new_life(old.incarnation), position: Position::default() };
+        let new = Start { incarnation: Incarnation(8), position: Position::default() };
         writer.reset(new);
         assert!(new.incarnation > old.incarnation);
         assert_eq!(journal.standing(old.incarnation, old.position), Standing::OfFormerLife);

@@ -40,8 +40,9 @@ pub(super) async fn catch_up(
             Attach::Fell(fall) => return Err(Missed::Fell(fall)),
             Attach::Full => checked(outbox.room(0).await)?,
             Attach::Behind => {
-                // At the hub's own place, it is the hub that cannot let anyone in until it has moved.
-                if seen.position == place.position && moves.changed().await.is_err() {
+                // At the hub's own place, or beyond it, it is the hub that cannot let anyone in until it has moved.
+                let here = (seen.incarnation, seen.position);
+                if here <= (place.incarnation, place.settled()) && moves.changed().await.is_err() {
                     return Err(Missed::Gone);
                 }
             }
@@ -62,10 +63,11 @@ async fn replay(
     let mut catch_up = journal.catch_up(incarnation);
     loop {
         let here = hub.here();
-        if here.incarnation != incarnation {
+        if here.incarnation > incarnation {
             return Err(Missed::Fell(Fall::Resync(ResyncReason::SourceReset)));
         }
-        if read >= here.position {
+        // The hub has yet to learn of the life that the cursor is of, or to come as far.
+        if here.incarnation < incarnation || read >= here.position {
             break;
         }
         let records = match journal.read_on(incarnation, read, RECORDS_AT_ONCE) {

@@ -9,8 +9,9 @@ use tokio::time::{timeout, timeout_at};
 
 use super::order::Order;
 use super::{Marker, SnapshotConfig};
+use crate::event::Seen;
 use crate::event::{Datum, Lsn, Row};
-use crate::hub::{self, Delivery, Place, Rows, Seen, Selection};
+use crate::hub::{self, Delivery, Place, Rows, Selection};
 use crate::journal::Hold;
 use crate::postgres::Pool;
 use crate::postgres::snapshot::{self, Condition, Query};
@@ -224,7 +225,7 @@ impl Shared {
         if self.hub.here().incarnation != place.incarnation {
             return Err(Failure::Lost);
         }
-        place.seen = Some(Seen { snapshot: moment, settled: Some(settled) });
+        place.seen = Some(Seen { snapshot: moment, settled });
         Ok(End { place, lsn })
     }
 }

@@ -225,6 +225,10 @@ fn judge(row: &SlotRow, config: &Config) -> Result<State, Error> {
     let (Some(plugin), Some(database)) = (&row.plugin, &row.database) else {
         return unfit("is a physical one, for a standby".into());
     };
+    // Somebody is just making it.
+    if plugin.is_empty() {
+        return Ok(State::Held { pid: row.active_pid.unwrap_or_default() });
+    }
     if plugin != "pgoutput" {
         return unfit(format!("is for the plugin `{plugin}`, not `pgoutput`"));
     }
@@ -301,6 +305,8 @@ mod tests {
         assert_eq!(judged(ready), Ok(State::Ready { confirmed: Lsn::new(0x16_B374_D848) }));
         assert_eq!(judged(&ready.replacen("null", "77", 1)), Ok(State::Held { pid: 77 }));
         assert_eq!(judged(&ready.replace("reserved", "lost")), Ok(State::Lost));
+        let begun = ready.replace("pgoutput", "").replacen("null", "77", 1);
+        assert_eq!(judged(&begun), Ok(State::Held { pid: 77 }), "another process is making it");
         let invalidated =
             ready.replace("\"slot_type\"", "\"invalidation_reason\": \"wal_removed\", \"slot_type\"");
         assert_eq!(judged(&invalidated), Ok(State::Lost));

@@ -31,9 +31,13 @@ pub enum Format {
 
 /// Which events are logged.
 ///
-/// Text form: a level, then, separated by commas, levels for single modules: `info,tidegate::source=debug`.
+/// Text form: a level, then, separated by commas, levels for single modules: `info,tidegate::source=debug`. The AMQP
+/// client says nothing unless it is named: `info,lapin=debug`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Filter(Targets);
+
+/// Libraries that log as an error what we handle, and say ourselves.
+const LOUD: [&str; 1] = ["lapin"];
 
 /// A text that is not a [`Filter`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -69,6 +73,9 @@ impl FromStr for Filter {
         };
         let mut parts = text.split(',');
         let mut targets = Targets::new().with_default(level(parts.next().unwrap_or_default())?);
+        for library in LOUD {
+            targets = targets.with_target(library, LevelFilter::OFF);
+        }
         for part in parts {
             let (module, wanted) =
                 part.split_once('=').ok_or_else(|| InvalidFilter { part: part.trim().to_owned() })?;
@@ -137,6 +144,7 @@ mod tests {
         assert!(!targets.would_enable("tidegate::source", &Level::DEBUG));
         assert!(targets.would_enable("tidegate::hub::index", &Level::TRACE));
         assert!(!targets.would_enable("hyper", &Level::ERROR));
+        assert!(!targets.would_enable("lapin::io_loop", &Level::ERROR));
     }
 
     #[test]

@@ -40,7 +40,7 @@ fn a_subscription_resumes_behind_its_snapshot_and_behind_every_later_place() {
         let (rows, last) = snapshot(&mut client).await;
         assert_eq!(rows.len(), 5);
         let cursor = Cursor::decode(last["cursor"].as_str().expect("a text")).expect("the server's own");
-        assert!(cursor.snapshot.is_some(), "it says what the snapshot had seen");
+        assert!(cursor.seen.is_some(), "it says what the snapshot had seen");
         client.cut();
         for id in 6..=8 {
             stage.database.execute(&format!("insert into entries values ({id}, 7)")).await;

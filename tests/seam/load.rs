@@ -1,4 +1,5 @@
 use std::collections::HashMap;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use tidegate::event::Lsn;
@@ -23,7 +24,7 @@ const REST: Duration = Duration::from_secs(60);
 ///
 /// Versions grow with every write to a row, and history is only added to: whoever is told of a version can look there
 /// whether its transaction is visible.
-const SCHEMA: &str = "
+pub(crate) const SCHEMA: &str = "
 create sequence versions;
 create table cards (id bigint primary key, board int not null, version bigint not null, place int not null, note text, body text);
 alter table cards replica identity full;
@@ -69,6 +70,11 @@ pub(crate) struct Sum {
 
 impl Load {
     pub(crate) fn start(database: &Database, server: &Server) -> Self {
+        Self::start_on(database, &[server.address()])
+    }
+
+    /// The same with readers that come back to any of several servers.
+    pub(crate) fn start_on(database: &Database, servers: &[SocketAddr]) -> Self {
         let (writing, reading) = (CancellationToken::new(), CancellationToken::new());
         let mut writers = JoinSet::new();
         for number in 0..WRITERS {
@@ -77,7 +83,7 @@ impl Load {
         }
         let mut readers = JoinSet::new();
         for number in 0..READERS {
-            let reader = Reader::new(server.address(), database.url(), number);
+            let reader = Reader::new(servers, database.url(), number);
             readers.spawn(reader.run(reading.clone()));
         }
         Self { writers, readers, writing, reading }

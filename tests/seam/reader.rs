@@ -14,7 +14,7 @@ use crate::fixture::Database;
 
 /// A client with several subscriptions, whose network is bad.
 pub(crate) struct Reader {
-    address: SocketAddr,
+    servers: Vec<SocketAddr>,
     url: String,
     followed: Vec<Followed>,
     /// Another connection to PostgreSQL: what it shows is what anybody can read.
@@ -49,12 +49,12 @@ const CHOICES: [Choice; 8] = [
 ];
 
 impl Reader {
-    pub(crate) fn new(address: SocketAddr, url: String, number: u64) -> Self {
+    pub(crate) fn new(servers: &[SocketAddr], url: String, number: u64) -> Self {
         let count = CHOICES.len();
         let first = usize::try_from(number).expect("small");
         let followed =
             (first..first + 3).map(|index| Followed::new(&CHOICES[index % count], index)).collect();
-        Self { address, url, followed, observer: None, subscribes: 0, looked_up: 0 }
+        Self { servers: servers.to_vec(), url, followed, observer: None, subscribes: 0, looked_up: 0 }
     }
 
     /// Subscribes, reads for a while, is cut off, and comes back, until told to stop.
@@ -128,7 +128,8 @@ impl Reader {
 
     /// Connects and subscribes; `None` while the server is away.
     async fn connect(&mut self) -> Option<Client> {
-        let mut client = Client::try_connect(self.address).await.ok()?;
+        let mut client =
+            Client::try_connect(self.servers[fastrand::usize(..self.servers.len())]).await.ok()?;
         for followed in &mut self.followed {
             if fastrand::u32(..3) == 0 {
                 followed.mirror.forget_cursor();
