@@ -94,6 +94,17 @@ pub enum Error {
         #[source]
         source: lapin::Error,
     },
+    /// The user may not.
+    #[error(
+        "the user may not configure, write and read the stream `{stream}`: see `rabbitmqctl set_permissions`"
+    )]
+    Forbidden {
+        /// Its name.
+        stream: String,
+        /// The broker's word.
+        #[source]
+        source: lapin::Error,
+    },
     /// Something beside the stream cannot be made, or is something else.
     #[error(
         "cannot declare {what}: delete it if it exists with other arguments, or let the user configure and write it"

@@ -129,7 +129,7 @@ fn a_user_without_permission_is_told_so_and_let_in_without_a_restart() {
         house.servers[0].start();
         eventually("the log says what is refused", async || {
             let text = house.servers[0].log();
-            (text.contains("cannot declare the stream `tidegate.journal`") && text.contains("ACCESS_REFUSED"))
+            (text.contains("may not configure, write and read") && text.contains("ACCESS_REFUSED"))
                 .then_some(())
         })
         .await;
@@ -156,8 +156,7 @@ fn a_stream_with_other_arguments_is_named_and_used_once_it_is_mended() {
         house.servers[0].start();
         eventually("the log says what differs", async || {
             let text = house.servers[0].log();
-            (text.contains("inequivalent arg 'x-max-age'") && text.contains("journal.retention_age_ms"))
-                .then_some(())
+            (text.contains("inequivalent arg") && text.contains("journal.retention_age_ms")).then_some(())
         })
         .await;
         channel

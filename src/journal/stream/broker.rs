@@ -94,8 +94,20 @@ pub(super) async fn channel(connection: &Connection, config: &Config) -> Result<
     let declared = channel.queue_declare(config.stream.as_str().into(), options, arguments(config));
     match timeout(ANSWER_TIMEOUT, declared).await {
         Ok(Ok(_)) => Ok(channel),
-        Ok(Err(source)) => Err(Error::Declare { stream: config.stream.clone(), source }),
+        Ok(Err(source)) => Err(declined(config, source)),
         Err(_) => Err(Error::NoAnswer { doing: "declare the stream", seconds: ANSWER_TIMEOUT.as_secs() }),
+    }
+}
+
+/// Why the stream cannot be declared.
+fn declined(config: &Config, source: lapin::Error) -> Error {
+    const ACCESS_REFUSED: u16 = 403;
+    let stream = config.stream.clone();
+    match source.kind() {
+        lapin::ErrorKind::ProtocolError(error) if error.get_id() == ACCESS_REFUSED => {
+            Error::Forbidden { stream, source }
+        }
+        _ => Error::Declare { stream, source },
     }
 }
 
