@@ -3,6 +3,7 @@
 mod broker;
 mod faults;
 mod house;
+mod services;
 
 use std::time::Duration;
 
