@@ -24,7 +24,7 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::machine::{self, Account, Folder, Guard, Watch};
+use super::machine::{self, Account, Folder};
 use layout::Layout;
 use node::{Attempt, Processes};
 
@@ -55,15 +55,8 @@ pub struct Options {
 pub struct Broker {
     control: Control,
     folder: Folder,
-    running: Option<Running>,
+    running: Option<Processes>,
     started_before: bool,
-}
-
-#[derive(Debug)]
-struct Running {
-    // Dropped before its processes are stopped: a guard never outlives what it would signal.
-    guard: Guard,
-    processes: Processes,
 }
 
 impl Broker {
@@ -93,7 +86,7 @@ impl Broker {
         let deadline = Instant::now() + START_DEADLINE;
         let processes = loop {
             setup::configure(&self.control)?;
-            match node::start(&self.control, deadline)? {
+            match node::start(&self.control, self.folder.temporary(), deadline)? {
                 Attempt::Ready(processes) => break processes,
                 Attempt::PortTaken(_) if Instant::now() < deadline => thread::sleep(RETRY_PAUSE),
                 Attempt::PortTaken(error) => return Err(error.into()),
@@ -102,14 +95,7 @@ impl Broker {
                 self.control.draw_ports()?;
             }
         };
-        let temporary = self.folder.temporary();
-        let guard = Guard::watch(&Watch {
-            server: processes.pid(),
-            signal: if temporary.is_some() { "KILL" } else { "TERM" },
-            companion: Some(processes.epmd()),
-            remove: temporary,
-        })?;
-        self.running = Some(Running { guard, processes });
+        self.running = Some(processes);
         self.started_before = true;
         Ok(())
     }
@@ -117,10 +103,7 @@ impl Broker {
     /// Stops the broker as an operator does, and waits until it is gone.
     pub fn stop(&mut self) -> Result<(), Error> {
         match self.running.take() {
-            Some(Running { guard, processes }) => {
-                drop(guard);
-                Ok(processes.stop()?)
-            }
+            Some(processes) => Ok(processes.stop()?),
             None => Ok(()),
         }
     }
@@ -128,10 +111,7 @@ impl Broker {
     /// `kill -9` of all its processes, as a crash of the machine would; returns when none is left.
     pub fn kill(&mut self) -> Result<(), Error> {
         match self.running.take() {
-            Some(Running { guard, processes }) => {
-                drop(guard);
-                Ok(processes.kill()?)
-            }
+            Some(processes) => Ok(processes.kill()?),
             None => Ok(()),
         }
     }
@@ -148,7 +128,7 @@ impl Broker {
 
     fn signal(&self, signal: rustix::process::Signal) -> Result<(), Error> {
         match &self.running {
-            Some(running) => Ok(running.processes.signal(signal)?),
+            Some(processes) => Ok(processes.signal(signal)?),
             None => Err(Error::NotRunning),
         }
     }
@@ -190,13 +170,12 @@ impl Broker {
 
     /// The process id of the Erlang machine, while it runs.
     pub fn pid(&self) -> Option<i32> {
-        self.running.as_ref().map(|running| running.processes.pid())
+        self.running.as_ref().map(Processes::pid)
     }
 
     /// The process ids of a running broker, the Erlang machine first.
     pub fn pids(&self) -> Vec<i32> {
-        let running = self.running.iter();
-        running.flat_map(|running| [running.processes.pid(), running.processes.epmd()]).collect()
+        self.running.iter().flat_map(|processes| [processes.pid(), processes.epmd()]).collect()
     }
 
     /// Whether the Erlang machine is there, paused or not.
@@ -206,11 +185,8 @@ impl Broker {
 
     /// Leaves the broker running for others, who find it by [`Control::open`]; whoever claims the folder next stops it.
     pub fn leave_running(mut self) -> Control {
-        if let Some(Running { guard, processes }) = self.running.take() {
-            drop(guard);
-            // Dropping a child neither ends it nor waits for it.
-            drop(processes);
-        }
+        // Its guard goes; dropping a child neither ends it nor waits for it.
+        drop(self.running.take());
         self.folder.keep();
         self.control.clone()
     }

@@ -1,4 +1,5 @@
 use std::fmt;
+use std::net::TcpListener;
 
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
@@ -34,6 +35,16 @@ impl Ports {
                 return Ok(ports);
             }
         }
+    }
+
+    /// Looks whether another process has one. Erlang finds out only after seconds, and epmd says nothing about it.
+    pub(super) fn check(self) -> Result<(), machine::Error> {
+        for port in [self.amqp, self.epmd, self.distribution] {
+            let address = ("127.0.0.1", port);
+            TcpListener::bind(address)
+                .map_err(machine::Error::file("listen on", format!("{}:{port}", address.0)))?;
+        }
+        Ok(())
     }
 }
 

@@ -1,12 +1,15 @@
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
+use std::path::Path;
 use std::process::Child;
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
-use super::super::machine::{Error, alive, descendants, poll_until, serves, signal, write_private};
+use super::super::machine::{
+    Error, Guard, Watch, alive, descendants, poll_until, serves, signal, write_private,
+};
 use super::control::Control;
 use super::epmd::Epmd;
 use super::layout::Layout;
@@ -26,6 +29,8 @@ const MAX_GREETING_BYTES: usize = 64 << 10;
 /// The processes of a running broker, our children.
 #[derive(Debug)]
 pub(super) struct Processes {
+    // Dropped before they are stopped: a guard never outlives what it would signal.
+    guard: Option<Guard>,
     node: Node,
     epmd: Epmd,
 }
@@ -34,6 +39,8 @@ pub(super) struct Processes {
 #[derive(Debug)]
 struct Node {
     child: Child,
+    /// How long the log was before it.
+    log_before: u64,
     layout: Layout,
 }
 
@@ -51,31 +58,30 @@ enum Outcome {
     Ended(Error),
 }
 
-/// Starts a broker with its name server; returns when it accepts connections.
-pub(super) fn start(control: &Control, deadline: Instant) -> Result<Attempt, Error> {
-    let before = control.layout().log().bytes()?;
-    let epmd = match Epmd::start(control) {
-        Ok(epmd) => epmd,
-        Err(error) if passes_with_time(&error) => return Ok(Attempt::PortTaken(error)),
-        Err(error) => return Err(error),
-    };
-    let mut node = Node::spawn(control)?;
-    let outcome = node.wait_until_ready(control, before, deadline);
-    match outcome {
-        Ok(Outcome::Ready) => {
-            let processes = Processes { node, epmd };
-            let ids = format!("{} {}\n", processes.pid(), processes.epmd());
-            write_private(&control.layout().processes(), &ids, control.account())?;
-            Ok(Attempt::Ready(processes))
-        }
-        Ok(Outcome::Ended(error)) => {
+/// Starts a broker with its name server; returns when it accepts connections. If our process dies meanwhile or later,
+/// both end, and `remove` goes with them.
+pub(super) fn start(control: &Control, remove: Option<&Path>, deadline: Instant) -> Result<Attempt, Error> {
+    if let Err(error) = control.address().ports.check() {
+        return Ok(Attempt::PortTaken(error));
+    }
+    let epmd = Epmd::start(control)?;
+    let node = match Node::spawn(control) {
+        Ok(node) => node,
+        Err(error) => {
             epmd.end();
+            return Err(error);
+        }
+    };
+    let mut processes = Processes { guard: None, node, epmd };
+    match processes.become_ready(control, remove, deadline) {
+        Ok(Outcome::Ready) => Ok(Attempt::Ready(processes)),
+        Ok(Outcome::Ended(error)) => {
+            processes.kill()?;
             if passes_with_time(&error) { Ok(Attempt::PortTaken(error)) } else { Err(error) }
         }
         Err(error) => {
             // Better gone than half started; the error is the first one either way.
-            let _ = node.kill();
-            epmd.end();
+            let _ = processes.kill();
             Err(error)
         }
     }
@@ -83,32 +89,28 @@ pub(super) fn start(control: &Control, deadline: Instant) -> Result<Attempt, Err
 
 /// Whether what the broker said at its end is about another process that is going to be out of the way.
 fn passes_with_time(error: &Error) -> bool {
-    let reasons = ["eaddrinuse", "Address already in use", "in use"];
+    let reasons = ["eaddrinuse", "in use"];
     matches!(error, Error::Exited { output, .. } if reasons.iter().any(|reason| output.contains(reason)))
 }
 
 impl Node {
     fn spawn(control: &Control) -> Result<Self, Error> {
         let log = control.layout().log();
+        let log_before = log.bytes()?;
         let mut command = control.server();
         command.stdout(log.output()?).stderr(log.output()?);
         let child = command.spawn().map_err(Error::program("rabbitmq-server"))?;
-        Ok(Self { child, layout: control.layout().clone() })
+        Ok(Self { child, log_before, layout: control.layout().clone() })
     }
 
-    fn wait_until_ready(
-        &mut self,
-        control: &Control,
-        before: u64,
-        deadline: Instant,
-    ) -> Result<Outcome, Error> {
+    fn wait_until_ready(&mut self, control: &Control, deadline: Instant) -> Result<Outcome, Error> {
         let (name, port) = (control.address().short_name(), control.address().port());
         let outcome = poll_until(deadline, || {
             if greets(port, name) {
                 return Ok(Some(Outcome::Ready));
             }
             let Some(status) = self.try_wait()? else { return Ok(None) };
-            let output = self.layout.log().since(before)?;
+            let output = self.layout.log().since(self.log_before)?;
             Ok(Some(Outcome::Ended(Error::Exited { program: "rabbitmq-server", status, output })))
         })?;
         outcome.ok_or_else(|| self.timed_out("start", START_DEADLINE))
@@ -127,6 +129,9 @@ impl Node {
     }
 
     fn stop(&mut self) -> Result<(), Error> {
+        if self.try_wait()?.is_some() {
+            return Ok(());
+        }
         signal(self.pid(), Signal::TERM)?;
         // It may be paused.
         signal(self.pid(), Signal::CONT)?;
@@ -137,6 +142,10 @@ impl Node {
     }
 
     fn kill(&mut self) -> Result<(), Error> {
+        // Once it is waited for, its id may be another's.
+        if self.try_wait()?.is_some() {
+            return Ok(());
+        }
         let family = kill_family(self.pid())?;
         let deadline = Instant::now() + STOP_DEADLINE;
         if self.ended_before(deadline)? && all_gone_before(deadline, &family)? {
@@ -165,16 +174,42 @@ impl Processes {
         signal(self.pid(), what)
     }
 
+    fn become_ready(
+        &mut self,
+        control: &Control,
+        remove: Option<&Path>,
+        deadline: Instant,
+    ) -> Result<Outcome, Error> {
+        self.guard = Some(Guard::watch(&Watch {
+            server: self.pid(),
+            // What is removed need not be put in order.
+            signal: if remove.is_some() { "KILL" } else { "TERM" },
+            companion: Some(self.epmd()),
+            remove,
+        })?);
+        let ids = format!("{} {}\n", self.pid(), self.epmd());
+        write_private(&control.layout().processes(), &ids, control.account())?;
+        self.node.wait_until_ready(control, deadline)
+    }
+
     pub(super) fn stop(mut self) -> Result<(), Error> {
+        drop(self.guard.take());
         let stopped = self.node.stop();
         self.epmd.end();
         stopped
     }
 
     pub(super) fn kill(mut self) -> Result<(), Error> {
+        drop(self.guard.take());
         let killed = self.node.kill();
         self.epmd.end();
         killed
+    }
+
+    /// Has the guard believe that our process died.
+    #[cfg(test)]
+    pub(super) fn lose_guard(&mut self) {
+        self.guard.as_mut().expect("running").lose();
     }
 
     #[cfg(test)]

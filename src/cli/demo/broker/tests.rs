@@ -1,4 +1,4 @@
-use std::net::TcpStream;
+use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt as _;
 use std::time::{Duration, Instant};
 
@@ -70,10 +70,10 @@ fn the_broker_ends_when_its_guard_loses_us_even_a_paused_one() {
     broker.pause().expect("running");
     let folder = broker.folder().to_owned();
     let running = broker.running.as_mut().expect("running");
-    running.guard.lose();
+    running.lose_guard();
     let deadline = Instant::now() + Duration::from_secs(20);
     let stopped = poll_until(deadline, || {
-        let ended = running.processes.ended().expect("ours");
+        let ended = running.ended().expect("ours");
         Ok::<_, machine::Error>((ended && !folder.exists()).then_some(()))
     });
     assert_eq!(stopped.expect("no error to give"), Some(()));
@@ -92,6 +92,20 @@ fn nothing_listens_on_another_interface_and_secrets_are_the_brokers_own() {
         let mode = std::fs::metadata(broker.folder().join(file)).expect("made").permissions().mode();
         assert_eq!(mode & 0o077, 0, "{file}");
     }
+}
+
+#[test]
+fn a_port_that_another_process_has_for_a_while_is_waited_for() {
+    let mut broker = Broker::start(&options()).expect("RabbitMQ is installed");
+    broker.stop().expect("ours");
+    let Ports { amqp, epmd, distribution } = broker.address().ports;
+    for port in [amqp, epmd, distribution] {
+        let other = TcpListener::bind(("127.0.0.1", port)).expect("free while the broker is down");
+        let attempt = node::start(&broker.control, None, Instant::now() + START_DEADLINE);
+        assert!(matches!(attempt, Ok(Attempt::PortTaken(_))), "{port}");
+        drop(other);
+    }
+    broker.resume().expect("all are free again");
 }
 
 #[test]
