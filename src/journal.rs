@@ -30,7 +30,7 @@ use crate::shutdown::Scope;
 use crate::source::Continuity;
 
 pub use replay::{CatchUp, Journal, NotYet};
-pub use stream::{Config as StreamConfig, Error, InvalidMessage, InvalidUrl, Url};
+pub use stream::{Config as StreamConfig, Error, InvalidMessage, InvalidUrl, Url, check};
 pub use window::{Follower, Hold, Read, Step, Tail};
 
 /// Bounds of the window.

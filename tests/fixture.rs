@@ -9,6 +9,7 @@
 //!
 //! The tests run under `cargo test` (threads of one process) and `cargo nextest` (a process each) alike.
 
+mod broker;
 mod database;
 mod log;
 mod scenario;
@@ -20,6 +21,7 @@ use std::time::{Duration, Instant};
 
 use tidegate::cli::demo::cluster::{Cluster, Options};
 
+pub(crate) use broker::{broker_ctl, broker_url};
 pub(crate) use database::Database;
 pub(crate) use scenario::{Test, scenario};
 

@@ -13,6 +13,7 @@
 
 mod archive;
 mod broker;
+mod check;
 mod index;
 mod message;
 mod order;
@@ -20,6 +21,7 @@ mod publisher;
 mod reader;
 mod run;
 mod seek;
+mod topology;
 mod writer;
 
 use std::sync::Arc;
@@ -34,6 +36,7 @@ use crate::shutdown::Scope;
 
 pub(super) use archive::{Archive, Passage, Ride};
 pub use broker::{InvalidUrl, Url};
+pub use check::check;
 pub use message::InvalidMessage;
 pub(super) use writer::Writer;
 
