@@ -33,7 +33,7 @@ use crate::source::Continuity;
 
 pub use publish::{PublishError, Publisher, Submission};
 pub use replay::{CatchUp, Journal, NotYet};
-pub use stream::{Config as StreamConfig, Error, InvalidMessage, InvalidUrl, Url};
+pub use stream::{Config as StreamConfig, Error, InvalidMessage, InvalidUrl, Url, check};
 pub use window::{Follower, Hold, Read, Step, Tail};
 
 /// Bounds of the window.

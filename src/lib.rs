@@ -21,6 +21,7 @@ pub mod protocol;
 // The ground every process stands on.
 pub mod telemetry;
 pub mod shutdown;
+pub mod report;
 // Adapters: each wraps one server.
 pub mod postgres;
 pub mod source;

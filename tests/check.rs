@@ -1,5 +1,7 @@
 //! `check` and `teardown` on databases with something wrong.
 
+mod broker;
+
 use tidegate::postgres::check::{self, Config, Finding, Fixed, Report, Safety, Severity};
 use tidegate::postgres::publication::{self, Dropped, Patterns};
 use tidegate::postgres::teardown::{self, Slot};
@@ -26,7 +28,7 @@ fn about<'a>(report: &'a Report, subject: &str) -> Vec<&'a Finding> {
 }
 
 fn sql(finding: &Finding) -> &str {
-    finding.remedy.as_ref().map_or("", |remedy| &remedy.sql)
+    finding.remedy.as_ref().map_or("", |remedy| &remedy.command)
 }
 
 #[test]

@@ -225,6 +225,23 @@ fn serve_gives_a_server_that_never_answers_as_long_as_the_configuration_says() {
 }
 
 #[test]
+fn check_looks_at_the_broker_where_the_journal_is_kept_there() {
+    scenario(async |test| {
+        let database = test.database().await;
+        database.execute(ENTRIES).await;
+        let mut check = on(&database, &["check"]);
+        check
+            .env("TIDEGATE__JOURNAL__BACKEND", "rabbitmq")
+            .env("TIDEGATE__JOURNAL__URL", "amqp://app:not-to-be-shown@127.0.0.1:1/v");
+        let (status, stdout, stderr) = outcome(check).await;
+        assert_eq!(status, 1, "{stdout}{stderr}");
+        assert!(stdout.contains("fault    broker: nothing listens at 127.0.0.1:1"), "{stdout}");
+        assert!(stdout.ends_with("\namqp://127.0.0.1:1/v: 1 thing in the way\n"), "{stdout}");
+        assert!(!format!("{stdout}{stderr}").contains("not-to-be-shown"), "{stdout}{stderr}");
+    });
+}
+
+#[test]
 fn types_check_and_teardown_tell_by_their_exit_status() {
     scenario(async |test| {
         let database = test.database().await;

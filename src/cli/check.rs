@@ -1,6 +1,7 @@
-//! `tidegate check`: what stands in the way of following a database, line by line, with the SQL that mends it.
+//! `tidegate check`: what stands in the way of following a database, and of keeping the journal in a broker, line by
+//! line, with the SQL or the command that mends it.
 //!
-//! Exit status: 0 if the server can run; 1 if something stands in its way; 2 if it could not be looked at all.
+//! Exit status: 0 if the server can run; 1 if something stands in its way; 2 if the database could not be looked at.
 
 use std::io::{self, Write};
 
@@ -9,10 +10,13 @@ use anstyle::{AnsiColor, Style};
 use clap::Args;
 
 use crate::config::{self, Layers};
+use crate::journal::{self, Backend};
 use crate::postgres;
-use crate::postgres::check::{self, Finding, Fixed, Left, Remedy, Report, Safety, Severity};
+use crate::postgres::check::{self, Fixed, Left};
+use crate::report::{Finding, Remedy, Report, Safety, Severity};
 
-/// Says what stands in the way of following your database, line by line, with the exact SQL that mends it.
+/// Says what stands in the way of following your database, line by line, with the exact SQL that mends it; and of keeping the journal in RabbitMQ,
+/// if it is kept there.
 #[derive(Args, Debug)]
 pub struct Arguments {
     /// Do what is safe: make the publication, add tables, bring partitions in line with their roots. Never touches
@@ -71,8 +75,14 @@ pub async fn run(arguments: Arguments, layers: Layers) -> Result<(), Error> {
     }
     let report = check::run(&settings, &subject).await?;
     write_report(&mut out, &report, arguments.verbose, &settings.to_string()).map_err(Error::Output)?;
+    let mut faults = report.count(Severity::Fault);
+    if let Backend::Stream(stream) = config.journal.backend(&config.publish) {
+        let report = journal::check(&stream).await;
+        write_report(&mut out, &report, arguments.verbose, &stream.url.to_string()).map_err(Error::Output)?;
+        faults += report.count(Severity::Fault);
+    }
     print(&out)?;
-    match report.count(Severity::Fault) {
+    match faults {
         0 => Ok(()),
         faults => Err(Error::Faults(faults)),
     }
@@ -120,7 +130,7 @@ fn write_report(out: &mut impl Write, report: &Report, verbose: bool, place: &st
 
 fn write_remedy(out: &mut impl Write, remedy: &Remedy, verbose: bool) -> io::Result<()> {
     let dimmed = Style::new().dimmed();
-    let long = remedy.sql.lines().count() > SHOWN_LINES;
+    let long = remedy.command.lines().count() > SHOWN_LINES;
     match remedy.safety {
         Safety::Safe if long && !verbose => {
             writeln!(
@@ -129,9 +139,13 @@ fn write_remedy(out: &mut impl Write, remedy: &Remedy, verbose: bool) -> io::Res
             )
         }
         Safety::Safe => {
-            writeln!(out, "         {} {dimmed}-- or: tidegate check --fix{dimmed:#}", indented(&remedy.sql))
+            writeln!(
+                out,
+                "         {} {dimmed}-- or: tidegate check --fix{dimmed:#}",
+                indented(&remedy.command)
+            )
         }
-        Safety::ByHand => writeln!(out, "         {}", indented(&remedy.sql)),
+        Safety::ByHand => writeln!(out, "         {}", indented(&remedy.command)),
     }
 }
 
@@ -158,8 +172,6 @@ fn things(count: usize) -> String {
 
 #[cfg(test)]
 mod tests {
-    use crate::postgres::check::Remedy;
-
     use super::*;
 
     #[test]
@@ -170,7 +182,7 @@ mod tests {
             message: "is so".into(),
             remedy,
         };
-        let sql = |sql: &str, safety| Some(Remedy { sql: sql.into(), safety });
+        let sql = |sql: &str, safety| Some(Remedy { command: sql.into(), safety });
         let report = Report {
             findings: vec![
                 finding(Severity::Fine, "version", None),

@@ -13,6 +13,7 @@
 
 mod archive;
 mod broker;
+mod check;
 mod inbox;
 mod index;
 mod message;
@@ -37,6 +38,7 @@ use crate::shutdown::Scope;
 
 pub(super) use archive::{Archive, Passage, Ride};
 pub use broker::{InvalidUrl, Url};
+pub use check::check;
 pub use message::InvalidMessage;
 pub(super) use outlet::Outlet;
 pub(super) use writer::Writer;

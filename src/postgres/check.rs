@@ -18,6 +18,8 @@ use super::event_trigger;
 use super::publication::{self, Found};
 use super::{Connection, Error, Settings};
 
+pub use crate::report::{Finding, Remedy, Report, Safety, Severity};
+
 /// Reads and writes of a table queue behind a statement that waits to lock it against them: for no longer than this.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -28,86 +30,6 @@ pub struct Config {
     pub publication: publication::Config,
     /// The replication slot.
     pub slot: String,
-}
-
-/// What was found.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-#[must_use]
-pub struct Report {
-    /// In the order in which to mend them.
-    pub findings: Vec<Finding>,
-}
-
-/// One line of a report.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Finding {
-    /// How bad it is.
-    pub severity: Severity,
-    /// What it is about, as in `wal_level`, `public.entries`.
-    pub subject: String,
-    /// What was found, and what it means.
-    pub message: String,
-    /// What mends it, if something can be done.
-    pub remedy: Option<Remedy>,
-}
-
-/// How bad a finding is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Severity {
-    /// As it should be.
-    Fine,
-    /// Good to know.
-    Note,
-    /// Works, and may hurt one day; or concerns one table only.
-    Warning,
-    /// The server cannot run like this, or not truthfully.
-    Fault,
-}
-
-/// What mends a finding.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Remedy {
-    /// The statement, or what to put in its place.
-    pub sql: String,
-    /// Who may do it.
-    pub safety: Safety,
-}
-
-/// Who may apply a remedy.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Safety {
-    /// [`fix`] does it.
-    Safe,
-    /// Only someone who knows the database: it locks, costs, grants, or needs a restart.
-    ByHand,
-}
-
-impl Report {
-    /// Whether the server could not run, or not truthfully.
-    pub fn has_faults(&self) -> bool {
-        self.count(Severity::Fault) > 0
-    }
-
-    /// How many findings are of this severity.
-    pub fn count(&self, severity: Severity) -> usize {
-        self.findings.iter().filter(|finding| finding.severity == severity).count()
-    }
-
-    fn add(&mut self, severity: Severity, subject: impl Into<String>, message: impl Into<String>) {
-        self.findings.push(Finding {
-            severity,
-            subject: subject.into(),
-            message: message.into(),
-            remedy: None,
-        });
-    }
-
-    /// Gives the finding added last its remedy.
-    fn mend(&mut self, safety: Safety, sql: impl Into<String>) {
-        if let Some(finding) = self.findings.last_mut() {
-            finding.remedy = Some(Remedy { sql: sql.into(), safety });
-        }
-    }
 }
 
 /// Looks at everything.

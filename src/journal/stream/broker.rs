@@ -18,7 +18,7 @@ use super::{Config, Error};
 /// Text form: `amqp://user:password@host:port/vhost`, or `amqps://` for TLS; `heartbeat` in seconds may follow as a query.
 /// See <https://www.rabbitmq.com/docs/uri-spec>.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Url(AMQPUri);
+pub struct Url(pub(super) AMQPUri);
 
 /// A text that is no AMQP URI.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -30,7 +30,7 @@ const HEARTBEAT: u16 = 10;
 /// For one attempt to connect, the handshake included: a frozen broker still accepts.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// An answer takes milliseconds; a broker that starts, or elects a leader for a stream, some seconds.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
+pub(super) const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 /// Retention works by whole segments; RabbitMQ's own default is the upper end.
 const SEGMENT_BYTES: (u64, u64) = (1 << 20, 500_000_000);
 
@@ -159,7 +159,7 @@ async fn answered<T>(
     }
 }
 
-fn arguments(config: &Config) -> FieldTable {
+pub(super) fn arguments(config: &Config) -> FieldTable {
     let mut arguments = FieldTable::default();
     let long = |number: u64| AMQPValue::LongLongInt(i64::try_from(number).unwrap_or(i64::MAX));
     let (least, most) = SEGMENT_BYTES;

@@ -6,8 +6,10 @@ use lapin::{Channel, ExchangeKind};
 
 use super::Error;
 
+/// Where each row's change goes, for services: a topic exchange.
+pub(super) const CHANGES: &str = "tidegate.changes";
 /// Where services publish: a topic exchange, the routing key is the channel.
-pub(crate) const PUBLISH: &str = "tidegate.publish";
+pub(super) const PUBLISH: &str = "tidegate.publish";
 /// The queue behind it, of the same name.
 pub(super) const INBOX: &str = PUBLISH;
 /// Where what cannot be read goes, with the reason.
@@ -42,7 +44,8 @@ fn text(value: &str) -> AMQPValue {
     AMQPValue::LongString(value.into())
 }
 
-/// RabbitMQ 4 drops what was delivered twenty times, and a server that is killed again and again is no fault of the message.
+/// RabbitMQ 4 drops what was delivered twenty times, and servers that are killed again and again are no fault of the
+/// message.
 fn inbox() -> FieldTable {
     let mut arguments = FieldTable::default();
     arguments.insert("x-queue-type".into(), text("quorum"));
