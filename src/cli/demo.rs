@@ -14,7 +14,7 @@
 pub mod broker;
 pub mod cluster;
 pub mod machine;
-mod pair;
+pub mod pair;
 mod readiness;
 mod schema;
 mod simulator;

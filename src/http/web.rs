@@ -49,3 +49,20 @@ pub(super) fn file(path: &str, origins: &Origins) -> Option<Response<Body>> {
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     Some(response)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_page_from_loopback_may_open_sockets_beyond_its_server() {
+        for (origins, beyond) in [(Origins::Loopback, true), (Origins::Own, false), (Origins::Any, false)] {
+            let page = file("/", &origins).expect("the page is there");
+            let policy = page.headers()[CONTENT_SECURITY_POLICY].to_str().expect("visible ASCII");
+            let connect =
+                policy.split("; ").find(|part| part.starts_with("connect-src")).expect("it is said");
+            assert!(connect.starts_with("connect-src 'self'"), "{policy}");
+            assert_eq!(connect.contains("ws://127.0.0.1:*"), beyond, "{origins:?}: {policy}");
+        }
+    }
+}
