@@ -1,5 +1,7 @@
 //! The program itself, as a shell runs it: output and exit status.
 
+mod demo;
+
 use std::process::Stdio;
 use std::time::Duration;
 

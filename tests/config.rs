@@ -1,6 +1,6 @@
 //! Defaults, file, environment, flags: which wins, and what is said of a mistake in each.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -308,4 +308,23 @@ fn the_default_file_documents_every_key_with_its_unit() {
         let comment = DEFAULTS[..at].rsplit("\n[").next().expect("a section");
         assert!(comment.contains(unit), "`{key}` does not say its unit");
     }
+}
+
+#[test]
+fn a_child_comes_to_the_same_configuration_by_its_environment() {
+    let inherited = || [("TIDEGATE__HTTP__LISTEN".into(), "127.0.0.1:1".into())];
+    let layers = Layers::default()
+        .environment(inherited())
+        .flag("test", "postgres.url", "postgres://u:p@h/d")
+        .flag("test", "http.listen", "127.0.0.1:2")
+        .flag("test", "http.listen", "127.0.0.1:3");
+    let (file, variables) = layers.for_child();
+    assert_eq!(file, None);
+    // A process has one variable of a name: the last that is set.
+    let mut environment: BTreeMap<OsString, OsString> = inherited().into_iter().collect();
+    environment.extend(variables.map(|(name, value)| (name.into(), value.into())));
+    let childs = Layers::default().environment(environment).load().expect("valid");
+    let ours = layers.load().expect("valid");
+    assert_eq!(format!("{childs:?}"), format!("{ours:?}"));
+    assert_eq!(childs.http.listen.port(), 3);
 }

@@ -5,12 +5,16 @@
 //!      └──WAL──▶ app::run, as `serve` does ──▶ http://127.0.0.1:8080/
 //! ```
 //!
+//! With `--rabbitmq` the journal is in a private broker, and two server processes stand in front of the same database
+//! (see [`pair`]).
+//!
 //! All that it starts ends with it: in order on Ctrl-C, SIGTERM or when the terminal closes, and through the
 //! cluster's guard when this process is killed. It touches nothing else.
 
 pub mod broker;
 pub mod cluster;
 pub mod machine;
+pub mod pair;
 mod readiness;
 mod schema;
 mod simulator;
@@ -18,7 +22,7 @@ mod simulator;
 use std::future::Future;
 use std::io::{self, Write as _};
 use std::net::{SocketAddr, TcpListener};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use tokio::signal::unix::{SignalKind, signal};
@@ -28,6 +32,7 @@ use super::serve;
 use crate::config::{self, Layers};
 use crate::shutdown::{self, Drained, Scope, Signals};
 use crate::telemetry;
+use broker::Broker;
 use cluster::{Access, Cluster, Options, Place, Shutdown};
 pub use simulator::{InvalidRate, Rate};
 
@@ -45,12 +50,19 @@ pub struct Arguments {
     /// How many transactions a second the team commits, 0 to 500.
     #[arg(long, default_value = "3")]
     rate: Rate,
-    /// Where the private cluster lives; emptied at each start.
+    /// Keeps the journal in a private RabbitMQ, and puts two server processes in front of the database: the page of
+    /// one goes on on the other when its own is stopped.
+    #[arg(long)]
+    rabbitmq: bool,
+    /// Where the private cluster lives; emptied at each start. The broker lives beside it, in `FOLDER-broker`.
     #[arg(long, value_name = "FOLDER", default_value = ".tidegate/demo")]
     folder: PathBuf,
     /// Where PostgreSQL's programs are. Else the newest that is installed.
     #[arg(long, value_name = "FOLDER")]
     postgres_bin: Option<PathBuf>,
+    /// Where RabbitMQ's programs are. Else where packages put them.
+    #[arg(long, value_name = "FOLDER", requires = "rabbitmq")]
+    rabbitmq_bin: Option<PathBuf>,
 }
 
 /// Why the demo did not run, or did not end as it should.
@@ -72,12 +84,18 @@ pub enum Error {
     /// There is no PostgreSQL to run.
     #[error("no private PostgreSQL cluster")]
     Cluster(#[source] cluster::Error),
+    /// There is no RabbitMQ to run.
+    #[error("no private RabbitMQ broker")]
+    Broker(#[source] broker::Error),
     /// The schema or its first rows were refused.
     #[error("cannot set up the demo's database")]
     Database(#[source] tokio_postgres::Error),
     /// The server ended with an error.
     #[error(transparent)]
     Serve(#[from] serve::Error),
+    /// The two server processes could not be started, or are gone.
+    #[error(transparent)]
+    Pair(#[from] pair::Error),
 }
 
 impl Error {
@@ -85,7 +103,7 @@ impl Error {
     pub fn exit_status(&self) -> u8 {
         match self {
             Self::Config(_) | Self::Log(_) | Self::Port(_) | Self::Signals(_) => 2,
-            Self::Cluster(_) | Self::Database(_) => 1,
+            Self::Cluster(_) | Self::Broker(_) | Self::Database(_) | Self::Pair(_) => 1,
             Self::Serve(error) => error.exit_status(),
         }
     }
@@ -109,6 +127,13 @@ impl Arguments {
             settings: Vec::new(),
         }
     }
+
+    fn broker(&self) -> Option<broker::Options> {
+        self.rabbitmq.then(|| broker::Options {
+            binaries: self.rabbitmq_bin.clone(),
+            place: Place::Folder(beside(&self.folder)),
+        })
+    }
 }
 
 /// Runs the demo until it is told to stop.
@@ -123,35 +148,63 @@ pub async fn run(arguments: Arguments, layers: Layers) -> Result<(), Error> {
     let signals = shutdown::signals().map_err(Error::Signals)?;
     let scope = Scope::new();
     close_with_terminal(&scope)?;
+    let (mut cluster, broker) = start(&arguments).await?;
+    let served = serve_team(&arguments, layers, &cluster, broker.as_ref(), &scope, signals).await;
+    scope.close();
+    let broker_stopped = async {
+        let Some(mut broker) = broker else { return Ok(()) };
+        say("Stopping RabbitMQ …");
+        blocking(move || broker.stop()).await.map_err(Error::Broker)
+    };
+    say("Stopping PostgreSQL …");
+    let cluster_stopped = blocking(move || cluster.stop(Shutdown::Fast));
+    let (broker_stopped, cluster_stopped) = tokio::join!(broker_stopped, cluster_stopped);
+    served.and(broker_stopped).and(cluster_stopped.map_err(Error::Cluster))
+}
+
+/// Starts what the servers stand on; if one of it does not start, the other is stopped again.
+async fn start(arguments: &Arguments) -> Result<(Cluster, Option<Broker>), Error> {
     say("Starting a private PostgreSQL cluster …");
     let options = arguments.cluster();
-    let mut cluster = blocking(move || Cluster::start(&options)).await.map_err(Error::Cluster)?;
-    let served = serve_team(&arguments, layers, &cluster, &scope, signals).await;
-    scope.close();
-    say("Stopping PostgreSQL …");
-    let stopped = blocking(move || cluster.stop(Shutdown::Fast)).await.map_err(Error::Cluster);
-    served.and(stopped)
+    let cluster = blocking(move || Cluster::start(&options));
+    let broker = async {
+        let Some(options) = arguments.broker() else { return Ok(None) };
+        say("Starting a private RabbitMQ broker …");
+        blocking(move || Broker::start(&options)).await.map(Some)
+    };
+    let (cluster, broker) = tokio::join!(cluster, broker);
+    Ok((cluster.map_err(Error::Cluster)?, broker.map_err(Error::Broker)?))
 }
 
 async fn serve_team(
     arguments: &Arguments,
     layers: Layers,
     cluster: &Cluster,
+    broker: Option<&Broker>,
     scope: &Scope,
     signals: Signals,
 ) -> Result<(), Error> {
     prepare(cluster).await.map_err(Error::Database)?;
     let url = cluster.url(DATABASE);
-    let config = layers.flag(ORIGIN, "postgres.url", url.as_str()).load()?;
+    let layers = layers.flag(ORIGIN, "postgres.url", url.as_str());
+    let config = layers.clone().load()?;
     let grace = config.shutdown.grace;
     let team = scope.child();
     team.spawn("simulator", simulator::run(url.clone(), arguments.rate, team.clone()));
-    team.spawn("greeting", greet(config.http.listen, url, team.clone()));
-    let served = serve::until_told(config, scope.clone(), signals).await;
+    let served = match broker {
+        None => {
+            team.spawn("greeting", greet(config.http.listen, url, team.clone()));
+            serve::until_told(config, scope.clone(), signals).await.map_err(Error::from)
+        }
+        Some(broker) => {
+            let behind = pair::Behind { layers, database: url, broker: broker.url("/") };
+            pair::until_told(behind, &config, scope, signals).await
+        }
+    };
     if let Drained::Abandoned(tasks) = team.drain(grace).await {
         tracing::warn!(?tasks, "the simulator did not stop in time");
     }
-    Ok(served?)
+    served
 }
 
 /// Has a closed terminal end the demo as Ctrl-C does, and not at once as it would by default.
@@ -209,11 +262,18 @@ fn say(text: &str) {
     let _ = writeln!(out, "{text}").and_then(|()| out.flush());
 }
 
+/// `.tidegate/demo` → `.tidegate/demo-broker`. Not within: each of the two refuses a folder with foreign files.
+fn beside(folder: &Path) -> PathBuf {
+    let mut name = folder.file_name().unwrap_or_default().to_owned();
+    name.push("-broker");
+    folder.with_file_name(name)
+}
+
 fn free_port() -> io::Result<u16> {
     Ok(TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port())
 }
 
 fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> impl Future<Output = T> {
     let task = tokio::task::spawn_blocking(work);
-    async { task.await.expect("a cluster does not panic, and nobody aborts it") }
+    async { task.await.expect("neither cluster nor broker panics, and nobody aborts it") }
 }

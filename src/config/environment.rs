@@ -35,6 +35,11 @@ where
     Ok(settings)
 }
 
+/// The variable that sets `key`.
+pub(super) fn name(key: &str) -> String {
+    format!("{PREFIX}{}", key.replace('.', "__").to_ascii_uppercase())
+}
+
 fn key(name: &OsStr) -> Option<(String, String)> {
     let name = name.to_str()?;
     let key = name.strip_prefix(PREFIX)?.to_ascii_lowercase().replace("__", ".");

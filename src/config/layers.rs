@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::Deserialize as _;
 use toml::{Table, Value};
@@ -59,6 +59,16 @@ impl Layers {
             .split_once('=')
             .ok_or_else(|| Error::MalformedFlag { given: assignment.to_owned() })?;
         Ok(self.flag("--set", key.trim(), value))
+    }
+
+    /// What a child of this process needs, beside its environment, to come to the same configuration: the file, and the
+    /// flags as variables. Everybody on the machine can read a process's arguments, but not these.
+    pub fn for_child(&self) -> (Option<&Path>, impl Iterator<Item = (String, String)>) {
+        let variables = self.flags.iter().map(|setting| {
+            let value = setting.value.as_str().expect("flags are texts");
+            (environment::name(&setting.key), value.to_owned())
+        });
+        (self.file.as_deref(), variables)
     }
 
     /// Puts the layers on each other and checks the whole.

@@ -48,7 +48,7 @@ async fn dispatch(context: &Context, request: Request<Incoming>, slot: &Slot) ->
             Err(why) => respond(StatusCode::SERVICE_UNAVAILABLE, TEXT, format!("{why}\n")),
         },
         (&Method::GET, "/metrics") => respond(StatusCode::OK, EXPOSITION, (context.metrics)()),
-        (&Method::GET, _) => web::file(path).unwrap_or_else(|| not_found(path)),
+        (&Method::GET, _) => web::file(path, &context.config.origins).unwrap_or_else(|| not_found(path)),
         _ if name(path) == "other" => not_found(path),
         _ => not_allowed(path),
     }

@@ -11,6 +11,8 @@ const PING_MS = 5_000
 /** Without any word for this long the line is dead, whatever the browser believes. */
 const SILENCE_MS = 15_000
 const BACKOFF = { leastMs: 500, mostMs: 30_000, resetAfterMs: 30_000 }
+/** How long the page tells that it went on on another server. */
+const HOP_MS = 60_000
 const FEED_ROWS = 50
 const WIRE_FRAMES = 40
 /** What a frame shows of itself. */
@@ -24,6 +26,9 @@ const FINAL_CODES = new Map([
   [4401, 'The server wants a token, and this page has none'],
   [4403, 'The server does not allow this origin'],
 ])
+
+/** The codes after which another server is the better place: this one went, or does not answer. */
+const GONE_CODES = new Set([1001, 1006])
 
 /** Errors that are about the moment and not about the request. */
 const PASSING_ERRORS = new Set(['unavailable', 'rate_limited', 'internal'])
@@ -131,12 +136,23 @@ class Rows {
 
 // --- Line ------------------------------------------------------------------------------------------------------
 
-/** One socket that is there for as long as the page is. */
+/** One socket that is there for as long as the page is, to one of some servers that share a journal. */
 class Line extends EventTarget {
+  constructor(addresses) {
+    super()
+    this.addresses = addresses
+  }
+
+  at = 0
+  home = null // the address where it was live last
   subscriptions = new Map()
   socket = null
   attempts = 0
   timers = new Map()
+
+  get address() {
+    return this.addresses[this.at]
+  }
 
   say(state, detail = {}) {
     this.dispatchEvent(new CustomEvent('state', { detail: { state, ...detail } }))
@@ -157,9 +173,8 @@ class Line extends EventTarget {
   connect() {
     this.forget('return')
     this.say('connecting', { again: this.attempts > 0 || [...this.subscriptions.values()].some((s) => s.position) })
-    const url = new URL('/v1/socket', location.href)
-    url.protocol = url.protocol === 'https:' ? 'wss:' : 'ws:'
-    const socket = new WebSocket(url, PROTOCOL)
+    const scheme = location.protocol === 'https:' ? 'wss:' : 'ws:'
+    const socket = new WebSocket(`${scheme}//${this.address}/v1/socket`, PROTOCOL)
     this.socket = socket
     this.heard()
     // A socket that has been replaced has nothing to say any more.
@@ -174,6 +189,8 @@ class Line extends EventTarget {
     switch (frame.type) {
       case 'ready':
         this.after('settle', BACKOFF.resetAfterMs, () => (this.attempts = 0))
+        if (this.home !== null && this.home !== this.address) this.say('hopped', { from: this.home, to: this.address })
+        this.home = this.address
         for (const [id, rows] of this.subscriptions) this.send(rows.opening(id))
         this.ping()
         this.say('live')
@@ -230,6 +247,7 @@ class Line extends EventTarget {
       this.say('ended', { text: FINAL_CODES.get(code), reason })
       return
     }
+    if (GONE_CODES.has(code)) this.at = (this.at + 1) % this.addresses.length
     const wait = this.pause(code, reason)
     this.attempts += 1
     this.say('waiting', { ms: wait, code })
@@ -597,6 +615,12 @@ function drawBoards() {
   )
 }
 
+/** Where this page is, in the address bar: what `tidegate demo` put there about other servers stays. */
+function place(board) {
+  const peers = line.addresses.slice(1)
+  return `#board=${encodeURIComponent(board)}${peers.length > 0 ? `&peers=${peers.join()}` : ''}`
+}
+
 /** Follows another board; what comes late for the one before is not ours any more. */
 function show(board) {
   if (board === view.board) return
@@ -631,12 +655,19 @@ function show(board) {
   })
   fresh.clear()
   for (const name of ['entries', 'feed', 'kpis']) line.subscribe(`${name}:${board}`, view[name])
-  history.replaceState(null, '', `#board=${encodeURIComponent(board)}`)
+  history.replaceState(null, '', place(board))
 }
 
 // --- Status and wire -------------------------------------------------------------------------------------------
 
-const line = new Line()
+/** This page's own server, and those that its address names, as in `#peers=127.0.0.1:8081`. */
+function servers() {
+  const peers = new URLSearchParams(location.hash.slice(1)).get('peers')?.split(',') ?? []
+  // The server's policy for this page allows no others; they would only be waited for in vain.
+  return [location.host, ...peers.filter((peer) => /^(127\.0\.0\.1|localhost):\d{1,5}$/.test(peer))]
+}
+
+const line = new Line(servers())
 
 line.addEventListener('state', ({ detail }) => {
   if (detail.state === 'pong') {
@@ -648,9 +679,15 @@ line.addEventListener('state', ({ detail }) => {
     refuse(detail.frame)
     return
   }
+  if (detail.state === 'hopped') {
+    follow(detail)
+    return
+  }
   byId('status').dataset.state = detail.state
   if (detail.state !== 'live') setText(byId('latency'), '')
   setText(byId('status-text'), wording(detail))
+  setText(byId('server'), line.address)
+  byId('server').hidden = line.addresses.length === 1
   byId('cut').disabled = detail.state !== 'live'
   if (detail.state === 'ended') notice(detail.reason ? `${detail.text}: ${detail.reason}` : `${detail.text}.`)
   else if (detail.state === 'live') notice('')
@@ -669,6 +706,34 @@ function wording({ state, ms, again }) {
   }
 }
 
+/** What was brought along to another server: told until the next time, or for a minute. */
+let hop = null
+
+function follow({ from, to }) {
+  clearTimeout(hop?.timer)
+  const asked = new Set(line.subscriptions.keys())
+  const timer = setTimeout(() => (byId('hop').hidden = true), HOP_MS)
+  hop = { from, to, at: Date.now(), asked, waiting: new Set(asked), reloaded: new Set(), changes: 0, timer }
+  byId('hop').hidden = false
+  soon(drawHop)
+}
+
+/** A frame from the new server: an answer to what was asked of it first, or a change from the time before. */
+function account({ type, id, cursor, tx, changes }) {
+  if (!hop?.asked.has(id)) return
+  if (type === 'subscribed') hop.waiting.delete(id)
+  if (type === 'resync' || (type === 'subscribed' && !cursor)) hop.reloaded.add(id)
+  if (type === 'changes' && tx && Date.parse(tx.committed_at) <= hop.at) hop.changes += changes.length
+  soon(drawHop)
+}
+
+function drawHop() {
+  const { from, to, waiting, reloaded, asked, changes } = hop
+  const caught = `${changes} ${changes === 1 ? 'change' : 'changes'} caught up`
+  const again = reloaded.size === 0 ? 'nothing reloaded' : `${reloaded.size} of ${asked.size} subscriptions reloaded`
+  setText(byId('hop'), waiting.size > 0 ? `${from} is gone: resuming on ${to} …` : `${from} is gone: resumed on ${to}, ${caught}, ${again}.`)
+}
+
 function refuse({ code, message, hint }) {
   const text = code === 'unknown_table'
     ? `${message}. This page shows the board of “tidegate demo”; your own tables are a subscription away, see the README.`
@@ -685,6 +750,7 @@ const frames = []
 
 line.addEventListener('frame', ({ detail: { frame, data } }) => {
   if (frame.type === 'pong') return
+  account(frame)
   frames.unshift(data)
   frames.length = Math.min(frames.length, WIRE_FRAMES)
   if (byId('wire').open) soon(drawFrames)
