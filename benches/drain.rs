@@ -25,6 +25,7 @@ use tidegate::cli::demo::cluster::Binaries;
 use tidegate::config::{Config, Layers};
 use tidegate::event::{Lsn, Table};
 use tidegate::hub::{self, Attach, Batch, Outbox, Projection, ReaderKey, Rows, Selection};
+use tidegate::journal::Ledger;
 use tidegate::postgres::publication::{self, Patterns};
 use tidegate::postgres::{Pool, Settings, catalog};
 use tidegate::protocol::Delivery;
@@ -158,8 +159,12 @@ async fn tidegate(url: &str, slot: &str, tables: &HashMap<u32, Arc<Table>>, end:
     let pool = Pool::new(settings.clone(), 4, config.postgres.connect_timeout).expect("a pool");
     let (core, readers) = (Scope::new(), Scope::new());
     let (confirmed, confirmations) = watch::channel(Lsn::ZERO);
-    let journal::Parts { writer, follower, journal, submissions, .. } =
-        journal::open(config.journal.bounds(), config.journal.backend(&config.publish), confirmed, &core);
+    let journal::Parts { writer, follower, journal, submissions, .. } = journal::open(
+        config.journal.bounds(),
+        config.journal.backend(&config.publish),
+        Ledger::new(confirmed),
+        &core,
+    );
     let limits = hub::Config {
         transaction_bytes: config.hub.transaction_bytes,
         frame_bytes: config.session.frame_bytes,
@@ -172,7 +177,7 @@ async fn tidegate(url: &str, slot: &str, tables: &HashMap<u32, Arc<Table>>, end:
     let mut moves = hub.moves();
     let stopwatch = Stopwatch::start();
     let (deliveries, delivered) = mpsc::channel(64);
-    core.spawn("relay", relay::run(pool, delivered, submissions, writer, core.clone()));
+    core.spawn("relay", relay::run(pool, delivered, submissions, (writer, None), core.clone()));
     let source = source::Config::new(settings, PUBLICATION, slot);
     let closing = core.clone();
     core.spawn("source", async move {

@@ -22,7 +22,7 @@ use tidegate::event::{
     RelationColumn, ReplicaIdentity, Row, RowChange, Table, TableName, Timestamp, Xid,
 };
 use tidegate::hub::{self, Attach, Batch, Outbox, Projection, ReaderKey, Rows, Selection};
-use tidegate::journal::{self, Appended, Writer};
+use tidegate::journal::{self, Appended, Ledger, Writer};
 use tidegate::protocol::Delivery;
 use tidegate::shutdown::Scope;
 use tidegate::telemetry::Metrics;
@@ -93,7 +93,7 @@ impl Subject {
         let journal::Parts { writer, follower, journal, .. } = journal::open(
             config.journal.bounds(),
             config.journal.backend(&config.publish),
-            confirmed,
+            Ledger::new(confirmed),
             &Scope::new(),
         );
         let limits = hub::Config {

@@ -19,7 +19,7 @@ use tokio::sync::{mpsc, watch};
 
 use crate::config::{AllowedOrigins, AuthMode, Backend, Config};
 use crate::event::Lsn;
-use crate::journal::Status;
+use crate::journal::{Ledger, Status};
 use crate::postgres::publication;
 use crate::postgres::{Pool, Settings};
 use crate::session::{self, Catalogs, Marker, Services, SnapshotConfig, Snapshots};
@@ -93,9 +93,12 @@ impl Server<'_> {
     ) -> Result<(), Error> {
         let (config, core, edge) = (self.config, &self.core, &self.edge);
         let (confirmed, confirmations) = watch::channel(Lsn::ZERO);
+        let ledger = Ledger::new(confirmed);
         let kept = &config.journal;
         let journal::Parts { writer, follower, journal, status: streaming, publisher, submissions } =
-            journal::open(kept.bounds(), kept.backend(&config.publish), confirmed, core);
+            journal::open(kept.bounds(), kept.backend(&config.publish), ledger.clone(), core);
+        let (describe, described) = watch::channel(Arc::default());
+        let exchange = config.exchange().map(|exchange| journal::exchange(exchange, described, ledger, core));
         let limits = hub::Config {
             transaction_bytes: config.hub.transaction_bytes,
             frame_bytes: config.session.frame_bytes,
@@ -103,7 +106,7 @@ impl Server<'_> {
         let hub = hub::start(limits, follower, journal.clone(), core);
         let (refreshes, wishes) = mpsc::channel(REFRESHES);
         let (keeper, current) =
-            Keeper::new(self.pool.clone(), hub.clone(), publication, config.catalog.event_trigger);
+            Keeper::new(self.pool.clone(), hub.clone(), publication, config.catalog.event_trigger, describe);
         let services = Arc::new(self.services(hub, Catalogs::new(current.clone(), refreshes)));
         let readiness = streaming.clone();
         let context = http::Context {
@@ -130,7 +133,7 @@ impl Server<'_> {
         let heartbeat = relay::heartbeat(self.pool.clone(), journal, config.source.heartbeat, core.clone());
         core.spawn("heartbeat", heartbeat);
         let (deliveries, delivered) = mpsc::channel(DELIVERIES);
-        let relay = relay::run(self.pool.clone(), delivered, submissions, writer, core.clone());
+        let relay = relay::run(self.pool.clone(), delivered, submissions, (writer, exchange), core.clone());
         core.spawn_essential("relay", relay);
         // What the relay took before the source ends is confirmed yet: so the source goes by the core's closing too.
         let source = source::run(self.source_config(), deliveries, confirmations, core.closing());

@@ -16,6 +16,7 @@
 //! The journal in memory ends with its process, and the next one is a new [`Incarnation`]. A stream outlives its
 //! writers: whoever holds the slot goes on where the last one stopped.
 
+mod ledger;
 mod memory;
 mod publish;
 mod recent;
@@ -23,6 +24,7 @@ mod replay;
 mod stream;
 mod window;
 
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::sync::{mpsc, oneshot, watch};
@@ -31,9 +33,13 @@ use crate::event::{EventKey, Incarnation, Lsn, Record, Timestamp};
 use crate::shutdown::Scope;
 use crate::source::Continuity;
 
+pub use ledger::Ledger;
 pub use publish::{PublishError, Publisher, Submission};
 pub use replay::{CatchUp, Journal, NotYet};
-pub use stream::{Config as StreamConfig, Error, InvalidMessage, InvalidUrl, Url, check};
+pub use stream::{
+    Config as StreamConfig, Described, Error, Exchange, ExchangeConfig, InvalidMessage, InvalidUrl, Url,
+    check,
+};
 pub use window::{Follower, Hold, Read, Step, Tail};
 
 /// Bounds of the window.
@@ -140,11 +146,21 @@ pub enum Writer {
     Stream(Box<stream::Writer>),
 }
 
+/// Opens what sends a message a row to services.
+pub fn exchange(
+    config: ExchangeConfig,
+    described: watch::Receiver<Arc<Described>>,
+    ledger: Ledger,
+    scope: &Scope,
+) -> Exchange {
+    Exchange::new(config, described, ledger, scope.clone())
+}
+
 /// Events that wait for the relay; whoever publishes more waits.
 const SUBMISSIONS: usize = 256;
 
-/// Opens the journal. What is safe in it moves `confirmed`.
-pub fn open(bounds: Bounds, backend: Backend, confirmed: watch::Sender<Lsn>, scope: &Scope) -> Parts {
+/// Opens the journal. What is safe in it is written into the ledger.
+pub fn open(bounds: Bounds, backend: Backend, ledger: Ledger, scope: &Scope) -> Parts {
     let life = match backend {
         Backend::Memory => new_life(Incarnation::default()),
         // Whatever is read in the stream is of a later one, and cursors of that wait for it.
@@ -155,12 +171,12 @@ pub fn open(bounds: Bounds, backend: Backend, confirmed: watch::Sender<Lsn>, sco
     let (submit, submissions) = mpsc::channel(SUBMISSIONS);
     let (writer, archive, publisher) = match backend {
         Backend::Memory => {
-            let writer = memory::Writer::new(feed, confirmed, tell);
+            let writer = memory::Writer::new(feed, ledger, tell);
             (Writer::Memory(writer), None, Publisher::here(submit))
         }
         Backend::Stream(config) => {
             let (writer, archive, outlet) =
-                stream::open(*config, (feed, window.clone()), (confirmed, tell, submit), scope);
+                stream::open(*config, (feed, window.clone()), (ledger, tell, submit), scope);
             (Writer::Stream(Box::new(writer)), Some(archive), Publisher::through(outlet))
         }
     };

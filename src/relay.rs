@@ -25,7 +25,7 @@ use metrics::Counter;
 use tokio::sync::mpsc;
 
 use crate::event::{Change, Chunk, Lsn, Mark, Position, Publication, Record, Xid};
-use crate::journal::{self, Appended, History, Known, Opened, Submission, Writer};
+use crate::journal::{self, Appended, Exchange, History, Known, Opened, Submission, Writer};
 use crate::postgres::Pool;
 use crate::shutdown::Scope;
 use crate::source::{Cut, Delivery};
@@ -37,6 +37,8 @@ use visible::{Lost, Visible};
 /// The relay's state.
 struct Relay {
     writer: Writer,
+    /// Sends every change to services too, if any is to be sent.
+    exchange: Option<Exchange>,
     visible: Visible,
     /// The stream that what comes is taken from; `None` while all is left: it comes again with the next stream, or
     /// never was.
@@ -57,11 +59,12 @@ pub async fn run(
     pool: Pool,
     mut deliveries: mpsc::Receiver<Delivery>,
     mut submissions: mpsc::Receiver<Submission>,
-    writer: Writer,
+    (writer, exchange): (Writer, Option<Exchange>),
     scope: Scope,
 ) {
     let mut relay = Relay {
         writer,
+        exchange,
         visible: Visible::new(pool),
         taking: None,
         within: false,
@@ -93,8 +96,9 @@ impl Relay {
         let open = self.taking.is_some();
         // Not biased: neither may starve the other.
         tokio::select! {
-            // The journal: what it has not confirmed has to come again.
+            // The journal, or the exchange: what it has not confirmed has to come again.
             error = self.writer.lost(), if open => self.lose(&error),
+            error = lost(self.exchange.as_mut()), if open => self.lose(&error),
             // What was committed.
             taken = deliveries.recv_many(batch, DELIVERIES_AT_ONCE) => if taken == 0 { return false },
             // What services publish, between two transactions.
@@ -119,24 +123,22 @@ impl Relay {
             Delivery::Closed => {
                 self.taking = None;
                 self.visible.closed();
-                self.writer.close();
+                self.close();
             }
             _ if self.taking.is_none() => {}
             Delivery::Chunk { commit_lsn, end_lsn, xid, committed_at, first_index, changes, last } => {
-                let Some((first_index, changes)) = trim::chunk(self.tail(), commit_lsn, first_index, changes)
-                else {
-                    return;
+                let xid = match self.visible.wait_for(xid).await {
+                    Ok(xid) => xid,
+                    Err(lost) => return self.discard(lost),
                 };
-                match self.visible.wait_for(xid).await {
-                    Ok(xid) => {
-                        let previous = self.tail();
-                        let changes = changes.into();
-                        let chunk =
-                            Chunk { previous, commit_lsn, xid, committed_at, first_index, changes, last };
-                        self.append(Record::Chunk(chunk), last.then_some(end_lsn)).await;
-                    }
-                    Err(lost) => self.discard(lost),
+                let previous = self.tail();
+                let changes = changes.into();
+                let whole = Chunk { previous, commit_lsn, xid, committed_at, first_index, changes, last };
+                let reaches = last.then_some(end_lsn);
+                if let Some(chunk) = trim::chunk(whole.clone()) {
+                    self.append(Record::Chunk(chunk), reaches).await;
                 }
+                self.send(whole, reaches).await;
             }
             Delivery::Mark { commit_lsn, end_lsn, token } => {
                 let previous = self.tail();
@@ -144,6 +146,7 @@ impl Relay {
                     let mark = Mark { previous, commit_lsn, index, token };
                     self.append(Record::Mark(mark), Some(end_lsn)).await;
                 }
+                self.pass(end_lsn).await;
             }
         }
     }
@@ -161,6 +164,9 @@ impl Relay {
             opened = self.writer.open(history) => opened,
         };
         self.taking = Some(cut);
+        if let Some(exchange) = &mut self.exchange {
+            exchange.open();
+        }
         // A transaction may be open still that a former writer has begun: its end comes before anything else.
         self.within = !self.writer.ends_transaction();
         match opened {
@@ -183,6 +189,31 @@ impl Relay {
         match self.writer.append(appended).await {
             Ok(()) => self.appended.increment(1),
             Err(error) => self.lose(&error),
+        }
+    }
+
+    /// Sends a change to services, whether the journal had it already or not: the slot was not told of it.
+    async fn send(&mut self, chunk: Chunk, reaches: Option<Lsn>) {
+        if let (Some(exchange), true) = (&mut self.exchange, self.taking.is_some())
+            && let Err(error) = exchange.send(chunk, reaches).await
+        {
+            self.lose(&error);
+        }
+    }
+
+    async fn pass(&mut self, reaches: Lsn) {
+        if let (Some(exchange), true) = (&mut self.exchange, self.taking.is_some())
+            && let Err(error) = exchange.pass(reaches).await
+        {
+            self.lose(&error);
+        }
+    }
+
+    /// Nothing comes any more of this stream.
+    fn close(&mut self) {
+        self.writer.close();
+        if let Some(exchange) = &mut self.exchange {
+            exchange.close();
         }
     }
 
@@ -234,7 +265,7 @@ impl Relay {
     /// Takes nothing more of this stream.
     fn discard(&mut self, lost: Lost) {
         self.taking = None;
-        self.writer.close();
+        self.close();
         match lost {
             Lost::Cut => tracing::debug!("the stream ended before PostgreSQL showed its last transactions"),
             Lost::OtherServer => tracing::warn!(
@@ -242,5 +273,13 @@ impl Relay {
                  opened anew"
             ),
         }
+    }
+}
+
+/// Waits until nothing can be sent to services any more, if anything is to be sent.
+async fn lost(exchange: Option<&mut Exchange>) -> journal::Error {
+    match exchange {
+        Some(exchange) => exchange.lost().await,
+        None => std::future::pending().await,
     }
 }

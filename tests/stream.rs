@@ -1,6 +1,7 @@
 //! The journal in a RabbitMQ stream, through the sockets of several servers.
 
 mod broker;
+mod exchange;
 mod faults;
 mod house;
 mod services;

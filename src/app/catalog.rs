@@ -8,8 +8,8 @@ use tokio::time::{MissedTickBehavior, interval, sleep};
 use super::Error;
 use crate::event::{Table, TableName};
 use crate::hub;
-use crate::journal::Status;
-use crate::postgres::catalog::{Catalog, Refusal, Watch};
+use crate::journal::{Described, Status};
+use crate::postgres::catalog::{self, Catalog, Refusal, Watch};
 use crate::postgres::publication::{self, Deferred, Fault, Ownership, Report, Writer};
 use crate::postgres::{self, Pool, Pooled, Recovery, event_trigger};
 use crate::session::Refresh;
@@ -27,6 +27,8 @@ pub(super) struct Keeper {
     latest: Option<Catalog>,
     /// Tables that were published while transactions wrote to them, until those have ended.
     settling: HashMap<u32, HashSet<Writer>>,
+    /// Types and keys, if messages go to services.
+    describe: watch::Sender<Arc<Described>>,
     /// As sessions see it.
     current: watch::Sender<Option<Arc<Catalog>>>,
     /// Changes have come in: what is committed from here on is in the stream.
@@ -50,6 +52,7 @@ impl Keeper {
         hub: hub::Handle,
         publication: publication::Config,
         event_trigger: bool,
+        describe: watch::Sender<Arc<Described>>,
     ) -> (Self, watch::Receiver<Option<Arc<Catalog>>>) {
         let (current, receiver) = watch::channel(None);
         let watch = Watch::new(&publication.publication);
@@ -62,6 +65,7 @@ impl Keeper {
                 watch,
                 latest: None,
                 settling: HashMap::new(),
+                describe,
                 current,
                 open: false,
                 said: Vec::new(),
@@ -190,6 +194,10 @@ impl Keeper {
             self.watch.expire();
         }
         self.say(&report);
+        if !self.describe.is_closed() {
+            let (types, keys) = catalog::describe(client).await?;
+            self.describe.send_replace(Arc::new(Described { types, keys }));
+        }
         let published = self.newly_published(&catalog, &report);
         let mut writers = publication::writers(client, &published).await?;
         self.settling.extend(published.iter().filter_map(|table| writers.remove_entry(table)));

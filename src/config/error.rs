@@ -148,7 +148,7 @@ pub enum Error {
     NoDatabase,
     /// Nobody said where the broker is.
     #[error(
-        "`journal.url` is not set, and the journal is kept in RabbitMQ: where is it? \
+        "`journal.url` is not set, and `journal.backend` or `exchange.enabled` asks for RabbitMQ: where is it? \
          TIDEGATE__JOURNAL__URL=amqp://user:password@host:5672/vhost, or url in [journal] of a --config file"
     )]
     NoBroker,

@@ -6,7 +6,8 @@ pub(super) fn check(config: &Config, tree: &Tree) -> Result<(), Error> {
     if config.postgres.url.settings().is_none() {
         return Err(Error::NoDatabase);
     }
-    if config.journal.backend == Backend::Rabbitmq && config.journal.url.get().is_none() {
+    let needs_broker = config.journal.backend == Backend::Rabbitmq || config.exchange.enabled;
+    if needs_broker && config.journal.url.get().is_none() {
         return Err(Error::NoBroker);
     }
     let at = |key: &str| Box::new(tree.setting(key));

@@ -4,6 +4,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use super::scalar::{count, flag, list, milliseconds, parsed, text};
+use crate::event::envelope::Source as Speaker;
 use crate::journal;
 use crate::postgres::Settings;
 use crate::postgres::publication::{self, Patterns};
@@ -31,6 +32,8 @@ pub struct Config {
     pub journal: Journal,
     /// What services publish.
     pub publish: Publish,
+    /// What goes to services.
+    pub exchange: Exchange,
     /// Matching and delivery.
     pub hub: Hub,
     /// Reading the rows that there are.
@@ -147,6 +150,22 @@ pub struct Publish {
     /// The largest event.
     #[serde(deserialize_with = "count::<1_024, 16_777_216, _>")]
     pub max_bytes: usize,
+}
+
+/// `[exchange]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[non_exhaustive]
+pub struct Exchange {
+    /// Whether anything does.
+    #[serde(deserialize_with = "flag")]
+    pub enabled: bool,
+    /// Of which tables, as patterns; at least one.
+    #[serde(deserialize_with = "patterns")]
+    pub tables: Patterns,
+    /// What the messages call this server.
+    #[serde(deserialize_with = "queue")]
+    pub name: String,
 }
 
 /// `[hub]`
@@ -308,6 +327,16 @@ impl Journal {
 }
 
 impl Config {
+    /// What goes to services, if anything does.
+    pub fn exchange(&self) -> Option<journal::ExchangeConfig> {
+        let Exchange { enabled, tables, name } = &self.exchange;
+        enabled.then(|| journal::ExchangeConfig {
+            url: self.journal.url.get().expect("a configuration without one is refused").clone(),
+            tables: tables.clone(),
+            source: Speaker { name: name.clone(), database: self.postgres.settings().database().to_owned() },
+        })
+    }
+
     /// Whether errors carry the SQL that mends them. Without authentication on loopback the client is whoever owns
     /// the database; anybody else learns nothing about its structure unless the configuration says so.
     pub fn shows_hints(&self) -> bool {

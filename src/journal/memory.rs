@@ -1,16 +1,17 @@
 use tokio::sync::watch;
 
+use super::ledger::{Ledger, Party};
 use super::recent::Recent;
 use super::window::{Feed, Start};
 use super::{Appended, History, Known, Opened, Status, Tail, new_life, tell};
-use crate::event::{EventKey, Lsn, Position};
+use crate::event::{EventKey, Position};
 use crate::source::Continuity;
 
 /// Appends to a journal that is nowhere but in this process: the window is all of it.
 #[derive(Debug)]
 pub struct Writer {
     feed: Feed,
-    confirmed: watch::Sender<Lsn>,
+    ledger: Ledger,
     status: watch::Sender<Status>,
     /// It has been open before: somebody may follow it.
     opened: bool,
@@ -18,8 +19,8 @@ pub struct Writer {
 }
 
 impl Writer {
-    pub(super) fn new(feed: Feed, confirmed: watch::Sender<Lsn>, status: watch::Sender<Status>) -> Self {
-        Self { feed, confirmed, status, opened: false, recent: Recent::default() }
+    pub(super) fn new(feed: Feed, ledger: Ledger, status: watch::Sender<Status>) -> Self {
+        Self { feed, ledger, status, opened: false, recent: Recent::default() }
     }
 
     /// Begins a new life unless `history` goes on where the last one stopped, or nobody has seen this life: before it is
@@ -29,7 +30,7 @@ impl Writer {
         let opened = match history.continuity {
             Continuity::Continued => Opened::Continued,
             Continuity::Reset(reason) => {
-                self.confirmed.send_replace(Lsn::ZERO);
+                self.ledger.reset();
                 if first {
                     Opened::Continued
                 } else {
@@ -66,16 +67,7 @@ impl Writer {
         self.feed.append(record).await;
         tell(stored);
         if let Some(end_lsn) = reaches {
-            confirm(&self.confirmed, end_lsn);
+            self.ledger.confirm(Party::Journal, end_lsn);
         }
     }
-}
-
-/// Moves `confirmed` on to `lsn`, never back.
-pub(super) fn confirm(confirmed: &watch::Sender<Lsn>, lsn: Lsn) {
-    confirmed.send_if_modified(|confirmed| {
-        let moves = lsn > *confirmed;
-        *confirmed = lsn.max(*confirmed);
-        moves
-    });
 }

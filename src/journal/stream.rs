@@ -14,6 +14,7 @@
 mod archive;
 mod broker;
 mod check;
+mod exchange;
 mod inbox;
 mod index;
 mod message;
@@ -31,14 +32,15 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
 
+use super::ledger::Ledger;
 use super::window::{Feed, Window};
 use super::{Status, Submission};
-use crate::event::Lsn;
 use crate::shutdown::Scope;
 
 pub(super) use archive::{Archive, Passage, Ride};
 pub use broker::{InvalidUrl, Url};
 pub use check::check;
+pub use exchange::{Described, Exchange, ExchangeConfig};
 pub use message::InvalidMessage;
 pub(super) use outlet::Outlet;
 pub(super) use writer::Writer;
@@ -187,7 +189,7 @@ pub enum Error {
 pub(super) fn open(
     config: Config,
     (feed, window): (Feed, Window),
-    (confirmed, status, submissions): (watch::Sender<Lsn>, watch::Sender<Status>, mpsc::Sender<Submission>),
+    (ledger, status, submissions): (Ledger, watch::Sender<Status>, mpsc::Sender<Submission>),
     scope: &Scope,
 ) -> (Writer, Archive, Outlet) {
     let config = Arc::new(config);
@@ -206,5 +208,5 @@ pub(super) fn open(
     });
     let archive = Archive::new(config.clone(), index, window, scope.clone());
     let outlet = Outlet::new(config.clone());
-    (Writer::new(config, seen, recent, confirmed, write, scope.clone()), archive, outlet)
+    (Writer::new(config, seen, recent, ledger, write, scope.clone()), archive, outlet)
 }

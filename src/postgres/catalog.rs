@@ -9,6 +9,7 @@
 //! Read as of one moment, in three round trips; the rows of `pg_publication` and its kin tell since when it publishes. [`Watch`] asks every second whether anything changed, which is one
 //! short statement, and reads the catalog again only then.
 
+mod described;
 mod kinds;
 mod load;
 mod refusal;
@@ -24,6 +25,7 @@ use crate::event::{Table, TableName};
 
 use super::nearest::nearest;
 
+pub use described::describe;
 pub use load::load;
 pub use refusal::{LeafIdentity, NoKey, Partitioning, Refusal, RelationKind};
 pub(in crate::postgres) use relation::{Candidate, Publishing, Standing};

@@ -2,22 +2,21 @@
 
 use std::cmp::Ordering;
 
-use crate::event::{Change, Lsn, Position};
+use crate::event::{Chunk, Lsn, Position};
 
-/// What of a chunk lies behind the journal's `tail`, and the index of its first change.
-pub(super) fn chunk(
-    tail: Position,
-    commit_lsn: Lsn,
-    first_index: u32,
-    mut changes: Vec<Change>,
-) -> Option<(u32, Vec<Change>)> {
-    let count = u32::try_from(changes.len()).expect("a chunk is bounded in bytes, far below 2^32 changes");
-    if (Position { commit_lsn, index: first_index + count }) <= tail {
+/// What of a chunk lies behind the journal's tail, which it names as its predecessor.
+pub(super) fn chunk(chunk: Chunk) -> Option<Chunk> {
+    let tail = chunk.previous;
+    if chunk.end() <= tail {
         return None;
     }
-    let known = if commit_lsn == tail.commit_lsn { tail.index.saturating_sub(first_index) } else { 0 };
-    changes.drain(..known as usize);
-    Some((first_index + known, changes))
+    let same = chunk.commit_lsn == tail.commit_lsn;
+    let known = if same { tail.index.saturating_sub(chunk.first_index) } else { 0 };
+    if known == 0 {
+        return Some(chunk);
+    }
+    let changes = chunk.changes[known as usize..].into();
+    Some(Chunk { first_index: chunk.first_index + known, changes, ..chunk })
 }
 
 /// The index of a mark, if it may lie behind the journal's `tail`.
@@ -35,6 +34,7 @@ pub(super) fn mark(tail: Position, commit_lsn: Lsn) -> Option<u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::event::{Change, Timestamp, Xid};
 
     fn at(lsn: u64, index: u32) -> Position {
         Position { commit_lsn: Lsn::new(lsn), index }
@@ -42,9 +42,17 @@ mod tests {
 
     #[test]
     fn what_the_journal_has_is_trimmed_change_by_change() {
-        let trimmed = |tail, lsn, first, count| {
-            let kept = chunk(tail, Lsn::new(lsn), first, vec![Change::Schema; count]);
-            kept.map(|(first, changes)| (first, changes.len()))
+        let trimmed = |previous, lsn, first_index, count| {
+            let kept = chunk(Chunk {
+                previous,
+                commit_lsn: Lsn::new(lsn),
+                xid: Xid::new(1),
+                committed_at: Timestamp::default(),
+                first_index,
+                changes: vec![Change::Schema; count].into(),
+                last: true,
+            });
+            kept.map(|chunk| (chunk.first_index, chunk.changes.len()))
         };
         assert_eq!(trimmed(at(0, 0), 10, 0, 3), Some((0, 3)));
         assert_eq!(trimmed(at(10, 3), 10, 3, 2), Some((3, 2)));

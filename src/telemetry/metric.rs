@@ -73,6 +73,8 @@ catalogue! {
     /// Times that this process lost its place in the stream, and its clients started over.
     counter JOURNAL_LOST_PLACES = "tidegate_journal_lost_places_total", Count;
 
+    /// Rows and truncates that were sent to services.
+    counter EXCHANGE_MESSAGES = "tidegate_exchange_messages_total", Count;
     /// Events of services that were appended to the journal.
     counter PUBLISH_EVENTS = "tidegate_publish_events_total", Count;
     /// Events of services that were sent again, and left out.

@@ -6,6 +6,7 @@ use std::time::Duration;
 use futures_util::StreamExt as _;
 use lapin::options::{
     BasicAckOptions, BasicConsumeOptions, BasicPublishOptions, ConfirmSelectOptions, QueueDeclareOptions,
+    QueueDeleteOptions,
 };
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{BasicProperties, Channel, Confirmation, Connection, ConnectionProperties};
@@ -94,7 +95,8 @@ fn what_a_service_publishes_reaches_the_browsers_of_every_server_and_rubbish_goe
         })
         .await;
         let plain = BasicProperties::default();
-        for rubbish in [&b"{"[..], b"", b"\xFF\xFE", &[b'1'; 300_000]] {
+        let large = vec![b'1'; 300_000];
+        for rubbish in [&b"{"[..], b"", b"\xFF\xFE", &large] {
             service.publish("deploys.eu", rubbish, plain.clone()).await.expect("the broker takes it");
         }
         service.publish("deploys.eu", b"1", attributes(&[("id", "")])).await.expect("the broker takes it");
@@ -188,18 +190,15 @@ fn a_flood_of_events_loses_none_and_repeats_none_though_broker_and_writer_are_ki
                 house.servers[holder].kill().await;
                 house.servers[holder].start();
             }
-            let frame = match listener.next_within(Duration::from_secs(60)).await.expect("the flood goes on")
-            {
-                Ok(frame) => frame,
-                Err(_) => {
-                    listener = eventually("a server is there", async || {
-                        let server = &house.servers[fastrand::usize(..2)];
-                        Client::try_connect(server.address).await.ok()
-                    })
-                    .await;
-                    listener.subscribe(json!({"id": "c", "channel": "flood", "cursor": cursor})).await;
-                    continue;
-                }
+            let next = listener.next_within(Duration::from_secs(60)).await.expect("the flood goes on");
+            let Ok(frame) = next else {
+                listener = eventually("a server is there", async || {
+                    let server = &house.servers[fastrand::usize(..2)];
+                    Client::try_connect(server.address).await.ok()
+                })
+                .await;
+                listener.subscribe(json!({"id": "c", "channel": "flood", "cursor": cursor})).await;
+                continue;
             };
             assert_ne!(frame["type"], "resync", "{frame}");
             if frame["type"] == "error" {
@@ -243,7 +242,11 @@ fn a_queue_with_other_arguments_is_named_and_stops_nothing_else() {
             test.logged("cannot declare the queue `tidegate.publish`").then_some(())
         })
         .await;
-        service.channel.queue_delete("tidegate.publish".into(), Default::default()).await.expect("it goes");
+        service
+            .channel
+            .queue_delete("tidegate.publish".into(), QueueDeleteOptions::default())
+            .await
+            .expect("it goes");
         eventually("events are taken", async || {
             let (status, _) =
                 publish(&server, json!({"channel": "c", "data": 2, "id": "2", "source": "/s"})).await;

@@ -17,7 +17,7 @@ use super::order::State;
 use super::reader::Seen;
 use super::{Config, Error};
 use crate::event::Lsn;
-use crate::journal::memory::confirm;
+use crate::journal::ledger::{Ledger, Party};
 use crate::journal::{Appended, tell};
 use crate::shutdown::Scope;
 use crate::telemetry::metric;
@@ -151,7 +151,7 @@ impl Publisher {
         author: Author,
         state: &State,
         seen: watch::Receiver<Seen>,
-        confirmed: watch::Sender<Lsn>,
+        ledger: Ledger,
     ) -> Self {
         Self {
             link,
@@ -162,7 +162,7 @@ impl Publisher {
             stored: Vec::new(),
             in_flight: FuturesOrdered::new(),
             seen,
-            delay: Delay { by: config.confirm_delay, waiting: VecDeque::new(), confirmed },
+            delay: Delay { by: config.confirm_delay, waiting: VecDeque::new(), ledger },
         }
     }
 
@@ -275,7 +275,7 @@ struct Delay {
     by: Duration,
     /// Gathered for a moment each: when it is due, and what is reached with it.
     waiting: VecDeque<(Instant, Lsn)>,
-    confirmed: watch::Sender<Lsn>,
+    ledger: Ledger,
 }
 
 /// Confirmations of this long are told together.
@@ -284,7 +284,7 @@ const TOGETHER: Duration = Duration::from_millis(100);
 impl Delay {
     fn take(&mut self, reaches: Lsn) {
         if self.by.is_zero() {
-            confirm(&self.confirmed, reaches);
+            self.ledger.confirm(Party::Journal, reaches);
             return;
         }
         let due = Instant::now() + self.by;
@@ -304,7 +304,7 @@ impl Delay {
         while let Some((due, reaches)) = self.waiting.front()
             && *due <= now
         {
-            confirm(&self.confirmed, *reaches);
+            self.ledger.confirm(Party::Journal, *reaches);
             self.waiting.pop_front();
         }
     }

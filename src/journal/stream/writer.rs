@@ -10,7 +10,8 @@ use super::message::{Author, Term};
 use super::publisher::{Link, Publisher};
 use super::reader::Seen;
 use super::{Config, Error};
-use crate::event::{Change, EventKey, Incarnation, Lsn, Position, Record};
+use crate::event::{Change, EventKey, Incarnation, Position, Record};
+use crate::journal::ledger::Ledger;
 use crate::journal::recent::Recent;
 use crate::journal::{Appended, History, Known, Opened, Tail, new_life};
 use crate::shutdown::Scope;
@@ -22,7 +23,7 @@ use crate::telemetry::Chain;
 pub struct Writer {
     config: Arc<Config>,
     seen: watch::Receiver<Seen>,
-    confirmed: watch::Sender<Lsn>,
+    ledger: Ledger,
     /// Whether this process writes.
     writing: watch::Sender<bool>,
     scope: Scope,
@@ -54,13 +55,13 @@ impl Writer {
         config: Arc<Config>,
         seen: watch::Receiver<Seen>,
         recent: Arc<Mutex<Recent>>,
-        confirmed: watch::Sender<Lsn>,
+        ledger: Ledger,
         writing: watch::Sender<bool>,
         scope: Scope,
     ) -> Self {
         let tail = Tail { incarnation: Incarnation::default(), position: Position::default() };
         let pending = HashSet::new();
-        Self { config, seen, confirmed, writing, scope, session: None, tail, within: false, recent, pending }
+        Self { config, seen, ledger, writing, scope, session: None, tail, within: false, recent, pending }
     }
 
     pub(in crate::journal) fn close(&mut self) {
@@ -100,7 +101,7 @@ impl Writer {
     pub(in crate::journal) async fn open(&mut self, history: &History) -> Result<Opened, Error> {
         self.close();
         if history.continuity != Continuity::Continued {
-            self.confirmed.send_replace(Lsn::ZERO);
+            self.ledger.reset();
         }
         let mut pause = PAUSES.0;
         loop {
@@ -145,14 +146,8 @@ impl Writer {
         self.within = seen.state.within;
         let (queue, queued) = mpsc::channel(QUEUED);
         let (end, ended) = oneshot::channel();
-        let publisher = Publisher::new(
-            &self.config,
-            link,
-            author,
-            &seen.state,
-            self.seen.clone(),
-            self.confirmed.clone(),
-        );
+        let publisher =
+            Publisher::new(&self.config, link, author, &seen.state, self.seen.clone(), self.ledger.clone());
         self.scope.spawn("journal publisher", publisher.run(queued, end, self.scope.clone()));
         self.session = Some(Session { queue, ended });
         self.writing.send_replace(true);
