@@ -6,6 +6,9 @@
 //!
 //! Beside it: that bare reader, on a slot of its own, at the same commits. Both are clients in the same child process,
 //! and both take the moment of the commit from the stream: PostgreSQL's own clock, at the commit record.
+//!
+//! `cargo bench --bench latency -- --rabbitmq` commits 500 times a second and puts a server beside whose journal is a
+//! RabbitMQ stream: each change goes to the broker, is confirmed, and is read again before it is matched.
 
 #[allow(dead_code, reason = "each bench uses its part of what they share")]
 mod support;
@@ -17,6 +20,7 @@ use support::database::Database;
 use support::measure::{median, verdict};
 use support::server::Server;
 use support::swarm;
+use tidegate::cli::demo::broker::{self, Broker};
 use tidegate::telemetry::Metrics;
 
 const SUBSCRIBERS: u64 = 100;
@@ -36,6 +40,9 @@ async fn run() {
     let _metrics = Metrics::install().expect("the first in this process");
     let database = Database::start().await;
     let server = Server::start(&database.url()).await;
+    let streaming = std::env::args().any(|argument| argument == "--rabbitmq");
+    let pause = if streaming { PAUSE * 2 } else { PAUSE };
+    let beside = if streaming { Some(Beside::start(&database).await) } else { None };
     let client = database.client().await;
     let slot = "select pg_create_logical_replication_slot('bare', 'pgoutput')";
     client.execute(slot, &[]).await.expect("a free slot");
@@ -44,18 +51,28 @@ async fn run() {
     swarm.ask(&format!("open ours {} {SUBSCRIBERS} {subscribe}", server.address));
     swarm.ask(&format!("replica {} bare tidegate", database.url()));
 
+    if let Some(Beside { server, .. }) = &beside {
+        swarm.ask(&format!("open stream {} {SUBSCRIBERS} {subscribe}", server.address));
+    }
+
     let mut committed = 0;
-    let (mut ours, mut bare) = (Series::default(), Series::default());
+    let (mut ours, mut bare, mut stream) = (Series::default(), Series::default(), Series::default());
     for round in 0..=ROUNDS {
         let (url, first) = (database.url(), committed);
         // On a thread of its own: whoever commits is no part of the server.
-        std::thread::spawn(move || commit(&url, first)).join().expect("no panic");
+        std::thread::spawn(move || commit(&url, first, pause)).join().expect("no panic");
         committed += COMMITS;
         swarm::expect(&mut swarm, "ours", committed);
+        if beside.is_some() {
+            swarm::expect(&mut swarm, "stream", committed);
+        }
         // The first round warms up.
         if round > 0 {
             ours.push(&mut swarm, "ours");
             bare.push(&mut swarm, "replica");
+            if beside.is_some() {
+                stream.push(&mut swarm, "stream");
+            }
         } else {
             swarm.ask("clear");
         }
@@ -71,6 +88,33 @@ async fn run() {
     }
     drop(swarm);
     server.stop().await;
+    if let Some(Beside { server, .. }) = beside {
+        let (stream, ours) = (median(&stream.p50), median(&ours.p50));
+        println!(
+            "latency, p50 with the journal in RabbitMQ: {stream:.0} µs against {ours:.0} µs in memory = {:.2} × \
+             (reach 3, {})",
+            stream / ours,
+            verdict(stream <= 3.0 * ours),
+        );
+        server.stop().await;
+    }
+}
+
+/// A server with its journal in a stream, and the broker.
+struct Beside {
+    server: Server,
+    _broker: Broker,
+}
+
+impl Beside {
+    async fn start(database: &Database) -> Self {
+        let broker = tokio::task::spawn_blocking(|| Broker::start(&broker::Options::default())).await;
+        let broker = broker.expect("no panic").expect("RabbitMQ is installed");
+        let url = broker.url("/");
+        let settings =
+            [("postgres.slot", "tidegate_stream"), ("journal.backend", "rabbitmq"), ("journal.url", &*url)];
+        Self { server: Server::start_with(&database.url(), &settings).await, _broker: broker }
+    }
 }
 
 /// Percentiles of several rounds, in microseconds.
@@ -91,7 +135,7 @@ impl Series {
 }
 
 /// Commits at an even pace; one that comes late is not waited for.
-fn commit(url: &str, first: u64) {
+fn commit(url: &str, first: u64, pause: Duration) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     runtime.expect("a runtime").block_on(async {
         let client = support::database::connect(url).await;
@@ -99,7 +143,7 @@ fn commit(url: &str, first: u64) {
         let insert = client.prepare(insert).await.expect("a statement");
         let started = Instant::now();
         for (number, id) in (0..).zip(first..first + COMMITS) {
-            tokio::time::sleep_until((started + PAUSE * number).into()).await;
+            tokio::time::sleep_until((started + pause * number).into()).await;
             let (id, board) = (id.cast_signed(), (id * 37 % SUBSCRIBERS).cast_signed());
             client.execute(&insert, &[&id, &board]).await.expect("a row");
         }

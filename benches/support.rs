@@ -9,6 +9,7 @@
 //! A number alone says little on a machine that does other things too: every bench puts what it measures beside
 //! something that stands still, in the same run, in turns, and prints the ratio of the medians.
 
+pub(crate) mod backlog;
 pub(crate) mod child;
 pub(crate) mod database;
 pub(crate) mod frames;

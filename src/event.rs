@@ -26,7 +26,7 @@ mod xid;
 
 pub use change::{Change, ChannelEvent, EventForm, Image, Operation, RowChange};
 pub use cursor::{Cursor, Incarnation, InvalidCursor, Position, Seen};
-pub use encoding::InvalidRecord;
+pub use encoding::{InvalidRecord, Relations};
 pub use kind::{Class, Kind};
 pub use lsn::{InvalidLsn, Lsn};
 pub use published::{Attributes, EventKey, InvalidPublication, Publication, is_channel};

@@ -21,10 +21,18 @@ pub(crate) struct Server {
 impl Server {
     /// Starts it on a database, and waits until it is ready.
     pub(crate) async fn start(url: &str) -> Self {
+        Self::start_with(url, &[]).await
+    }
+
+    /// The same with other settings.
+    pub(crate) async fn start_with(url: &str, settings: &[(&str, &str)]) -> Self {
         rlimit::increase_nofile_limit(u64::MAX).expect("the limit can be raised to its hard value");
         let port = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
         let address = port.expect("a free port");
-        let config = Layers::default()
+        let set = |layers: Layers, (key, value): &(&str, &str)| layers.flag("bench", key, *value);
+        let config = settings
+            .iter()
+            .fold(Layers::default(), set)
             .flag("bench", "postgres.url", url)
             .flag("bench", "http.listen", address.to_string())
             // No beats between what is measured.

@@ -8,7 +8,7 @@
 //!
 //! Positions and moments have a fixed width in network order; counts, lengths and other numbers are LEB128. A change is
 //! a byte that says what it is, its relation, and its images as the stream carried them. A relation is its place in the
-//! chunk's dictionary; a place one beyond the dictionary's end is followed by the description that takes it. So a chunk
+//! chunk's dictionary; a place one beyond the dictionary's end is followed by the length of the description that takes it, and that. So a chunk
 //! carries each description once, and can be read on its own.
 //!
 //! The decoder survives any input: it checks every length against what is left before it takes memory for it.
@@ -19,6 +19,7 @@ mod writer;
 use bytes::{Bytes, BytesMut};
 
 use super::Record;
+pub use reader::Relations;
 
 /// The only version so far. A reader refuses any other.
 const VERSION: u8 = 1;
@@ -66,7 +67,15 @@ impl Record {
     /// # Errors
     /// [`InvalidRecord`] for anything that [`Record::encode`] did not write.
     pub fn decode(bytes: Bytes) -> Result<Self, InvalidRecord> {
-        reader::read(bytes)
+        Self::decode_sharing(bytes, &mut Relations::default())
+    }
+
+    /// As [`Record::decode`], for one who reads many: equal descriptions of tables are shared.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn decode_sharing(bytes: Bytes, relations: &mut Relations) -> Result<Self, InvalidRecord> {
+        reader::read(bytes, relations)
     }
 }
 

@@ -36,6 +36,7 @@ use super::ledger::Ledger;
 use super::window::{Feed, Window};
 use super::{Status, Submission};
 use crate::shutdown::Scope;
+use crate::telemetry::Chain;
 
 pub(super) use archive::{Archive, Passage, Ride};
 pub use broker::{InvalidUrl, Url};
@@ -183,6 +184,28 @@ pub enum Error {
     /// The server stops.
     #[error("the journal is closed")]
     Closed,
+}
+
+impl Error {
+    /// Whether it is what a broker says of a stream that has no leader yet: for a second or two after the stream was made,
+    /// or the broker started.
+    fn is_early(&self) -> bool {
+        const NOT_FOUND: u16 = 404;
+        const INTERNAL_ERROR: u16 = 541;
+        let (Self::Refused { source, .. } | Self::Declare { source, .. }) = self else { return false };
+        let lapin::ErrorKind::ProtocolError(error) = source.kind() else { return false };
+        matches!(error.get_id(), NOT_FOUND | INTERNAL_ERROR)
+    }
+}
+
+/// Says that something did not work and will be tried again.
+fn say_again(error: &Error, pause: Duration, what: &'static str) {
+    let (error, early, pause_ms) = (Chain(error), error.is_early(), pause.as_millis());
+    if early {
+        tracing::info!(%error, pause_ms, "{what}: the stream has no leader yet");
+    } else {
+        tracing::warn!(%error, pause_ms, "{what}");
+    }
 }
 
 /// Starts to read the stream into the window; gives what writes it, and what reads it from further back.

@@ -28,19 +28,21 @@ struct Service {
 
 impl Service {
     async fn bind(url: &str, key: &str) -> Self {
-        let connection =
-            Connection::connect(url, ConnectionProperties::default()).await.expect("it is there");
-        let channel = connection.create_channel().await.expect("a channel");
+        eventually("the broker and the exchange are there", async || Self::try_bind(url, key).await.ok())
+            .await
+    }
+
+    async fn try_bind(url: &str, key: &str) -> lapin::Result<Self> {
+        let connection = Connection::connect(url, ConnectionProperties::default()).await?;
+        let channel = connection.create_channel().await?;
         let durable = QueueDeclareOptions { durable: true, ..QueueDeclareOptions::default() };
         let none = FieldTable::default;
-        channel.queue_declare("service".into(), durable, none()).await.expect("it is made");
+        channel.queue_declare("service".into(), durable, none()).await?;
         let (queue, exchange) = ("service".into(), "tidegate.changes".into());
-        let bound =
-            channel.queue_bind(queue, exchange, key.into(), QueueBindOptions::default(), none()).await;
-        bound.expect("the exchange is there");
-        let consumer =
-            channel.basic_consume("service".into(), "".into(), BasicConsumeOptions::default(), none()).await;
-        Self { consumer: consumer.expect("it sends"), connection }
+        channel.queue_bind(queue, exchange, key.into(), QueueBindOptions::default(), none()).await?;
+        let consume =
+            channel.basic_consume("service".into(), "".into(), BasicConsumeOptions::default(), none());
+        Ok(Self { consumer: consume.await?, connection })
     }
 
     async fn next(&mut self) -> Delivery {
@@ -153,12 +155,7 @@ fn no_row_is_left_out_though_broker_and_holder_are_killed_in_mid_flow() {
             if killed == 1 && told.len() > 1_500 {
                 killed = 2;
                 house.crash_broker();
-                service = eventually("the queue is there", async || {
-                    let connection = Connection::connect(&url, ConnectionProperties::default()).await.ok()?;
-                    drop(connection);
-                    Some(Service::bind(&url, "public.rows.insert").await)
-                })
-                .await;
+                service = Service::bind(&url, "public.rows.insert").await;
             }
             let message = service.next().await;
             *told.entry(body(&message)["after"]["id"].as_i64().expect("a number")).or_default() += 1;

@@ -1,6 +1,7 @@
 use std::sync::Arc;
 
 use bytes::{Buf, Bytes, TryGetError};
+use hashbrown::HashMap;
 
 use super::super::{
     Change, ChannelEvent, Chunk, EventForm, Image, Lsn, Mark, Operation, Position, Record, Relation,
@@ -11,8 +12,8 @@ use super::{CHUNK, InvalidRecord, MARK, VERSION, tag};
 /// How many changes, columns or relations memory is taken for before any of them has been read.
 const CREDIT: usize = 1024;
 
-pub(super) fn read(bytes: Bytes) -> Result<Record, InvalidRecord> {
-    let mut reader = Reader { bytes, dictionary: Vec::new() };
+pub(super) fn read(bytes: Bytes, relations: &mut Relations) -> Result<Record, InvalidRecord> {
+    let mut reader = Reader { bytes, dictionary: Vec::new(), relations };
     match reader.u8()? {
         VERSION => {}
         other => return Err(InvalidRecord::Version(other)),
@@ -28,9 +29,39 @@ pub(super) fn read(bytes: Bytes) -> Result<Record, InvalidRecord> {
     }
 }
 
-struct Reader {
+struct Reader<'a> {
     bytes: Bytes,
     dictionary: Vec<Arc<Relation>>,
+    relations: &'a mut Relations,
+}
+
+/// Descriptions that were read before, so that records share them.
+#[derive(Debug, Default)]
+pub struct Relations(HashMap<Bytes, Arc<Relation>>);
+
+/// More tables than most databases have; a program that reads of more reads them again.
+const MOST_RELATIONS: usize = 1_024;
+
+impl Relations {
+    /// What `description` says, as it was read the first time.
+    fn of(&mut self, description: Bytes) -> Result<Arc<Relation>, InvalidRecord> {
+        if let Some(known) = self.0.get(&description) {
+            return Ok(Arc::clone(known));
+        }
+        // It is kept for long: of the record's memory it keeps nothing.
+        let key = Bytes::copy_from_slice(&description);
+        let mut reader =
+            Reader { bytes: description, dictionary: Vec::new(), relations: &mut Self::default() };
+        let relation = Arc::new(reader.description()?);
+        if !reader.bytes.is_empty() {
+            return Err(InvalidRecord::Trailing(reader.bytes.len()));
+        }
+        if self.0.len() >= MOST_RELATIONS {
+            self.0.clear();
+        }
+        self.0.insert(key, Arc::clone(&relation));
+        Ok(relation)
+    }
 }
 
 impl From<TryGetError> for InvalidRecord {
@@ -39,7 +70,7 @@ impl From<TryGetError> for InvalidRecord {
     }
 }
 
-impl Reader {
+impl Reader<'_> {
     fn mark(&mut self) -> Result<Mark, InvalidRecord> {
         let previous = self.position()?;
         let commit_lsn = self.lsn()?;
@@ -111,7 +142,9 @@ impl Reader {
         if place != self.dictionary.len() {
             return Err(InvalidRecord::Broken("relation"));
         }
-        let relation = Arc::new(self.description()?);
+        let length = self.count()?;
+        let description = self.bytes.split_to(length);
+        let relation = self.relations.of(description)?;
         self.dictionary.push(Arc::clone(&relation));
         Ok(relation)
     }

@@ -95,7 +95,9 @@ impl Dictionary {
         self.latest = Some((address, place));
         put_number(place, out);
         if place == next {
-            put_relation(relation, out);
+            let mut description = BytesMut::with_capacity(256);
+            put_relation(relation, &mut description);
+            put_bytes(&description, out);
         }
     }
 }

@@ -13,7 +13,7 @@
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 
-use crate::event::{Incarnation, InvalidRecord, Lsn, Position, Record};
+use crate::event::{Incarnation, InvalidRecord, Lsn, Position, Record, Relations};
 
 const VERSION: u8 = 1;
 const HEADER_BYTES: usize = 2 + 4 * 8 + 4;
@@ -201,7 +201,7 @@ impl Batch {
 
 impl Message {
     /// Reads a message; records share its memory.
-    pub(super) fn decode(mut bytes: Bytes) -> Result<Self, InvalidMessage> {
+    pub(super) fn decode(mut bytes: Bytes, relations: &mut Relations) -> Result<Self, InvalidMessage> {
         let header = bytes.split_to_checked(HEADER_BYTES)?;
         let mut header = header;
         match header.get_u8() {
@@ -218,7 +218,7 @@ impl Message {
         let body = match kind {
             kind::QUESTION => Body::Question,
             kind::OPENING => Body::Opening { starts_at: Lsn::new(bytes.split_to_checked(8)?.get_u64()) },
-            kind::ENTRIES => Body::Entries(entries(bytes)?),
+            kind::ENTRIES => Body::Entries(entries(bytes, relations)?),
             kind::PART => {
                 let mut numbers = bytes.split_to_checked(8)?;
                 let (index, count) = (numbers.get_u32(), numbers.get_u32());
@@ -234,7 +234,7 @@ impl Message {
 }
 
 /// Reads what follows the header of entries.
-pub(super) fn entries(mut bytes: Bytes) -> Result<Entries, InvalidMessage> {
+pub(super) fn entries(mut bytes: Bytes, relations: &mut Relations) -> Result<Entries, InvalidMessage> {
     let mut base = bytes.split_to_checked(12)?;
     let base = Position { commit_lsn: Lsn::new(base.get_u64()), index: base.get_u32() };
     let mut entries = Vec::new();
@@ -242,7 +242,7 @@ pub(super) fn entries(mut bytes: Bytes) -> Result<Entries, InvalidMessage> {
         let mut head = bytes.split_to_checked(12)?;
         let reaches = Lsn::new(head.get_u64());
         let record = bytes.split_to_checked(head.get_u32() as usize)?;
-        entries.push(Entry { reaches, record: Record::decode(record)? });
+        entries.push(Entry { reaches, record: Record::decode_sharing(record, relations)? });
     }
     Ok(Entries { base, entries })
 }

@@ -19,7 +19,7 @@ mod tests;
 use bytes::{Bytes, BytesMut};
 
 use super::message::{Author, Body, Entries, Entry, InvalidMessage, Message, Term, entries};
-use crate::event::{Chunk, Incarnation, Lsn, Mark, Position, Record};
+use crate::event::{Chunk, Incarnation, Lsn, Mark, Position, Record, Relations};
 
 /// What a reader knows of the journal at one place of the stream.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -57,6 +57,7 @@ pub(super) struct Order {
     met: Met,
     /// Pieces of what was too large for a message.
     parts: Parts,
+    relations: Relations,
 }
 
 /// What was seen of the present term.
@@ -101,6 +102,11 @@ impl Order {
         self.anchor != Anchor::None
     }
 
+    /// Reads a message; its records share their tables' descriptions with those before.
+    pub(super) fn decode(&mut self, bytes: Bytes) -> Result<Message, InvalidMessage> {
+        Message::decode(bytes, &mut self.relations)
+    }
+
     /// Takes the next message; what it brought is appended to `steps`.
     pub(super) fn take(&mut self, message: Message, steps: &mut Vec<Step>) -> Result<(), InvalidMessage> {
         let Message { author, body } = message;
@@ -127,7 +133,8 @@ impl Order {
                 if self.counts(author, steps)
                     && let Some(whole) = self.parts.take(index, count, &piece)
                 {
-                    self.entries(entries(whole)?, steps);
+                    let entries = entries(whole, &mut self.relations)?;
+                    self.entries(entries, steps);
                 }
             }
         }

@@ -50,8 +50,8 @@ pub(super) struct Publisher {
 
 /// AMQP's delivery mode of what outlives the broker.
 pub(super) const PERSISTENT: u8 = 2;
-/// Waits until the broker has a message, and gives what is reached with it.
-type Confirming = Pin<Box<dyn Future<Output = Result<Lsn, Error>> + Send>>;
+/// Waits until the broker has a message, and gives what is reached with it; nothing, if it is a part and not the last.
+type Confirming = Pin<Box<dyn Future<Output = Result<Option<Lsn>, Error>> + Send>>;
 
 /// A message is closed when it has this many bytes. Larger ones save the broker little more.
 const BATCH_BYTES: usize = 128 * 1024;
@@ -209,7 +209,11 @@ impl Publisher {
                 self.look()?;
             }
             // 2. What is safe.
-            Some(confirmed) = self.in_flight.next() => self.delay.take(confirmed?),
+            Some(confirmed) = self.in_flight.next() => {
+                if let Some(reaches) = confirmed? {
+                    self.delay.take(reaches);
+                }
+            }
             () = until(release) => self.delay.release(),
             // 3. What was gathered for long enough.
             () = sleep_until(self.since + LINGER), if room && !self.batch.is_empty() => self.send().await?,
@@ -258,11 +262,12 @@ impl Publisher {
             metrics::counter!(metric::JOURNAL_MESSAGE_BYTES).increment(message.len() as u64);
             let confirm = publish(&self.link.channel, &self.link.stream, &message).await?;
             // Confirmed in order, so that the last part speaks for all.
-            let stored = if index + 1 == count { std::mem::take(&mut stored) } else { Vec::new() };
+            let last = index + 1 == count;
+            let stored = if last { std::mem::take(&mut stored) } else { Vec::new() };
             self.in_flight.push_back(Box::pin(async move {
                 confirmation(confirm.await)?;
                 tell(stored);
-                Ok(reaches)
+                Ok(last.then_some(reaches))
             }));
         }
         Ok(())

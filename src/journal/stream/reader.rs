@@ -14,10 +14,10 @@ use tokio::time::sleep;
 
 use super::broker::{self, From};
 use super::index::Index;
-use super::message::{Body, InvalidMessage, Message};
+use super::message::{Body, InvalidMessage};
 use super::order::{Order, State, Step};
 use super::seek::next;
-use super::{Config, Error};
+use super::{Config, Error, say_again};
 use crate::event::Position;
 use crate::journal::Status;
 use crate::journal::recent::Recent;
@@ -114,7 +114,7 @@ impl Reader {
             if self.status.send_replace(Status::Connecting) == Status::Streaming {
                 pause = PAUSES.0;
             }
-            tracing::warn!(error = %Chain(&error), pause_ms = pause.as_millis(), "the journal cannot be read");
+            say_again(&error, pause, "the journal cannot be read");
             sleep(pause.mul_f64(0.5 + fastrand::f64())).await;
             pause = (pause * 2).min(PAUSES.1);
         }
@@ -214,7 +214,7 @@ impl Reader {
 
     /// Takes a message in order; gives who asked by it, if it is a question.
     fn read_message(&mut self, bytes: Bytes) -> Result<Option<u64>, InvalidMessage> {
-        let message = Message::decode(bytes)?;
+        let message = self.order.decode(bytes)?;
         let asked = matches!(message.body, Body::Question).then_some(message.author.writer);
         self.order.take(message, &mut self.steps)?;
         Ok(asked)

@@ -3,7 +3,6 @@ use bytes::Bytes;
 use super::Error;
 use super::archive::{Run, Shared};
 use super::broker::{self, From};
-use super::message::Message;
 use super::order::{Order, Step};
 use super::reader::offset_of;
 use super::seek::{next, seek};
@@ -91,7 +90,7 @@ impl Attempt<'_> {
     async fn take(&mut self, message: Bytes) -> Result<Progress, Broken> {
         let mut steps = Vec::new();
         // What is no message was told of by whoever reads the stream for the window.
-        let Ok(message) = Message::decode(message) else { return Ok(Progress::On) };
+        let Ok(message) = self.order.decode(message) else { return Ok(Progress::On) };
         if self.order.take(message, &mut steps).is_err() {
             return Ok(Progress::On);
         }

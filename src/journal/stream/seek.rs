@@ -5,7 +5,7 @@ use super::broker::{self, From};
 use super::message::{Body, Message};
 use super::reader::offset_of;
 use super::{Config, Error};
-use crate::event::{Incarnation, Position};
+use crate::event::{Incarnation, Position, Relations};
 
 /// What the stream holds at one place.
 #[derive(Clone, Copy, Debug)]
@@ -60,10 +60,8 @@ async fn probe(connection: &Connection, config: &Config, offset: u64) -> Result<
         let delivery = next(&mut consumer, config).await?;
         let offset = offset_of(&delivery, config)?;
         broker::acknowledge(&channel, delivery.delivery_tag).await?;
-        let Ok(Message { author, body: Body::Entries(entries) }) = Message::decode(delivery.data.into())
-        else {
-            continue;
-        };
+        let message = Message::decode(delivery.data.into(), &mut Relations::default());
+        let Ok(Message { author, body: Body::Entries(entries) }) = message else { continue };
         if let Some(first) = entries.entries.first() {
             let previous = first.record.previous();
             found = Some(Probe { offset, incarnation: author.term.incarnation, previous });

@@ -9,14 +9,13 @@ use tokio::time::sleep;
 use super::message::{Author, Term};
 use super::publisher::{Link, Publisher};
 use super::reader::Seen;
-use super::{Config, Error};
+use super::{Config, Error, say_again};
 use crate::event::{Change, EventKey, Incarnation, Position, Record};
 use crate::journal::ledger::Ledger;
 use crate::journal::recent::Recent;
 use crate::journal::{Appended, History, Known, Opened, Tail, new_life};
 use crate::shutdown::Scope;
 use crate::source::{Continuity, Reason};
-use crate::telemetry::Chain;
 
 /// Appends to the stream, for as long as this process holds the slot and no other has opened the journal.
 #[derive(Debug)]
@@ -110,7 +109,7 @@ impl Writer {
                 Err(Error::Closed) => return Err(Error::Closed),
                 Err(error) => error,
             };
-            tracing::warn!(error = %Chain(&error), pause_ms = pause.as_millis(), "the journal cannot be opened");
+            say_again(&error, pause, "the journal cannot be opened");
             sleep(pause.mul_f64(0.5 + fastrand::f64())).await;
             pause = (pause * 2).min(PAUSES.1);
         }
