@@ -5,6 +5,7 @@
 //!  Row ─ one image, as it came                         Change ─ old and new image of one row, or an event
 //!  Chunk ─ a part of one transaction                   Record ─ what the journal holds
 //!  Lsn, Xid, Position ─ where and who                  Cursor ─ how far a client has come
+//!  envelope ─ a change as a message for services
 //! ```
 //!
 //! Nothing here does I/O, reads a clock, or knows a table by name.
@@ -12,6 +13,7 @@
 mod change;
 mod cursor;
 mod encoding;
+pub mod envelope;
 mod kind;
 mod lsn;
 mod record;

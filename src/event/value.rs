@@ -34,7 +34,9 @@ pub fn write_json(class: &Class, datum: Datum<'_>, out: &mut Vec<u8>) {
             Some(text) => write_timestamp(text, b"Z", out),
             None => write_json_string(text, out),
         },
-        Class::Array { element, delimiter } => write_array(&element.class, *delimiter, text, out),
+        Class::Array { element, delimiter } => {
+            write_array(*delimiter, text, out, |datum, out| write_json(&element.class, datum, out));
+        }
         _ => write_json_string(text, out),
     }
 }
@@ -102,23 +104,33 @@ fn write_bytea(text: &[u8], out: &mut Vec<u8>) {
 }
 
 /// `{1,NULL,"a b"}`, with nested braces for further dimensions and `[2:4]=` before it for unusual bounds (which JSON
-/// cannot tell) → a JSON array.
+/// cannot tell) → a JSON array, whose elements `write` writes. Text that is no array is written as a string.
 ///
 /// See <https://www.postgresql.org/docs/current/arrays.html#ARRAYS-IO>.
-fn write_array(element: &Class, delimiter: u8, text: &[u8], out: &mut Vec<u8>) {
+pub(super) fn write_array(
+    delimiter: u8,
+    text: &[u8],
+    out: &mut Vec<u8>,
+    write: impl FnMut(Datum<'_>, &mut Vec<u8>),
+) {
     let body = match text.first() {
         Some(b'[') => text.iter().position(|byte| *byte == b'=').map_or(text, |equals| &text[equals + 1..]),
         _ => text,
     };
     let start = out.len();
-    if write_array_body(element, delimiter, body, out).is_none() {
+    if write_array_body(delimiter, body, out, write).is_none() {
         out.truncate(start);
         write_json_string(text, out);
     }
 }
 
 /// `None` if the text is no array; `out` then holds a part of it.
-fn write_array_body(element: &Class, delimiter: u8, text: &[u8], out: &mut Vec<u8>) -> Option<()> {
+fn write_array_body(
+    delimiter: u8,
+    text: &[u8],
+    out: &mut Vec<u8>,
+    mut write: impl FnMut(Datum<'_>, &mut Vec<u8>),
+) -> Option<()> {
     let mut depth = 0_u32;
     let mut rest = text;
     let mut unescaped = Vec::new();
@@ -136,13 +148,13 @@ fn write_array_body(element: &Class, delimiter: u8, text: &[u8], out: &mut Vec<u
             }
             b'"' => {
                 rest = unquote(tail, &mut unescaped)?;
-                write_json(element, Datum::Text(&unescaped), out);
+                write(Datum::Text(&unescaped), out);
             }
             _ => {
                 let end = rest.iter().position(|byte| *byte == delimiter || *byte == b'}')?;
                 let (word, tail) = rest.split_at(end);
                 let datum = if word == b"NULL" { Datum::Null } else { Datum::Text(word) };
-                write_json(element, datum, out);
+                write(datum, out);
                 rest = tail;
             }
         }
@@ -165,7 +177,7 @@ fn write_array_body(element: &Class, delimiter: u8, text: &[u8], out: &mut Vec<u
 }
 
 /// Takes a quoted element off the front of `rest`, which starts behind its opening quote.
-fn unquote<'a>(mut rest: &'a [u8], out: &mut Vec<u8>) -> Option<&'a [u8]> {
+pub(super) fn unquote<'a>(mut rest: &'a [u8], out: &mut Vec<u8>) -> Option<&'a [u8]> {
     out.clear();
     loop {
         let (byte, tail) = rest.split_first()?;
