@@ -141,9 +141,8 @@ impl Encoder {
                     come.other_key = Some(OtherKey::Old(plan.key_of(old.row())));
                     come
                 }
-                Some(Image::Full(old)) => said(What::Update, Some(old), Some(new)),
-                // A key that is told though it did not change, since it is large.
-                Some(Image::Key(_)) | None => said(What::Update, None, Some(new)),
+                // Of a large key it is told what it was though it did not change.
+                old => said(What::Update, old.as_ref().map(Image::row), Some(new)),
             },
         };
         let mut message = message;

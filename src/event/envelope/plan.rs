@@ -47,6 +47,7 @@ impl Plan {
                 _ => column.key,
             }
         };
+        let prefix = routing::prefix(relation);
         let names =
             [b"\"schema\":", &*quoted(&relation.schema), b",\"table\":", &*quoted(&relation.name), b","]
                 .concat();
@@ -54,7 +55,7 @@ impl Plan {
             relation: Arc::clone(relation),
             columns: columns.collect(),
             key: (0..relation.columns.len()).filter(is_key).collect(),
-            routing_keys: What::ALL.map(|what| routing::key(relation, what.word()).into()),
+            routing_keys: What::ALL.map(|what| format!("{prefix}.{}", what.word()).into()),
             subject: routing::subject(relation).into(),
             names,
         }
