@@ -54,6 +54,10 @@ fn every_kind_of_change_is_what_the_engine_makes_of_it() {
             let (name, key) = other_key(message);
             assert_eq!(name, recorded.header.0, "{text}");
             let mut before = parse(recorded.before);
+            if recorded.routing_key == "public.strict.delete" {
+                // Nor what cannot be null: it takes a value of the type for each.
+                (before["a"], before["b"]) = (Value::Null, Value::Null);
+            }
             if recorded.routing_key.starts_with("public.by_index") {
                 // The stream does not tell the primary key of a table with another identity: the engine takes 0 for it.
                 if before.is_object() {

@@ -18,6 +18,8 @@ alter table long_key alter id set storage external, alter body set storage exter
 create table long_whole (id int primary key, n int, body text);
 alter table long_whole alter body set storage external;
 alter table long_whole replica identity full;
+create table strict (id int primary key, a text not null, b boolean not null);
+create table by_number (id numeric primary key, n int);
 create schema "Odd.sch*ema";
 create table "Odd.sch*ema"."Ta#b le.%" ("I d" int primary key, "qu""ote\" text);
 create table root (id int primary key, body text) partition by range (id);
@@ -46,6 +48,11 @@ update by_index set body = 'other';
 update by_index set code = 'y';
 update by_index set id = 5;
 delete from by_index;
+insert into strict values (1, 'a', true);
+delete from strict;
+insert into by_number values (1.0, 1);
+update by_number set id = 1.00;
+update by_number set id = 2;
 insert into nothing values (1, 'a');
 insert into keyless values (1, 'b');
 insert into two_keys values (1, 'x', 3);
@@ -114,6 +121,12 @@ const RECORDED: &[(&str, &str, &str, &str, &str, &str)] = &[
     ("public.by_index.insert", "c", "__debezium.oldkey", r#"{"id":0}"#, "null", r#"{"id":1,"code":"y","body":"other"}"#),
     ("public.by_index.update", "u", "", "", "null", r#"{"id":5,"code":"y","body":"other"}"#),
     ("public.by_index.delete", "d", "", "", r#"{"id":0,"code":"y","body":null}"#, "null"),
+    ("public.strict.insert", "c", "", "", "null", r#"{"id":1,"a":"a","b":true}"#),
+    ("public.strict.delete", "d", "", "", r#"{"id":1,"a":"","b":false}"#, "null"),
+    ("public.by_number.insert", "c", "", "", "null", r#"{"id":{"scale":0,"value":"AQ=="},"n":1}"#),
+    ("public.by_number.update", "u", "", "", r#"{"id":{"scale":0,"value":"AQ=="},"n":null}"#, r#"{"id":{"scale":0,"value":"AQ=="},"n":1}"#),
+    ("public.by_number.delete", "d", "__debezium.newkey", r#"{"id":{"scale":0,"value":"Ag=="}}"#, r#"{"id":{"scale":0,"value":"AQ=="},"n":null}"#, "null"),
+    ("public.by_number.insert", "c", "__debezium.oldkey", r#"{"id":{"scale":0,"value":"AQ=="}}"#, "null", r#"{"id":{"scale":0,"value":"Ag=="},"n":1}"#),
     ("public.nothing.insert", "c", "", "", "null", r#"{"id":1,"body":"a"}"#),
     ("public.keyless.insert", "c", "", "", "null", r#"{"a":1,"b":"b"}"#),
     ("public.two_keys.insert", "c", "", "", "null", r#"{"a":1,"b":"x","c":3}"#),
