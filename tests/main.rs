@@ -14,6 +14,7 @@ mod config;
 mod conversation;
 mod edge;
 mod encoding;
+mod envelope;
 mod fuzz;
 mod input;
 mod invariants;

@@ -2,7 +2,7 @@
 
 mod changes;
 mod emitted;
-mod follower;
+pub(crate) mod follower;
 mod histories;
 pub(crate) mod login;
 mod outages;

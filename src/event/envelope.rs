@@ -104,7 +104,8 @@ impl Encoder {
     /// Takes what the catalog says now, in place of what it said before.
     ///
     /// `keys` are the names of the primary keys' columns, by `pg_class.oid`: what the stream does not tell of tables
-    /// whose replica identity is the whole row. Without it, a changed key of theirs is an update.
+    /// whose replica identity is the whole row. Without it, a changed key of theirs is an update. A type that has no
+    /// fixed oid and is not described is written as PostgreSQL's text.
     pub fn describe(&mut self, types: Types, keys: HashMap<u32, Vec<Arc<str>>>) {
         self.types = types;
         self.keys = keys;
@@ -112,7 +113,7 @@ impl Encoder {
     }
 
     /// Appends the messages of the change at `place` in `chunk`: two if it gives a row another key, none if it concerns
-    /// no table. `now` is when this is done, by the clock's time.
+    /// no table. `now` is the present.
     pub fn encode(&mut self, chunk: &Chunk, place: usize, now: Timestamp, out: &mut Vec<RowMessage>) {
         let Some(change) = chunk.changes.get(place) else { return };
         let relation = match change {
@@ -127,7 +128,7 @@ impl Encoder {
         let said = |what, before, after| Said { what, before, after, other_key: None };
         let operation = match change {
             Change::Row(change) => &change.operation,
-            _ => return out.push(self.message(plan, at, &mut said(What::Truncate, None, None))),
+            _ => return out.push(self.message(plan, at, said(What::Truncate, None, None))),
         };
         let message = match operation {
             Operation::Insert { new } => said(What::Insert, None, Some(new)),
@@ -136,18 +137,16 @@ impl Encoder {
                 Some(old) if plan.is_another(old.row(), new) => {
                     let mut gone = said(What::Delete, Some(old.row()), None);
                     gone.other_key = Some(OtherKey::New(plan.key_of(new)));
-                    out.push(self.message(plan, at, &mut gone));
+                    out.push(self.message(plan, at, gone));
                     let mut come = said(What::Insert, None, Some(new));
                     come.other_key = Some(OtherKey::Old(plan.key_of(old.row())));
                     come
                 }
-                Some(Image::Full(old)) => said(What::Update, Some(old), Some(new)),
-                // A key that is told though it did not change, since it is large.
-                Some(Image::Key(_)) | None => said(What::Update, None, Some(new)),
+                // Of a large key it is told what it was though it did not change.
+                old => said(What::Update, old.as_ref().map(Image::row), Some(new)),
             },
         };
-        let mut message = message;
-        out.push(self.message(plan, at, &mut message));
+        out.push(self.message(plan, at, message));
     }
 
     /// Sees to it that there is a plan for this description of the table.
@@ -163,7 +162,7 @@ impl Encoder {
         }
     }
 
-    fn message(&self, plan: &Plan, at: At<'_>, said: &mut Said<'_>) -> RowMessage {
+    fn message(&self, plan: &Plan, at: At<'_>, said: Said<'_>) -> RowMessage {
         let mut id = Vec::with_capacity(40);
         at.chunk.commit_lsn.write(&mut id);
         id.push(b'/');
@@ -179,8 +178,8 @@ impl Encoder {
             committed_at: at.chunk.committed_at,
             source: Arc::clone(&self.uri),
             subject: Arc::clone(&plan.subject),
-            other_key: said.other_key.take(),
-            body: self.body(plan, at, said),
+            body: self.body(plan, at, &said),
+            other_key: said.other_key,
         }
     }
 

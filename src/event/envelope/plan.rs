@@ -47,6 +47,7 @@ impl Plan {
                 _ => column.key,
             }
         };
+        let prefix = routing::prefix(relation);
         let names =
             [b"\"schema\":", &*quoted(&relation.schema), b",\"table\":", &*quoted(&relation.name), b","]
                 .concat();
@@ -54,7 +55,7 @@ impl Plan {
             relation: Arc::clone(relation),
             columns: columns.collect(),
             key: (0..relation.columns.len()).filter(is_key).collect(),
-            routing_keys: What::ALL.map(|what| routing::key(relation, what.word()).into()),
+            routing_keys: What::ALL.map(|what| format!("{prefix}.{}", what.word()).into()),
             subject: routing::subject(relation).into(),
             names,
         }
@@ -66,11 +67,19 @@ impl Plan {
 
     /// Whether both images are of rows with different keys; not where the key is not known.
     pub(super) fn is_another(&self, old: &Row, new: &Row) -> bool {
-        let different = |place: &usize| match (old.get(*place), new.get(*place)) {
-            (_, Some(Datum::Unchanged)) => false,
-            (old, new) => old != new,
-        };
-        self.key.iter().any(different)
+        self.key.iter().any(|place| {
+            let (old, new) = (old.get(*place).unwrap_or(Datum::Null), new.get(*place).unwrap_or(Datum::Null));
+            if old == new || new == Datum::Unchanged {
+                return false;
+            }
+            // `1.0` and `1.00` are one number.
+            let written = |datum| {
+                let mut out = Vec::new();
+                value::write(&self.columns[*place].form, datum, &mut out);
+                out
+            };
+            written(old) != written(new)
+        })
     }
 
     /// The row as a JSON object.

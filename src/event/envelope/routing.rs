@@ -5,7 +5,8 @@ use std::fmt::Write as _;
 use super::super::Relation;
 
 /// AMQP 0-9-1 has 255 bytes for a routing key.
-pub(super) const LONGEST_BYTES: usize = 255;
+const LONGEST_BYTES: usize = 255;
+const LONGEST_WORD: &str = ".truncate";
 
 /// An identifier as one word of a routing key: `.`, `*`, `#`, `%`, blanks and control characters as `%` and two
 /// hexadecimal digits for each byte of theirs, all else as it is.
@@ -31,14 +32,16 @@ pub(super) fn subject(relation: &Relation) -> String {
     format!("{}.{}", routing_word(&relation.schema), routing_word(&relation.name))
 }
 
-/// The key of what was done to a table. One that would be too long has `%oid` and the table's number in place of its
-/// name, which no name is written as.
-pub(super) fn key(relation: &Relation, what: &str) -> String {
-    let key = format!("{}.{what}", subject(relation));
-    if key.len() <= LONGEST_BYTES {
-        return key;
+/// What the routing keys of a table start with: the same for whatever is done to it.
+///
+/// Where the longest of them would be too long it has `%oid` and the table's number in place of its name, which no name
+/// is written as.
+pub(super) fn prefix(relation: &Relation) -> String {
+    let prefix = subject(relation);
+    if prefix.len() + LONGEST_WORD.len() <= LONGEST_BYTES {
+        return prefix;
     }
-    format!("{}.%oid{}.{what}", routing_word(&relation.schema), relation.oid)
+    format!("{}.%oid{}", routing_word(&relation.schema), relation.oid)
 }
 
 #[cfg(test)]
@@ -70,16 +73,16 @@ mod tests {
 
     #[test]
     fn a_key_fits_whatever_the_names() {
-        assert_eq!(key(&relation("app", "entries"), "insert"), "app.entries.insert");
+        assert_eq!(prefix(&relation("app", "entries")), "app.entries");
         let longest = ["a".repeat(63), "ä".repeat(31), ".".repeat(63), "\u{2028}".repeat(21)];
         for schema in &longest {
             for name in &longest {
-                let key = key(&relation(schema, name), "truncate");
+                let key = prefix(&relation(schema, name)) + LONGEST_WORD;
                 assert!(key.len() <= LONGEST_BYTES, "{key}");
                 assert_eq!(key.split('.').count(), 3, "{key}");
             }
         }
         let long = relation(&".".repeat(63), &".".repeat(63));
-        assert_eq!(key(&long, "delete"), format!("{}.%oid4294967295.delete", "%2E".repeat(63)));
+        assert_eq!(prefix(&long), format!("{}.%oid4294967295", "%2E".repeat(63)));
     }
 }

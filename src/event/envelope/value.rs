@@ -60,7 +60,9 @@ fn write_form(form: &Form, text: &[u8], out: &mut Vec<u8>) -> Option<()> {
         Form::Bits => write_bits(text, out)?,
         Form::Bit => out.extend_from_slice(match text {
             b"1" => b"true",
-            b"0" | b"" => b"false",
+            b"0" => b"false",
+            // Of `bit varying(1)`.
+            b"" => b"null",
             _ => return None,
         }),
         Form::Date => write_number(date(text)?, out),
