@@ -197,6 +197,22 @@ impl Writer {
         }
     }
 
+    /// Which term of which life this process has seen last: another one tells that somebody else has written since.
+    pub fn term(&self) -> (Incarnation, u64) {
+        match self {
+            Self::Memory(writer) => (writer.tail().incarnation, 0),
+            Self::Stream(writer) => writer.term(),
+        }
+    }
+
+    /// Forgets what was confirmed: it is of another history than what comes.
+    pub fn forget(&self) {
+        match self {
+            Self::Memory(writer) => writer.forget(),
+            Self::Stream(writer) => writer.forget(),
+        }
+    }
+
     /// Nothing comes any more until it is opened again.
     pub fn close(&mut self) {
         match self {

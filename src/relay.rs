@@ -22,13 +22,13 @@ mod visible;
 use std::collections::HashSet;
 
 use metrics::Counter;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
-use crate::event::{Change, Chunk, Lsn, Mark, Position, Publication, Record, Xid};
+use crate::event::{Change, Chunk, Incarnation, Lsn, Mark, Position, Publication, Record, Xid};
 use crate::journal::{self, Appended, Exchange, History, Known, Opened, Submission, Writer};
 use crate::postgres::Pool;
 use crate::shutdown::Scope;
-use crate::source::{Cut, Delivery};
+use crate::source::{Continuity, Cut, Delivery, Reason};
 use crate::telemetry::{Chain, metric};
 
 pub use heartbeat::heartbeat;
@@ -43,6 +43,8 @@ struct Relay {
     /// The stream that what comes is taken from; `None` while all is left: it comes again with the next stream, or
     /// never was.
     taking: Option<Cut>,
+    /// Why the journal has to begin a new life, and its term when a stream said so that ended before it could.
+    owed: Option<(Reason, (Incarnation, u64))>,
     /// The last record leaves a transaction open: nothing else may come in between.
     within: bool,
     /// Looked up once, not with every record.
@@ -53,6 +55,8 @@ struct Relay {
 const DELIVERIES_AT_ONCE: usize = 64;
 /// How many events go into one record.
 const EVENTS_AT_ONCE: usize = 64;
+/// And how much of them, in bytes: to the hub a record of events is a transaction, which must not be a large one.
+const EVENTS_BYTES: usize = 256 * 1_024;
 
 /// Runs until `scope` closes or the source ends.
 pub async fn run(
@@ -67,6 +71,7 @@ pub async fn run(
         exchange,
         visible: Visible::new(pool),
         taking: None,
+        owed: None,
         within: false,
         appended: metrics::counter!(metric::JOURNAL_APPENDED),
     };
@@ -118,6 +123,15 @@ impl Relay {
         match delivery {
             Delivery::Opened { system_id, timeline, starts_at, flushed, continuity, cut } => {
                 self.visible.opened(system_id, timeline, cut.clone());
+                if let Continuity::Reset(reason) = continuity {
+                    // Whatever becomes of this stream: the source goes on only then.
+                    self.writer.forget();
+                    self.owed = Some((reason, self.writer.term()));
+                }
+                // Whoever has written since has found out for itself.
+                self.owed = self.owed.filter(|(_, term)| *term == self.writer.term());
+                let continuity =
+                    self.owed.map_or(Continuity::Continued, |(reason, _)| Continuity::Reset(reason));
                 self.open(&History { system_id, timeline, starts_at, flushed, continuity }, cut).await;
             }
             Delivery::Closed => {
@@ -169,6 +183,9 @@ impl Relay {
         }
         // A transaction may be open still that a former writer has begun: its end comes before anything else.
         self.within = !self.writer.ends_transaction();
+        if opened.is_ok() {
+            self.owed = None;
+        }
         match opened {
             Ok(Opened::Continued) => {}
             Ok(Opened::Created) => tracing::info!("the journal begins"),
@@ -221,10 +238,20 @@ impl Relay {
     /// in the log, and of no transaction's own.
     async fn publish(&mut self, submissions: impl Iterator<Item = Submission>) {
         let (mut changes, mut stored, mut keys) = (Vec::new(), Vec::new(), HashSet::new());
+        let mut bytes = 0;
         for submission in submissions {
+            // Nobody waits any more: it was given back, and comes again.
+            if submission.stored.is_closed() {
+                continue;
+            }
+            if bytes >= EVENTS_BYTES {
+                self.put_events(std::mem::take(&mut changes), std::mem::take(&mut stored)).await;
+                bytes = 0;
+            }
             let Submission { publication: Publication { event, key }, stored: tell } = submission;
             match self.writer.knows(&key) {
                 Known::No if keys.insert(key) => {
+                    bytes += event.data.len();
                     changes.push(Change::Event(event));
                     stored.push(tell);
                 }
@@ -237,7 +264,11 @@ impl Relay {
                 Known::No | Known::OnItsWay => {}
             }
         }
-        if changes.is_empty() {
+        self.put_events(changes, stored).await;
+    }
+
+    async fn put_events(&mut self, changes: Vec<Change>, stored: Vec<oneshot::Sender<()>>) {
+        if changes.is_empty() || self.taking.is_none() {
             return;
         }
         metrics::counter!(metric::PUBLISH_EVENTS).increment(changes.len() as u64);

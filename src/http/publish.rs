@@ -23,7 +23,7 @@ const STRUCTURED: &str = "application/cloudevents+json";
 const AROUND_BYTES: usize = 4_096;
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
-/// Publishes one event, and answers when it is safe in the journal.
+/// Publishes one event, and answers when it is safe: in the journal, or in the queue before it.
 pub(super) async fn answer(context: &Context, request: Request<Incoming>) -> Response<Body> {
     if !context.config.origins.admit(request.headers()) {
         let message = "this page's origin is not allowed: name it in `http.allowed_origins`";
@@ -34,6 +34,12 @@ pub(super) async fn answer(context: &Context, request: Request<Incoming>) -> Res
         Ok(publication) => publication,
         Err(error) => return problem(&error),
     };
+    let bytes = publication.event.data.len();
+    if bytes > most {
+        let message =
+            format!("the event has {bytes} bytes with its attributes, and at most {most} are taken");
+        return problem(&ErrorFrame::new(ErrorCode::TooLarge, message));
+    }
     match context.publisher.publish(publication).await {
         Ok(()) => respond(StatusCode::OK, "application/json", "{\"published\":1}\n"),
         Err(error) => {

@@ -20,6 +20,16 @@ struct Safe {
     journal: Lsn,
     /// `None` if nothing goes to services.
     exchange: Option<Lsn>,
+    /// How often all was forgotten: what was meant before says nothing after.
+    epoch: u64,
+}
+
+/// What one party writes of one history.
+#[derive(Clone, Debug)]
+pub(super) struct Page {
+    ledger: Ledger,
+    party: Party,
+    epoch: u64,
 }
 
 /// Who has made something safe.
@@ -34,7 +44,10 @@ pub(super) enum Party {
 impl Ledger {
     /// Of the journal alone. What is safe moves `confirmed`.
     pub fn new(confirmed: watch::Sender<Lsn>) -> Self {
-        Self(Arc::new(Shared { safe: Mutex::new(Safe { journal: Lsn::ZERO, exchange: None }), confirmed }))
+        Self(Arc::new(Shared {
+            safe: Mutex::new(Safe { journal: Lsn::ZERO, exchange: None, epoch: 0 }),
+            confirmed,
+        }))
     }
 
     /// Has the exchange's word count too.
@@ -42,19 +55,10 @@ impl Ledger {
         self.0.safe.lock().exchange = Some(Lsn::ZERO);
     }
 
-    /// Moves on to `lsn` for one of them, never back.
-    pub(super) fn confirm(&self, party: Party, lsn: Lsn) {
-        let mut safe = self.0.safe.lock();
-        match party {
-            Party::Journal => safe.journal = safe.journal.max(lsn),
-            Party::Exchange => safe.exchange = safe.exchange.map(|exchange| exchange.max(lsn)),
-        }
-        let all = safe.exchange.map_or(safe.journal, |exchange| exchange.min(safe.journal));
-        self.0.confirmed.send_if_modified(|confirmed| {
-            let moves = all > *confirmed;
-            *confirmed = all.max(*confirmed);
-            moves
-        });
+    /// A page for what `party` makes safe from now on, until all is forgotten.
+    pub(super) fn page(&self, party: Party) -> Page {
+        let epoch = self.0.safe.lock().epoch;
+        Page { ledger: self.clone(), party, epoch }
     }
 
     /// Forgets everything: positions of another history mean nothing.
@@ -62,7 +66,29 @@ impl Ledger {
         let mut safe = self.0.safe.lock();
         safe.journal = Lsn::ZERO;
         safe.exchange = safe.exchange.map(|_| Lsn::ZERO);
+        safe.epoch += 1;
         self.0.confirmed.send_replace(Lsn::ZERO);
+    }
+}
+
+impl Page {
+    /// Moves on to `lsn`, never back.
+    pub(super) fn confirm(&self, lsn: Lsn) {
+        let Shared { safe, confirmed } = &*self.ledger.0;
+        let mut safe = safe.lock();
+        if safe.epoch != self.epoch {
+            return;
+        }
+        match self.party {
+            Party::Journal => safe.journal = safe.journal.max(lsn),
+            Party::Exchange => safe.exchange = safe.exchange.map(|exchange| exchange.max(lsn)),
+        }
+        let all = safe.exchange.map_or(safe.journal, |exchange| exchange.min(safe.journal));
+        confirmed.send_if_modified(|confirmed| {
+            let moves = all > *confirmed;
+            *confirmed = all.max(*confirmed);
+            moves
+        });
     }
 }
 
@@ -75,19 +101,24 @@ mod tests {
         let (confirmed, receiver) = watch::channel(Lsn::ZERO);
         let ledger = Ledger::new(confirmed);
         let told = || receiver.borrow().get();
-        ledger.confirm(Party::Journal, Lsn::new(10));
+        let (journal, exchange) = (ledger.page(Party::Journal), ledger.page(Party::Exchange));
+        journal.confirm(Lsn::new(10));
         assert_eq!(told(), 10);
         ledger.ask_exchange();
-        ledger.confirm(Party::Journal, Lsn::new(20));
+        journal.confirm(Lsn::new(20));
         assert_eq!(told(), 10, "the exchange has said nothing yet");
-        ledger.confirm(Party::Exchange, Lsn::new(15));
+        exchange.confirm(Lsn::new(15));
         assert_eq!(told(), 15);
-        ledger.confirm(Party::Exchange, Lsn::new(12));
-        ledger.confirm(Party::Exchange, Lsn::new(30));
+        exchange.confirm(Lsn::new(12));
+        exchange.confirm(Lsn::new(30));
         assert_eq!(told(), 20);
         ledger.reset();
         assert_eq!(told(), 0);
-        ledger.confirm(Party::Journal, Lsn::new(5));
-        assert_eq!(told(), 0);
+        journal.confirm(Lsn::new(50));
+        exchange.confirm(Lsn::new(50));
+        assert_eq!(told(), 0, "of the history before");
+        ledger.page(Party::Journal).confirm(Lsn::new(5));
+        ledger.page(Party::Exchange).confirm(Lsn::new(4));
+        assert_eq!(told(), 4);
     }
 }

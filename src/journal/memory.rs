@@ -30,7 +30,6 @@ impl Writer {
         let opened = match history.continuity {
             Continuity::Continued => Opened::Continued,
             Continuity::Reset(reason) => {
-                self.ledger.reset();
                 if first {
                     Opened::Continued
                 } else {
@@ -42,6 +41,10 @@ impl Writer {
         };
         self.status.send_replace(Status::Streaming);
         opened
+    }
+
+    pub(super) fn forget(&self) {
+        self.ledger.reset();
     }
 
     pub(super) fn close(&mut self) {
@@ -67,7 +70,7 @@ impl Writer {
         self.feed.append(record).await;
         tell(stored);
         if let Some(end_lsn) = reaches {
-            self.ledger.confirm(Party::Journal, end_lsn);
+            self.ledger.page(Party::Journal).confirm(end_lsn);
         }
     }
 }

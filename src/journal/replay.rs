@@ -3,6 +3,8 @@ use super::window::{Hold, Read, Standing, Tail, Window};
 use crate::event::{Incarnation, Position, Record};
 use crate::protocol::ResyncReason;
 use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::timeout;
 
 /// The journal, to be read by position. Cloning shares it.
 #[derive(Clone, Debug)]
@@ -77,6 +79,9 @@ impl Journal {
 #[error("this process has not read as far yet")]
 pub struct NotYet;
 
+/// How long a reader waits for a place in a reading of the stream before it starts over.
+const BOARD_WITHIN: Duration = Duration::from_secs(60);
+
 impl CatchUp {
     /// At most `limit` records after `position`, none if the window has them by now. Waits until there may be one more
     /// reading of the stream.
@@ -96,7 +101,9 @@ impl CatchUp {
             }
             let passage = match self.passage.take() {
                 Some(passage) => passage,
-                None => archive.board(self.incarnation, position).await,
+                None => timeout(BOARD_WITHIN, archive.board(self.incarnation, position))
+                    .await
+                    .map_err(|_| ResyncReason::SlowReader)?,
             };
             match passage.next(position, limit).await? {
                 Ride::Records(records) => {

@@ -162,6 +162,9 @@ pub enum Error {
         #[source]
         source: InvalidMessage,
     },
+    /// The stream does not hold what was read in it.
+    #[error("the stream is not what it was")]
+    LostPlace,
     /// A message of a stream has no offset.
     #[error("`{stream}` is no stream: its messages have no offset")]
     NoStream {
@@ -181,6 +184,9 @@ pub enum Error {
         /// Ours.
         ours: u32,
     },
+    /// More is on its way than is taken.
+    #[error("the broker takes no more events now")]
+    Busy,
     /// The server stops.
     #[error("the journal is closed")]
     Closed,

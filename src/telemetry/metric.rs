@@ -75,6 +75,8 @@ catalogue! {
 
     /// Rows and truncates that were sent to services.
     counter EXCHANGE_MESSAGES = "tidegate_exchange_messages_total", Count;
+    /// Rows that were left out there, since their message would be larger than 16 MiB.
+    counter EXCHANGE_TOO_LARGE = "tidegate_exchange_too_large_total", Count;
     /// Events of services that were appended to the journal.
     counter PUBLISH_EVENTS = "tidegate_publish_events_total", Count;
     /// Events of services that were sent again, and left out.

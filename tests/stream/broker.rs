@@ -220,6 +220,7 @@ fn what_a_broker_has_forgotten_of_the_last_seconds_is_filled_in_again() {
         let mut returns = follow(&house, 0, &mut mirrors[0]).await;
         settle(&house, &mut returns, &mut mirrors[0]).await;
         assert_eq!(house.logged("changes may have been missed"), 0, "it was filled in");
+        assert_eq!(house.logged("the journal begins"), 1, "in the same life");
         assert!(house.logged("lost its place") >= 1, "the servers noticed");
         house.close().await;
     });

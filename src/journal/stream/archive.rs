@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::sync::Notify;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout_at};
 
 use super::index::Index;
 use super::run;
@@ -95,6 +95,9 @@ const RUNS: usize = 4;
 const RUN_BYTES: usize = 8 << 20;
 /// How long a run waits for its slowest passenger before it leaves without it.
 const PATIENCE: Duration = Duration::from_secs(2);
+/// How often a run is tried, and the first and the longest pause in between: about as long as a broker takes to restart.
+const ATTEMPTS: u32 = 12;
+const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
 /// How long a run gathers passengers before it starts: clients that were cut off together come back together.
 const GATHERING: Duration = Duration::from_millis(20);
 /// So near to each other in the log, in bytes, two clients take one run, though there were another to be had.
@@ -147,19 +150,32 @@ impl Archive {
             () = self.0.scope.closing() => {}
             () = async {
                 sleep(GATHERING).await;
-                let outcome = run::run(&self.0, &run).await;
-                run.end(match outcome {
-                    Ok(()) => Stage::Arrived,
-                    Err(run::Broken::Gap(reason)) => Stage::Failed(reason),
-                    Err(run::Broken::Stream(error)) => {
-                        tracing::warn!(error = %Chain(&error), "a client cannot catch up from the stream: it starts over");
-                        Stage::Failed(ResyncReason::CursorExpired)
-                    }
-                });
+                run.end(self.read(&run).await);
             } => {}
         }
         self.0.runs.lock().retain(|other| !Arc::ptr_eq(other, &run));
         self.0.changed.notify_waiters();
+    }
+}
+
+impl Archive {
+    /// Reads for a run, and goes on where it was when the broker goes away for a while.
+    async fn read(&self, run: &Run) -> Stage {
+        let mut pause = PAUSES.0;
+        for _ in 0..ATTEMPTS {
+            match run::run(&self.0, run).await {
+                Ok(()) => return Stage::Arrived,
+                Err(run::Broken::Gap(reason)) => return Stage::Failed(reason),
+                Err(run::Broken::Stream(error)) => {
+                    let pause_ms = pause.as_millis();
+                    tracing::info!(error = %Chain(&error), pause_ms, "clients that catch up from the stream wait");
+                }
+            }
+            sleep(pause.mul_f64(0.5 + fastrand::f64())).await;
+            pause = (pause * 2).min(PAUSES.1);
+        }
+        tracing::warn!("the stream cannot be read: clients that catch up from it start over");
+        Stage::Failed(ResyncReason::CursorExpired)
     }
 }
 
@@ -198,16 +214,19 @@ impl Run {
         admitted
     }
 
-    /// Begins to read; gives the place from which on somebody needs the records.
+    /// Begins to read, or goes on; gives the place from which on somebody needs the records.
     pub(super) fn depart(&self) -> Position {
         let mut state = self.state.lock();
         state.stage = Stage::Reading;
-        state.start
+        state.end()
     }
 
     /// The run reads from here on, at or before what was needed.
     pub(super) fn starts_at(&self, position: Position) {
-        self.state.lock().start = position;
+        let mut state = self.state.lock();
+        if state.records.is_empty() {
+            state.start = state.start.min(position);
+        }
     }
 
     /// Where what was read ends.
@@ -229,6 +248,8 @@ impl Run {
             state.evict(Which::Unneeded);
         }
         self.read.notify_waiters();
+        // However often others take something meanwhile.
+        let deadline = Instant::now() + PATIENCE;
         let mut waited = Ok(());
         loop {
             let taken = self.taken.notified();
@@ -239,7 +260,7 @@ impl Run {
                     return;
                 }
             }
-            waited = timeout(PATIENCE, taken).await;
+            waited = timeout_at(deadline, taken).await;
         }
     }
 

@@ -19,7 +19,7 @@ use super::publisher::{PERSISTENT, confirmation};
 use super::{Error, broker, topology};
 use crate::event::envelope::{Encoder, RowMessage, Source, Types};
 use crate::event::{Change, Chunk, Lsn, TableName};
-use crate::journal::ledger::{Ledger, Party};
+use crate::journal::ledger::{Ledger, Page, Party};
 use crate::journal::now;
 use crate::postgres::publication::Patterns;
 use crate::shutdown::Scope;
@@ -74,6 +74,8 @@ struct Item {
 const QUEUED: usize = 64;
 /// Unconfirmed messages at most.
 const IN_FLIGHT: usize = 1_024;
+/// RabbitMQ's own limit since 4.0, less a little: a larger message closes the channel, and would do so for ever.
+const MOST_BYTES: usize = (16 << 20) - 4_096;
 
 impl Exchange {
     pub(in crate::journal) fn new(
@@ -94,7 +96,7 @@ impl Exchange {
             encoder: Encoder::new(&self.config.source),
             config: self.config.clone(),
             described: self.described.clone(),
-            ledger: self.ledger.clone(),
+            ledger: self.ledger.page(Party::Exchange),
             in_flight: FuturesOrdered::new(),
             reached: VecDeque::new(),
             published: 0,
@@ -159,7 +161,7 @@ struct Publisher {
     config: Arc<ExchangeConfig>,
     encoder: Encoder,
     described: watch::Receiver<Arc<Described>>,
-    ledger: Ledger,
+    ledger: Page,
     in_flight: FuturesOrdered<Confirming>,
     /// What is reached once so many messages are confirmed.
     reached: VecDeque<(u64, Lsn)>,
@@ -242,6 +244,16 @@ impl Publisher {
 
     /// Not `mandatory`: a row that no service has bound a queue for is nobody's.
     async fn send(&mut self, channel: &Channel, message: &RowMessage) -> Result<(), Error> {
+        if message.body.len() > MOST_BYTES {
+            metrics::counter!(metric::EXCHANGE_TOO_LARGE).increment(1);
+            tracing::warn!(
+                table = %message.subject,
+                message_id = message.message_id,
+                bytes = message.body.len(),
+                "a row is too large for a message to services, and left out there"
+            );
+            return Ok(());
+        }
         while self.in_flight.len() >= IN_FLIGHT {
             if let Some(confirmed) = self.in_flight.next().await {
                 confirmed?;
@@ -273,7 +285,7 @@ impl Publisher {
         while let Some((published, reaches)) = self.reached.front()
             && *published <= self.confirmed
         {
-            self.ledger.confirm(Party::Exchange, *reaches);
+            self.ledger.confirm(*reaches);
             self.reached.pop_front();
         }
     }

@@ -41,7 +41,11 @@ enum Rejection {
 }
 
 /// Events that wait for the journal to have them; the broker keeps the others.
-const PREFETCH: u16 = 256;
+const PREFETCH: (u16, u16) = (16, 256);
+/// And of them about so much, if they are as large as they may be. (How large the others are is known only once they are here: the broker's own limit is 16 MiB since 4.0.)
+const WAITING_BYTES: usize = 64 << 20;
+/// When an event is given back that may not be in the journal: by then more is known.
+const GIVEN_BACK_AFTER: Duration = Duration::from_millis(250);
 const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
 /// One line tells of all that was rejected meanwhile: whoever sends rubbish may send a lot of it.
 const WARN_INTERVAL: Duration = Duration::from_secs(1);
@@ -75,7 +79,7 @@ impl Inbox {
             let channel = broker::bare_channel(&connection).await?;
             topology::declare(&channel).await?;
             broker::confirm(&channel).await?;
-            let consumer = consume(&channel).await?;
+            let consumer = consume(&channel, self.config.event_bytes).await?;
             self.follow(&channel, consumer).await
         };
         match outcome.await {
@@ -108,7 +112,14 @@ impl Inbox {
                             if self.submissions.send(submission).await.is_err() {
                                 return Err(Error::Closed);
                             }
-                            waiting.push(async move { (tag, outcome.await.is_ok()) });
+                            waiting.push(async move {
+                                let stored = outcome.await.is_ok();
+                                if !stored {
+                                    // Given back at once it would be here again at once.
+                                    sleep(GIVEN_BACK_AFTER).await;
+                                }
+                                (tag, stored)
+                            });
                         }
                         Err(rejection) => {
                             metrics::counter!(metric::PUBLISH_REJECTED).increment(1);
@@ -135,9 +146,11 @@ async fn until(writing: &mut watch::Receiver<bool>, wanted: bool) -> Result<(), 
     writing.wait_for(|writing| *writing == wanted).await.map(|_| ())
 }
 
-async fn consume(channel: &Channel) -> Result<Consumer, Error> {
+async fn consume(channel: &Channel, event_bytes: usize) -> Result<Consumer, Error> {
     let refused = |source| Error::Refused { doing: "read the queue `tidegate.publish`", source };
-    channel.basic_qos(PREFETCH, BasicQosOptions::default()).await.map_err(refused)?;
+    let prefetch =
+        u16::try_from(WAITING_BYTES / event_bytes).unwrap_or(u16::MAX).clamp(PREFETCH.0, PREFETCH.1);
+    channel.basic_qos(prefetch, BasicQosOptions::default()).await.map_err(refused)?;
     let (queue, tag) = (topology::INBOX.into(), "".into());
     let consumer = channel.basic_consume(queue, tag, BasicConsumeOptions::default(), FieldTable::default());
     consumer.await.map_err(refused)

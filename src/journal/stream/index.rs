@@ -9,6 +9,8 @@ pub(super) struct Index {
     entries: VecDeque<Entry>,
     /// Messages from one entry to the next, a power of two.
     stride: u64,
+    /// The offset of the last message that was read.
+    last: u64,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -41,6 +43,11 @@ impl Index {
         }
     }
 
+    /// This message was read.
+    pub(super) fn reach(&mut self, offset: u64) {
+        self.last = offset;
+    }
+
     /// What was known means nothing any more.
     pub(super) fn clear(&mut self) {
         *self = Self::default();
@@ -54,9 +61,9 @@ impl Index {
         (entry.incarnation == incarnation).then_some(entry.offset)
     }
 
-    /// The first offset that is known.
-    pub(super) fn first(&self) -> Option<u64> {
-        self.entries.front().map(|entry| entry.offset)
+    /// An offset before which to look for what is older than all that is known.
+    pub(super) fn first(&self) -> u64 {
+        self.entries.front().map_or(self.last, |entry| entry.offset)
     }
 }
 
@@ -74,7 +81,7 @@ mod tests {
             index.note(offset, life, at(offset));
         }
         assert!(index.entries.len() < MOST);
-        assert_eq!(index.first(), Some(1_000));
+        assert_eq!(index.first(), 1_000);
         for offset in [1_000, 1_001, 50_000, 1_234_567, 2_999_999] {
             let found = index.before(life, at(offset)).expect("known");
             assert!(found <= offset && offset - found < 2_000, "{found} for {offset}");

@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use lapin::BasicProperties;
 use lapin::options::BasicPublishOptions;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, Semaphore};
 
 use super::publisher::{PERSISTENT, confirmation};
 use super::{Config, Error, broker, topology};
@@ -13,7 +13,12 @@ use crate::event::Publication;
 pub(in crate::journal) struct Outlet {
     config: Arc<Config>,
     link: Arc<Mutex<Option<Arc<Link>>>>,
+    /// For those who publish at once.
+    places: Arc<Semaphore>,
 }
+
+/// Events on their way to the broker at once.
+const PLACES: usize = 256;
 
 struct Link {
     connection: lapin::Connection,
@@ -28,12 +33,17 @@ impl std::fmt::Debug for Link {
 
 impl Outlet {
     pub(super) fn new(config: Arc<Config>) -> Self {
-        Self { config, link: Arc::default() }
+        Self { config, link: Arc::default(), places: Arc::new(Semaphore::new(PLACES)) }
     }
 
     /// Publishes an event, and returns when the broker has it.
     pub(in crate::journal) async fn publish(&self, publication: Publication) -> Result<(), Error> {
+        // A connection that is blocked would gather what nobody waits for any more.
+        let Ok(_place) = self.places.try_acquire() else { return Err(Error::Busy) };
         let link = self.link().await?;
+        if link.connection.status().blocked() {
+            return Err(Error::Busy);
+        }
         let options = BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() };
         let properties = BasicProperties::default()
             .with_delivery_mode(PERSISTENT)

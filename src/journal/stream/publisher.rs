@@ -16,8 +16,8 @@ use super::message::{Author, Batch, MOST_BYTES};
 use super::order::State;
 use super::reader::Seen;
 use super::{Config, Error};
-use crate::event::Lsn;
-use crate::journal::ledger::{Ledger, Party};
+use crate::event::{Lsn, Position};
+use crate::journal::ledger::Page;
 use crate::journal::{Appended, tell};
 use crate::shutdown::Scope;
 use crate::telemetry::metric;
@@ -40,8 +40,8 @@ pub(super) struct Publisher {
     since: Instant,
     /// What is known to be reached with the records of the batch.
     reaches: Lsn,
-    /// Who waits for the records of the batch.
-    stored: Vec<oneshot::Sender<()>>,
+    /// Who waits for records, by their ends.
+    waiting: VecDeque<(Position, Vec<oneshot::Sender<()>>)>,
     /// What was published, until the broker has confirmed it: how much of it, and what is reached with it.
     in_flight: FuturesOrdered<Confirming>,
     seen: watch::Receiver<Seen>,
@@ -151,7 +151,7 @@ impl Publisher {
         author: Author,
         state: &State,
         seen: watch::Receiver<Seen>,
-        ledger: Ledger,
+        ledger: Page,
     ) -> Self {
         Self {
             link,
@@ -159,7 +159,7 @@ impl Publisher {
             batch: Batch::new(author, state.end),
             since: Instant::now(),
             reaches: state.reaches,
-            stored: Vec::new(),
+            waiting: VecDeque::new(),
             in_flight: FuturesOrdered::new(),
             seen,
             delay: Delay { by: config.confirm_delay, waiting: VecDeque::new(), ledger },
@@ -240,7 +240,16 @@ impl Publisher {
         if seen.state.author.is_some_and(|last| last != self.author && last.term >= self.author.term) {
             return Err(Error::Fenced);
         }
-        if seen.state.holed { Err(Error::Nack) } else { Ok(()) }
+        if seen.state.holed {
+            return Err(Error::Nack);
+        }
+        // Only what comes round counts: a record that the broker has confirmed may be of a term that is over.
+        if seen.state.author == Some(self.author) {
+            while self.waiting.front().is_some_and(|(end, _)| *end <= seen.state.end) {
+                self.waiting.pop_front().into_iter().for_each(|(_, stored)| tell(stored));
+            }
+        }
+        Ok(())
     }
 
     async fn gather(&mut self, Appended { record, reaches, stored }: Appended) -> Result<(), Error> {
@@ -249,25 +258,24 @@ impl Publisher {
         }
         self.reaches = self.reaches.max(reaches.unwrap_or_default());
         self.batch.push(&record, self.reaches);
-        self.stored.extend(stored);
+        if !stored.is_empty() {
+            self.waiting.push_back((record.end(), stored));
+        }
         if self.batch.len() >= BATCH_BYTES { self.send().await } else { Ok(()) }
     }
 
     async fn send(&mut self) -> Result<(), Error> {
         let reaches = self.reaches;
         let messages = self.batch.take(MOST_BYTES);
-        let (count, mut stored) = (messages.len(), std::mem::take(&mut self.stored));
+        let count = messages.len();
         for (index, message) in messages.into_iter().enumerate() {
             metrics::counter!(metric::JOURNAL_MESSAGES).increment(1);
             metrics::counter!(metric::JOURNAL_MESSAGE_BYTES).increment(message.len() as u64);
             let confirm = publish(&self.link.channel, &self.link.stream, &message).await?;
-            // Confirmed in order, so that the last part speaks for all.
+            // Taken in order, so that the last part speaks for all.
             let last = index + 1 == count;
-            let stored = if last { std::mem::take(&mut stored) } else { Vec::new() };
             self.in_flight.push_back(Box::pin(async move {
-                confirmation(confirm.await)?;
-                tell(stored);
-                Ok(last.then_some(reaches))
+                confirmation(confirm.await).map(|()| last.then_some(reaches))
             }));
         }
         Ok(())
@@ -280,7 +288,7 @@ struct Delay {
     by: Duration,
     /// Gathered for a moment each: when it is due, and what is reached with it.
     waiting: VecDeque<(Instant, Lsn)>,
-    ledger: Ledger,
+    ledger: Page,
 }
 
 /// Confirmations of this long are told together.
@@ -289,7 +297,7 @@ const TOGETHER: Duration = Duration::from_millis(100);
 impl Delay {
     fn take(&mut self, reaches: Lsn) {
         if self.by.is_zero() {
-            self.ledger.confirm(Party::Journal, reaches);
+            self.ledger.confirm(reaches);
             return;
         }
         let due = Instant::now() + self.by;
@@ -309,7 +317,7 @@ impl Delay {
         while let Some((due, reaches)) = self.waiting.front()
             && *due <= now
         {
-            self.ledger.confirm(Party::Journal, *reaches);
+            self.ledger.confirm(*reaches);
             self.waiting.pop_front();
         }
     }

@@ -62,10 +62,12 @@ struct Known {
 /// One publisher has a few dozen messages unconfirmed, and so the broker stores far fewer than this together.
 const KNOWN: usize = 1024;
 /// Messages that a process reads of what was there before it started, for those who return: as many as fill the window
-/// if they are as large as the last one, and enough that whatever a former writer left behind is not all that it sees.
+/// if they are as large as some of them, and enough that whatever a former writer left behind is not all that it sees.
 const BEFORE: (u64, u64) = (1_024, 65_536);
 /// A small message takes more than itself once it is read.
 const LEAST_BYTES: usize = 512;
+/// Messages that tell how large they are, out of those that are read in any case.
+const SAMPLE: usize = 32;
 /// Messages on their way to us: some megabytes under load.
 const PREFETCH: u16 = 64;
 /// Acknowledged together: an acknowledgement is what lets further ones come, and costs as much as a message.
@@ -147,11 +149,13 @@ impl Reader {
         let mut consumer = broker::consume(&channel, &self.config, From::Last, PREFETCH).await?;
         let delivery = next(&mut consumer, &self.config).await?;
         let last = offset_of(&delivery, &self.config)?;
-        let fill = self.config.window_bytes / delivery.data.len().max(LEAST_BYTES);
-        let before = last.saturating_sub((fill as u64).clamp(BEFORE.0, BEFORE.1));
         broker::cancel(&channel, &consumer).await?;
         // What it had sent meanwhile dies with its channel.
         drop((channel, consumer));
+        let before = match self.known.newest() {
+            Some(_) => last.saturating_sub(BEFORE.0),
+            None => self.before(connection, last).await?,
+        };
         let from = match self.known.newest() {
             Some(newest) if newest < last => newest,
             // What was stored together is read again, and has to be the same.
@@ -168,6 +172,23 @@ impl Reader {
         Ok((channel, consumer, last))
     }
 
+    /// Where to start so that the window is filled, by the size of some messages from there.
+    async fn before(&self, connection: &Connection, last: u64) -> Result<u64, Error> {
+        let from = last.saturating_sub(BEFORE.0);
+        if from == 0 {
+            return Ok(0);
+        }
+        let channel = broker::bare_channel(connection).await?;
+        let mut consumer = broker::consume(&channel, &self.config, From::Offset(from), PREFETCH).await?;
+        let mut bytes = 0;
+        for _ in 0..SAMPLE {
+            bytes += next(&mut consumer, &self.config).await?.data.len().max(LEAST_BYTES);
+        }
+        broker::cancel(&channel, &consumer).await?;
+        let fill = self.config.window_bytes / (bytes / SAMPLE);
+        Ok(last.saturating_sub((fill as u64).clamp(BEFORE.0, BEFORE.1)))
+    }
+
     /// Takes a message, and waits until the window has room for it; gives its offset.
     async fn take(&mut self, delivery: Delivery) -> Result<u64, Error> {
         let offset = offset_of(&delivery, &self.config)?;
@@ -177,16 +198,20 @@ impl Reader {
             Meeting::Known => return Ok(offset),
             Meeting::Stranger => {
                 self.lose_place("the stream holds something else");
-                self.known.start(offset, &bytes);
+                return Err(Error::LostPlace);
             }
         }
+        self.index.lock().reach(offset);
         if let (Some(author), true) = (self.order.state().author, self.order.is_anchored()) {
             self.index.lock().note(offset, author.term.incarnation, self.order.state().end);
         }
         let asked = match self.read_message(bytes) {
             Ok(asked) => asked,
             // A newer program writes: this one waits to be replaced.
-            Err(source) if source.is_newer() => return Err(Error::Unreadable { offset, source }),
+            Err(source) if source.is_newer() => {
+                self.known.forget_last();
+                return Err(Error::Unreadable { offset, source });
+            }
             // Nobody's records: if it was one of ours, its writer notices the hole that it leaves.
             Err(source) => {
                 tracing::warn!(error = %Chain(&source), offset, "the stream holds what is no part of the journal");
@@ -242,6 +267,11 @@ enum Meeting {
 impl Known {
     fn newest(&self) -> Option<u64> {
         if self.hashes.is_empty() { None } else { Some(self.next - 1) }
+    }
+
+    /// The last message was not taken after all.
+    fn forget_last(&mut self) {
+        self.next -= u64::from(self.hashes.pop_back().is_some());
     }
 
     fn start(&mut self, offset: u64, bytes: &Bytes) {

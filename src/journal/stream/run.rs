@@ -33,7 +33,7 @@ pub(super) async fn run(shared: &Shared, run: &Run) -> Result<(), Broken> {
     let found = if let Some(offset) = known {
         offset
     } else {
-        let high = shared.index.lock().first().unwrap_or(u64::MAX >> 1);
+        let high = shared.index.lock().first();
         let sought = seek(&connection, config, run.incarnation, wanted, high).await?;
         sought.ok_or(Broken::Gap(ResyncReason::CursorExpired))?
     };
@@ -42,11 +42,11 @@ pub(super) async fn run(shared: &Shared, run: &Run) -> Result<(), Broken> {
         let channel = broker::bare_channel(&connection).await?;
         let mut consumer = broker::consume(&channel, config, From::Offset(from), PREFETCH).await?;
         let mut attempt = Attempt { shared, run, order: Order::default(), wanted, placed: false };
-        let mut unacked = 0;
+        let (mut unacked, mut kept_from) = (0, None);
         loop {
             let delivery = next(&mut consumer, config).await?;
             let tag = delivery.delivery_tag;
-            let kept_from = offset_of(&delivery, config)?;
+            let kept_from = *kept_from.get_or_insert(offset_of(&delivery, config)?);
             match attempt.take(delivery.data.into_boxed_slice().into()).await? {
                 Progress::On => {}
                 Progress::Done => return Ok(()),
@@ -113,7 +113,10 @@ impl Attempt<'_> {
                     self.placed = true;
                     self.run.starts_at(position);
                 }
-                Step::Take(record) if self.placed => self.run.push(record).await,
+                // A second attempt reads some of it again.
+                Step::Take(record) if self.placed && record.end() > self.run.end_position() => {
+                    self.run.push(record).await;
+                }
                 Step::Begin(_) | Step::Start(..) | Step::Take(_) => {}
             }
         }

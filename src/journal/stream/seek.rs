@@ -1,5 +1,7 @@
 use futures_util::StreamExt as _;
 use lapin::{Connection, Consumer};
+use std::time::Duration;
+use tokio::time::timeout;
 
 use super::broker::{self, From};
 use super::message::{Body, Message};
@@ -22,6 +24,8 @@ const CLOSE_ENOUGH: u64 = 512;
 /// A look passes over so many messages without a record at most.
 const MOST_BARE: usize = 256;
 const PREFETCH: u16 = 8;
+/// Beyond the end of the stream nothing comes.
+const LOOK_WITHIN: Duration = Duration::from_secs(5);
 
 /// Finds an offset, below `high`, from which on everything behind `position` is read: by halves, since messages name
 /// positions and not the other way round.
@@ -57,7 +61,8 @@ async fn probe(connection: &Connection, config: &Config, offset: u64) -> Result<
     let mut consumer = broker::consume(&channel, config, From::Offset(offset), PREFETCH).await?;
     let mut found = None;
     for _ in 0..MOST_BARE {
-        let delivery = next(&mut consumer, config).await?;
+        let Ok(delivery) = timeout(LOOK_WITHIN, next(&mut consumer, config)).await else { break };
+        let delivery = delivery?;
         let offset = offset_of(&delivery, config)?;
         broker::acknowledge(&channel, delivery.delivery_tag).await?;
         let message = Message::decode(delivery.data.into(), &mut Relations::default());

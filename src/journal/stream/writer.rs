@@ -1,4 +1,4 @@
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,8 +10,8 @@ use super::message::{Author, Term};
 use super::publisher::{Link, Publisher};
 use super::reader::Seen;
 use super::{Config, Error, say_again};
-use crate::event::{Change, EventKey, Incarnation, Position, Record};
-use crate::journal::ledger::Ledger;
+use crate::event::{Change, EventKey, Incarnation, Mark, Position, Record};
+use crate::journal::ledger::{Ledger, Party};
 use crate::journal::recent::Recent;
 use crate::journal::{Appended, History, Known, Opened, Tail, new_life};
 use crate::shutdown::Scope;
@@ -32,7 +32,7 @@ pub struct Writer {
     within: bool,
     recent: Arc<Mutex<Recent>>,
     /// Events of this term that may not have come round yet.
-    pending: HashSet<EventKey>,
+    pending: HashMap<EventKey, Position>,
 }
 
 /// One term of ours.
@@ -46,6 +46,10 @@ struct Session {
 const QUEUED: usize = 64;
 /// Events that are remembered until they have come round; a round trip takes milliseconds.
 const PENDING: usize = 4_096;
+/// How long what was written may take to come round: it waits behind whatever this process has not read yet.
+const READ_WITHIN: Duration = Duration::from_secs(15);
+/// A term's first record leaves so many positions free at most.
+const STEP: u32 = 1 << 16;
 /// The first and the longest pause between attempts to reach the broker.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(2));
 
@@ -59,8 +63,17 @@ impl Writer {
         scope: Scope,
     ) -> Self {
         let tail = Tail { incarnation: Incarnation::default(), position: Position::default() };
-        let pending = HashSet::new();
+        let pending = HashMap::new();
         Self { config, seen, ledger, writing, scope, session: None, tail, within: false, recent, pending }
+    }
+
+    pub(in crate::journal) fn term(&self) -> (Incarnation, u64) {
+        let term = self.seen.borrow().state.author.map(|last| last.term).unwrap_or_default();
+        (term.incarnation, term.number)
+    }
+
+    pub(in crate::journal) fn forget(&self) {
+        self.ledger.reset();
     }
 
     pub(in crate::journal) fn close(&mut self) {
@@ -74,9 +87,10 @@ impl Writer {
     }
 
     pub(in crate::journal) fn knows(&self, key: &EventKey) -> Known {
+        let passed = self.seen.borrow().state.end;
         if self.recent.lock().knows(key) {
             Known::Stored
-        } else if self.pending.contains(key) {
+        } else if self.pending.get(key).is_some_and(|end| *end > passed) {
             Known::OnItsWay
         } else {
             Known::No
@@ -86,12 +100,13 @@ impl Writer {
     /// Remembers the events of a record until they have come round.
     fn expect(&mut self, record: &Record) {
         if self.pending.len() >= PENDING {
-            let recent = self.recent.lock();
-            self.pending.retain(|key| !recent.knows(key));
+            let passed = self.seen.borrow().state.end;
+            self.pending.retain(|_, end| *end > passed);
         }
         if let Record::Chunk(chunk) = record {
+            let end = record.end();
             self.pending.extend(chunk.changes.iter().filter_map(|change| match change {
-                Change::Event(event) => EventKey::of(event),
+                Change::Event(event) => EventKey::of(event).map(|key| (key, end)),
                 _ => None,
             }));
         }
@@ -99,9 +114,6 @@ impl Writer {
 
     pub(in crate::journal) async fn open(&mut self, history: &History) -> Result<Opened, Error> {
         self.close();
-        if history.continuity != Continuity::Continued {
-            self.ledger.reset();
-        }
         let mut pause = PAUSES.0;
         loop {
             let error = match self.attempt(history).await {
@@ -145,8 +157,14 @@ impl Writer {
         self.within = seen.state.within;
         let (queue, queued) = mpsc::channel(QUEUED);
         let (end, ended) = oneshot::channel();
-        let publisher =
-            Publisher::new(&self.config, link, author, &seen.state, self.seen.clone(), self.ledger.clone());
+        let publisher = Publisher::new(
+            &self.config,
+            link,
+            author,
+            &seen.state,
+            self.seen.clone(),
+            self.ledger.page(Party::Journal),
+        );
         self.scope.spawn("journal publisher", publisher.run(queued, end, self.scope.clone()));
         self.session = Some(Session { queue, ended });
         self.writing.send_replace(true);
@@ -158,17 +176,33 @@ impl Writer {
             index = seen.state.end.index,
             "writing the journal"
         );
+        self.step().await?;
         Ok(opened)
+    }
+
+    /// Leaves some positions free, by chance. A broker may have forgotten events that were published behind the last
+    /// transaction, and told of: a cursor that names one of them is to find nothing there, and not another event.
+    async fn step(&mut self) -> Result<(), Error> {
+        if self.within {
+            return Ok(());
+        }
+        let previous = self.tail.position;
+        let index = previous.index.saturating_add(fastrand::u32(1..=STEP));
+        let mark = Mark { previous, commit_lsn: previous.commit_lsn, index, token: None };
+        self.append(Appended { record: Record::Mark(mark), reaches: None, stored: Vec::new() }).await
     }
 
     /// Waits until this process has read as far as `there`.
     async fn wait_until(&mut self, link: &mut Link, there: impl Fn(&Seen) -> bool) -> Result<Seen, Error> {
+        let (doing, seconds) = ("send back what was written to it", READ_WITHIN.as_secs());
         tokio::select! {
             biased;
             error = link.lost() => Err(error),
             seen = self.seen.wait_for(|seen| there(seen)) => {
                 seen.map(|seen| *seen).map_err(|_| Error::Closed)
             }
+            // Another's question may have hidden ours, or this process is far behind: it is asked again.
+            () = sleep(READ_WITHIN) => Err(Error::NoAnswer { doing, seconds }),
         }
     }
 
