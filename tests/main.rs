@@ -18,6 +18,7 @@ mod envelope;
 mod fuzz;
 mod input;
 mod invariants;
+mod journal;
 mod layers;
 mod limits;
 mod oracle;

@@ -197,10 +197,17 @@ impl Error {
     /// or the broker started.
     fn is_early(&self) -> bool {
         const NOT_FOUND: u16 = 404;
+        const PRECONDITION_FAILED: u16 = 406;
+        const RESOURCE_ERROR: u16 = 506;
         const INTERNAL_ERROR: u16 = 541;
         let (Self::Refused { source, .. } | Self::Declare { source, .. }) = self else { return false };
         let lapin::ErrorKind::ProtocolError(error) = source.kind() else { return false };
-        matches!(error.get_id(), NOT_FOUND | INTERNAL_ERROR)
+        match error.get_id() {
+            NOT_FOUND | RESOURCE_ERROR | INTERNAL_ERROR => true,
+            // «does not have a replica on the node», said of reading; of a declaration it is about arguments.
+            PRECONDITION_FAILED => matches!(self, Self::Refused { .. }),
+            _ => false,
+        }
     }
 }
 
