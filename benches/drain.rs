@@ -101,7 +101,7 @@ async fn tidegate(url: &str, slot: &str, tables: &HashMap<u32, Arc<Table>>, end:
     let (confirmed, confirmations) = watch::channel(Lsn::ZERO);
     let journal::Parts { writer, follower, journal, submissions, .. } = journal::open(
         config.journal.bounds(),
-        config.journal.backend(&config.publish),
+        config.journal.backend(config.event_bytes()),
         Ledger::new(confirmed),
         &core,
     );

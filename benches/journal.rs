@@ -141,7 +141,7 @@ async fn first(url: &str, broker: &str, stream: &str, slot: &str, end: Lsn) -> C
     let (confirmed, confirmations) = watch::channel(Lsn::ZERO);
     let Parts { writer, follower, journal, submissions, .. } = journal::open(
         config.journal.bounds(),
-        config.journal.backend(&config.publish),
+        config.journal.backend(config.event_bytes()),
         Ledger::new(confirmed),
         &core,
     );
@@ -177,7 +177,7 @@ async fn second(url: &str, broker: &str, stream: &str) {
     let (confirmed, _) = watch::channel(Lsn::ZERO);
     let Parts { follower, journal, .. } = journal::open(
         config.journal.bounds(),
-        config.journal.backend(&config.publish),
+        config.journal.backend(config.event_bytes()),
         Ledger::new(confirmed),
         &core,
     );

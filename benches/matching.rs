@@ -92,7 +92,7 @@ impl Subject {
         let (confirmed, _) = watch::channel(Lsn::ZERO);
         let journal::Parts { writer, follower, journal, .. } = journal::open(
             config.journal.bounds(),
-            config.journal.backend(&config.publish),
+            config.journal.backend(config.event_bytes()),
             Ledger::new(confirmed),
             &Scope::new(),
         );

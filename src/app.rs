@@ -96,7 +96,7 @@ impl Server<'_> {
         let ledger = Ledger::new(confirmed);
         let kept = &config.journal;
         let journal::Parts { writer, follower, journal, status: streaming, publisher, submissions } =
-            journal::open(kept.bounds(), kept.backend(&config.publish), ledger.clone(), core);
+            journal::open(kept.bounds(), kept.backend(config.event_bytes()), ledger.clone(), core);
         let (describe, described) = watch::channel(Arc::default());
         let exchange = config.exchange().map(|exchange| journal::exchange(exchange, described, ledger, core));
         let limits = hub::Config {
@@ -210,7 +210,7 @@ impl Server<'_> {
         http::Config {
             max_connections: http.max_connections,
             handshake_timeout: self.config.session.handshake_timeout,
-            event_bytes: self.config.publish.max_bytes,
+            event_bytes: self.config.event_bytes(),
             origins,
         }
     }

@@ -56,7 +56,7 @@ const DELIVERIES_AT_ONCE: usize = 64;
 /// How many events go into one record.
 const EVENTS_AT_ONCE: usize = 64;
 /// And how much of them, in bytes: to the hub a record of events is a transaction, which must not be a large one.
-const EVENTS_BYTES: usize = 256 * 1_024;
+const EVENTS_BYTES: usize = 32 * 1_024;
 
 /// Runs until `scope` closes or the source ends.
 pub async fn run(

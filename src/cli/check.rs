@@ -76,7 +76,7 @@ pub async fn run(arguments: Arguments, layers: Layers) -> Result<(), Error> {
     let report = check::run(&settings, &subject).await?;
     write_report(&mut out, &report, arguments.verbose, &settings.to_string()).map_err(Error::Output)?;
     let mut faults = report.count(Severity::Fault);
-    if let Backend::Stream(stream) = config.journal.backend(&config.publish) {
+    if let Backend::Stream(stream) = config.journal.backend(config.event_bytes()) {
         let report = journal::check(&stream).await;
         write_report(&mut out, &report, arguments.verbose, &stream.url.to_string()).map_err(Error::Output)?;
         faults += report.count(Severity::Fault);

@@ -26,8 +26,8 @@ pub(super) fn check(config: &Config, tree: &Tree) -> Result<(), Error> {
 /// Whether a rule holds; the key that must yield, its relation, and the key that it is held against.
 type Rule = (bool, &'static str, &'static str, &'static str);
 
-fn conflicts(config: &Config) -> [Rule; 8] {
-    let Config { postgres, source, journal, publish, hub, snapshot, session, .. } = config;
+fn conflicts(config: &Config) -> [Rule; 7] {
+    let Config { postgres, source, journal, hub, snapshot, session, .. } = config;
     [
         // Snapshots would leave the catalog and the visibility queries without a connection.
         (postgres.pool_size > snapshot.concurrent, "postgres.pool_size", "more than", "snapshot.concurrent"),
@@ -42,13 +42,6 @@ fn conflicts(config: &Config) -> [Rule; 8] {
             source.chunk_bytes <= hub.transaction_bytes,
             "source.chunk_bytes",
             "at most",
-            "hub.transaction_bytes",
-        ),
-        // Every listener of its channel would start over, and miss it.
-        (
-            publish.max_bytes <= hub.transaction_bytes / 2,
-            "publish.max_bytes",
-            "at most half of",
             "hub.transaction_bytes",
         ),
         // The head of a transaction would leave the journal before its end is there.

@@ -147,7 +147,7 @@ pub struct Journal {
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct Publish {
-    /// The largest event.
+    /// The largest event; [`Config::event_bytes`] decides.
     #[serde(deserialize_with = "count::<1_024, 16_777_216, _>")]
     pub max_bytes: usize,
 }
@@ -305,15 +305,15 @@ impl Journal {
     }
 
     /// Where it is kept.
-    pub fn backend(&self, publish: &Publish) -> journal::Backend {
+    pub fn backend(&self, event_bytes: usize) -> journal::Backend {
         match self.backend {
             Backend::Memory => journal::Backend::Memory,
-            Backend::Rabbitmq => journal::Backend::Stream(Box::new(self.stream(publish))),
+            Backend::Rabbitmq => journal::Backend::Stream(Box::new(self.stream(event_bytes))),
         }
     }
 
     /// The stream.
-    pub fn stream(&self, publish: &Publish) -> journal::StreamConfig {
+    pub fn stream(&self, event_bytes: usize) -> journal::StreamConfig {
         journal::StreamConfig {
             url: self.url.get().expect("a configuration without one is refused").clone(),
             stream: self.stream.clone(),
@@ -321,12 +321,18 @@ impl Journal {
             max_bytes: self.retention_bytes as u64,
             confirm_delay: self.confirm_delay,
             window_bytes: self.memory_bytes,
-            event_bytes: publish.max_bytes,
+            event_bytes,
         }
     }
 }
 
 impl Config {
+    /// The largest event that is taken, in bytes: one that the hub counts as a large transaction would have every listener
+    /// of its channel start over, and miss it.
+    pub fn event_bytes(&self) -> usize {
+        self.publish.max_bytes.min(self.hub.transaction_bytes / 2)
+    }
+
     /// What goes to services, if anything does.
     pub fn exchange(&self) -> Option<journal::ExchangeConfig> {
         let Exchange { enabled, tables, name } = &self.exchange;
