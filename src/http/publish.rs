@@ -1,11 +1,12 @@
+use std::collections::BTreeMap;
+use std::time::Duration;
+
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use hyper::header::CONTENT_TYPE;
 use hyper::{Request, Response, StatusCode};
 use serde_json::value::RawValue;
-use std::collections::BTreeMap;
-use std::time::Duration;
 use tokio::time::timeout;
 
 use super::Context;

@@ -1,16 +1,18 @@
+use std::time::Duration;
+
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
 use super::stream::Outlet;
 use crate::event::Publication;
-use std::time::Duration;
 
 /// An event that somebody has published, on its way to the relay.
 #[derive(Debug)]
 pub struct Submission {
     /// The event.
     pub publication: Publication,
-    /// Told once the event is safe in the journal, or was before. Dropped if that is not known: it has to be submitted again.
+    /// Told once the event is safe in the journal, or was before. Dropped if that is not known: it has to be submitted
+    /// again.
     pub stored: oneshot::Sender<()>,
 }
 

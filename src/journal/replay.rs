@@ -1,10 +1,12 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::timeout;
+
 use super::stream::{Archive, Passage, Ride};
 use super::window::{Hold, Read, Standing, Tail, Window};
 use crate::event::{Incarnation, Position, Record};
 use crate::protocol::ResyncReason;
-use std::sync::Arc;
-use std::time::Duration;
-use tokio::time::timeout;
 
 /// The journal, to be read by position. Cloning shares it.
 #[derive(Clone, Debug)]

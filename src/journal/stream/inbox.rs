@@ -42,7 +42,8 @@ enum Rejection {
 
 /// Events that wait for the journal to have them; the broker keeps the others.
 const PREFETCH: (u16, u16) = (16, 256);
-/// And of them about so much, if they are as large as they may be. (How large the others are is known only once they are here: the broker's own limit is 16 MiB since 4.0.)
+/// And of them about so much, if they are as large as they may be. How large another is that is larger is known only once
+/// it is here: the broker's own limit is 16 MiB since 4.0.
 const WAITING_BYTES: usize = 64 << 20;
 /// When an event is given back that may not be in the journal: by then more is known.
 const GIVEN_BACK_AFTER: Duration = Duration::from_millis(250);

@@ -4,12 +4,14 @@
 //!  version  kind     incarnation  term  writer  system_id  timeline  then
 //!  1        question u64          u64   u64     u64        u32       -
 //!  1        opening  …                                               starts_at u64
-//!  1        entries  …                                               base, then reaches u64  length u32  record, again and again
+//!  1        entries  …                                               base, then again and again:
+//!                                                                    reaches u64  length u32  record
 //!  1        part     …                                               index u32  count u32  a piece of entries
 //! ```
 //!
-//! All numbers are in network order. The base is the position (lsn u64, index u32) that the term's first record follows. A record has the encoding of [`Record::encode`]. Entries that are larger than a
-//! message may be are told in parts, which follow each other with nothing of the same writer in between.
+//! All numbers are in network order. The base is the position (lsn u64, index u32) that the term's first record follows.
+//! A record has the encoding of [`Record::encode`]. Entries that are larger than a message may be are told in parts, which
+//! follow each other with nothing of the same writer in between.
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 

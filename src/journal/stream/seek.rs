@@ -1,6 +1,7 @@
+use std::time::Duration;
+
 use futures_util::StreamExt as _;
 use lapin::{Connection, Consumer};
-use std::time::Duration;
 use tokio::time::timeout;
 
 use super::broker::{self, From};
