@@ -32,6 +32,15 @@ async fn follow(house: &House, server: usize, mirror: &mut Mirror) -> Client {
     client
 }
 
+/// A client on each server.
+async fn follow_each(house: &House, mirrors: &mut [Mirror]) -> Vec<Client> {
+    let mut clients = Vec::new();
+    for (server, mirror) in mirrors.iter_mut().enumerate() {
+        clients.push(follow(house, server, mirror).await);
+    }
+    clients
+}
+
 /// Reads all that was committed until now, and holds the mirror to it.
 async fn settle(house: &House, client: &mut Client, mirror: &mut Mirror) {
     let end = lsn(&house.database).await;
@@ -76,10 +85,7 @@ fn a_broker_that_freezes_for_half_a_minute_costs_nothing_but_the_time() {
     scenario(async |_| {
         let house = House::open(2, CARDS, &SETTINGS).await;
         let mut mirrors = [mirror(), mirror()];
-        let mut clients = Vec::new();
-        for (server, mirror) in mirrors.iter_mut().enumerate() {
-            clients.push(follow(&house, server, mirror).await);
-        }
+        let mut clients = follow_each(&house, &mut mirrors).await;
         write(&house, "before", 10).await;
         house.broker.pause().expect("ours");
         write(&house, "frozen", 30).await;
@@ -173,10 +179,7 @@ fn a_stream_that_is_deleted_has_everybody_start_over_and_nobody_miss_anything() 
     scenario(async |_| {
         let house = House::open(2, CARDS, &SETTINGS).await;
         let mut mirrors = [mirror(), mirror()];
-        let mut clients = Vec::new();
-        for (server, mirror) in mirrors.iter_mut().enumerate() {
-            clients.push(follow(&house, server, mirror).await);
-        }
+        let mut clients = follow_each(&house, &mut mirrors).await;
         write(&house, "before", 10).await;
         let (_connection, channel) = amqp(&house).await;
         channel

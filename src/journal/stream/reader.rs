@@ -201,10 +201,7 @@ impl Reader {
                 return Err(Error::LostPlace);
             }
         }
-        self.index.lock().reach(offset);
-        if let (Some(author), true) = (self.order.state().author, self.order.is_anchored()) {
-            self.index.lock().note(offset, author.term.incarnation, self.order.state().end);
-        }
+        self.index(offset);
         let asked = match self.read_message(bytes) {
             Ok(asked) => asked,
             // A newer program writes: this one waits to be replaced.
@@ -235,6 +232,15 @@ impl Reader {
             *seen = Seen { state: *self.order.state(), anchored: self.order.is_anchored(), asked };
         });
         Ok(offset)
+    }
+
+    /// Notes where the stream has which end, before the message at `offset` is taken.
+    fn index(&self, offset: u64) {
+        let mut index = self.index.lock();
+        index.reach(offset);
+        if let (Some(author), true) = (self.order.state().author, self.order.is_anchored()) {
+            index.note(offset, author.term.incarnation, self.order.state().end);
+        }
     }
 
     /// Takes a message in order; gives who asked by it, if it is a question.
