@@ -27,6 +27,7 @@ pub mod postgres;
 pub mod source;
 pub mod journal;
 // Engines.
+pub mod auth;
 pub mod hub;
 pub mod session;
 // Roles and wiring.

@@ -31,12 +31,14 @@ pub mod visibility;
 pub mod literals;
 pub mod check;
 pub mod teardown;
+mod impersonation;
 mod text;
 mod nearest;
 mod quote;
 
 pub use connection::Connection;
 pub use error::{Error, Recovery};
+pub use impersonation::Impersonation;
 pub use pool::{Pool, Pooled};
 pub use quote::{quote, quote_literal, quote_table};
 pub use settings::Settings;

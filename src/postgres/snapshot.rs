@@ -24,7 +24,7 @@ use tokio_postgres::types::{ToSql, Type};
 use crate::event::{Lsn, Snapshot, Table};
 
 use super::text::Text;
-use super::{Pool, Pooled};
+use super::{Impersonation, Pool, Pooled};
 
 pub use error::Error;
 use lease::Lease;
@@ -36,6 +36,8 @@ use statement::{VERIFY, begin, declare};
 pub struct Query<'a> {
     /// The table, as the catalog described it.
     pub table: &'a Table,
+    /// As whom it is read; `None` for the server's own role, which no policy binds.
+    pub impersonation: Option<&'a Impersonation>,
     /// Indexes into its columns: what a row holds, in this order.
     pub columns: &'a [usize],
     /// Which rows, beyond the publication's own row filter.
@@ -84,6 +86,10 @@ async fn prepare(session: &Pooled, query: &Query<'_>) -> Result<(Snapshot, Lsn),
         .map_err(failed)?
         .then_some(())
         .ok_or_else(|| Error::changed(table))?;
+    // Only now: `lock table` asks for more than a grant on some of the columns gives.
+    if let Some(impersonation) = query.impersonation {
+        session.batch_execute(&impersonation.sql()).await.map_err(failed)?;
+    }
     let (sql, limit) = declare(query);
     let values = query.condition.map(|condition| condition.values).unwrap_or_default();
     let values: Vec<Text<'_>> = values.iter().chain(&limit).map(|value| Text(value)).collect();

@@ -193,6 +193,7 @@ impl Shared {
         let sql = rows.filter.as_ref().map(|filter| filter.to_sql());
         let order = wanted.order.as_ref().map(|order| order.to_sql());
         let query = Query {
+            impersonation: None,
             table: &rows.table,
             columns: &rows.projection.columns,
             condition: sql.as_ref().map(|sql| Condition { sql: &sql.text, values: &sql.params }),

@@ -34,6 +34,7 @@ pub(super) async fn read(
         None => after.sql,
     };
     let query = Query {
+        impersonation: None,
         table: &rows.table,
         columns: &rows.projection.columns,
         condition: Some(Condition { sql: &condition, values: &values }),
