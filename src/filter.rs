@@ -56,6 +56,15 @@ pub fn parse(text: &str, params: &[Param]) -> Result<Parsed, Error> {
     parse::expression(text, params).map(|expr| Parsed { expr: Arc::new(expr) })
 }
 
+/// As [`parse()`], for a policy: its text and parameters come from the server itself, which bounds them; an array may be
+/// as long as a filter's lists together may be.
+///
+/// # Errors
+/// As [`parse()`].
+pub fn parse_policy(text: &str, params: &[Param]) -> Result<Parsed, Error> {
+    parse::trusted_expression(text, params).map(|expr| Parsed { expr: Arc::new(expr) })
+}
+
 /// Runs whatever bytes a fuzzer comes up with through the parser, and checks what must hold of any result: it returns,
 /// and an error's position lies in the text or just behind it.
 ///
@@ -196,6 +205,22 @@ impl Filter {
     /// The same text for equal filters, in any process: it feeds a shape's fingerprint.
     pub fn canonical(&self) -> &str {
         &self.0.canonical
+    }
+
+    /// What is true where both are.
+    #[must_use]
+    pub fn and(&self, other: &Self) -> Self {
+        Self::new(Predicate::and(vec![self.0.predicate.clone(), other.0.predicate.clone()]))
+    }
+
+    /// Whether it is true of every row, whatever it holds.
+    pub fn is_always_true(&self) -> bool {
+        matches!(self.0.predicate, Predicate::Constant(Some(true)))
+    }
+
+    /// The values that it holds a column to, as texts: no other row matches. `None` if it says nothing of the kind.
+    pub fn values_of(&self, column: usize) -> Option<Vec<&str>> {
+        index::values_of(&self.0.predicate, column)
     }
 
     fn predicate(&self) -> &Predicate {

@@ -67,7 +67,7 @@ impl Binder<'_> {
     fn condition(&mut self, expr: &Expr) -> Result<Predicate, Error> {
         let position = expr.position;
         match &expr.node {
-            Node::Column(_) | Node::Field { .. } => {
+            Node::Column(_) | Node::Field { .. } | Node::AsText(_) => {
                 let typed = self.operand(expr)?;
                 if typed.kind.class != Class::Bool {
                     let message =
@@ -101,7 +101,9 @@ impl Binder<'_> {
 
     fn side<'e>(&mut self, expr: &'e Expr) -> Result<Side<'e>, Error> {
         match &expr.node {
-            Node::Column(_) | Node::Field { .. } => Ok(Side::Operand(Box::new(self.operand(expr)?))),
+            Node::Column(_) | Node::Field { .. } | Node::AsText(_) => {
+                Ok(Side::Operand(Box::new(self.operand(expr)?)))
+            }
             Node::Literal(literal) => Ok(Side::Literal(literal)),
             _ => Ok(Side::Condition),
         }
@@ -111,6 +113,7 @@ impl Binder<'_> {
         match &expr.node {
             Node::Column(name) => self.column(name, expr.position),
             Node::Field { base, key, text } => self.field(base, key, *text),
+            Node::AsText(inner) => self.as_text(inner),
             _ => Err(Error::unsupported(expr.position, "only a column, or a path into one, can stand here")),
         }
     }
@@ -136,10 +139,39 @@ impl Binder<'_> {
         };
         let Column { name, kind, collation, .. } = &table.columns[index];
         Ok(Typed {
-            operand: Operand { column: index, name: name.clone(), path: Box::default(), text: false },
+            operand: Operand {
+                column: index,
+                name: name.clone(),
+                path: Box::default(),
+                text: false,
+                cast: false,
+            },
             kind: kind.clone(),
             collation: *collation,
         })
+    }
+
+    /// `column::text`
+    fn as_text(&mut self, inner: &Expr) -> Result<Typed, Error> {
+        let typed = self.operand(inner)?;
+        let text = Kind { oid: 25, name: "text".into(), class: Class::Text };
+        match typed.kind.class {
+            Class::Text => Ok(Typed { kind: text, ..typed }),
+            // The cast gives what the output function writes.
+            Class::Int2 | Class::Int4 | Class::Int8 | Class::Uuid | Class::Enum(_)
+                if typed.operand.path.is_empty() =>
+            {
+                let operand = Operand { cast: true, ..typed.operand };
+                Ok(Typed { operand, kind: text, collation: Collation::Deterministic })
+            }
+            _ => {
+                let message = format!(
+                    "`{}` is of type {}, whose text cannot be compared here",
+                    typed.operand.name, typed.kind.name
+                );
+                Err(Error::unsupported(inner.position, message))
+            }
+        }
     }
 
     /// `is null`

@@ -7,7 +7,7 @@
 //!  title like '%sea%'                      ──▶ rest             ── asked of every row
 //! ```
 //!
-//! A filter stands in one place: under its most selective conjunct. A row finds its candidates by one lookup a column
+//! A filter stands under its most selective conjunct; under every part of it, if that is an `or`. A row finds its candidates by one lookup a column
 //! that any filter stands under; whether a candidate matches is for [`Filter::matches`] to say.
 
 mod access;
@@ -19,7 +19,8 @@ use std::hash::Hash;
 
 use super::{Filter, Predicate};
 use crate::event::Datum;
-use access::Access;
+pub(super) use access::values_of;
+use access::{Access, Entry};
 use column::ColumnIndex;
 use posting::Crowd;
 
@@ -53,13 +54,15 @@ impl<K: Copy + Eq + Hash> Index<K> {
         match Access::of(filter.predicate()) {
             Access::Nothing => {}
             Access::Everything => drop(self.rest.add(key)),
-            Access::Column(column, scale, place) => {
-                let found = self.columns.iter().position(|index| index.is_for(column, scale));
-                let at = found.unwrap_or_else(|| {
-                    self.columns.push(ColumnIndex::new(column, scale.clone()));
-                    self.columns.len() - 1
-                });
-                self.columns[at].insert(&place, key);
+            Access::Columns(entries) => {
+                for Entry { column, scale, place } in entries {
+                    let found = self.columns.iter().position(|index| index.is_for(column, scale));
+                    let at = found.unwrap_or_else(|| {
+                        self.columns.push(ColumnIndex::new(column, scale.clone()));
+                        self.columns.len() - 1
+                    });
+                    self.columns[at].insert(&place, key);
+                }
             }
         }
     }
@@ -69,20 +72,22 @@ impl<K: Copy + Eq + Hash> Index<K> {
         match Access::of(filter.predicate()) {
             Access::Nothing => {}
             Access::Everything => drop(self.rest.take(key)),
-            Access::Column(column, scale, place) => {
-                let Some(at) = self.columns.iter().position(|index| index.is_for(column, scale)) else {
-                    return;
-                };
-                self.columns[at].remove(&place, key);
-                if self.columns[at].is_empty() {
-                    self.columns.swap_remove(at);
+            Access::Columns(entries) => {
+                for Entry { column, scale, place } in entries {
+                    let Some(at) = self.columns.iter().position(|index| index.is_for(column, scale)) else {
+                        continue;
+                    };
+                    self.columns[at].remove(&place, key);
+                    if self.columns[at].is_empty() {
+                        self.columns.swap_remove(at);
+                    }
                 }
             }
         }
     }
 
-    /// Appends to `out`, once each, every key whose filter may match `row`, which has a value for each of the table's
-    /// columns.
+    /// Appends to `out` every key whose filter may match `row`, which has a value for each of the table's columns; more
+    /// than once if the filter stands under several columns.
     ///
     /// Where the row lacks a value, or holds one that cannot be
     /// read, all filters under that column come: each of them says so itself.

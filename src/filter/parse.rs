@@ -2,7 +2,7 @@
 
 mod literal;
 
-use sqlparser::ast::{self, BinaryOperator, Ident, Spanned, UnaryOperator};
+use sqlparser::ast::{self, BinaryOperator, CastKind, DataType, Ident, Spanned, UnaryOperator};
 use sqlparser::dialect::PostgreSqlDialect;
 use sqlparser::parser::{Parser, ParserError};
 use sqlparser::tokenizer::Token;
@@ -29,6 +29,11 @@ const PARAM_BYTES: usize = 256 * 1024;
 /// Reads `text` as exactly one expression; `params` take the places of `$1`, `$2`, ….
 pub(super) fn expression(text: &str, params: &[Param]) -> Result<Expr, Error> {
     check_params(params)?;
+    trusted_expression(text, params)
+}
+
+/// The same, with parameters of any length.
+pub(super) fn trusted_expression(text: &str, params: &[Param]) -> Result<Expr, Error> {
     let positions = Positions::of(text);
     let tokens = lex::tokens(text, &positions)?;
     if tokens.is_empty() {
@@ -195,6 +200,13 @@ impl Reader<'_> {
             }
             ast::Expr::BinaryOp { left, op, right } => self.binary(left, op, right, position)?,
             ast::Expr::UnaryOp { op: UnaryOperator::Not, expr } => Node::Not(self.boxed(expr)?),
+            ast::Expr::Cast {
+                kind: CastKind::Cast | CastKind::DoubleColon,
+                expr: inner,
+                data_type: DataType::Text,
+                format: None,
+                ..
+            } if reads_row(inner) => Node::AsText(self.boxed(inner)?),
             other => Node::Literal(self.literal(other)?),
         };
         Ok(Expr { node, position })
@@ -309,6 +321,21 @@ impl Reader<'_> {
         }
         operands.push(rest);
         operands.into_iter().rev().map(|operand| self.expr(operand)).collect()
+    }
+}
+
+/// A column, or a path into one.
+fn reads_row(expr: &ast::Expr) -> bool {
+    match expr {
+        ast::Expr::Nested(inner) => reads_row(inner),
+        ast::Expr::Identifier(ident) => {
+            ident.quote_style.is_some() || !is_reserved(&ident.value.to_ascii_lowercase())
+        }
+        ast::Expr::CompoundIdentifier(_) => true,
+        ast::Expr::BinaryOp { left, op: BinaryOperator::Arrow | BinaryOperator::LongArrow, .. } => {
+            reads_row(left)
+        }
+        _ => false,
     }
 }
 

@@ -61,6 +61,8 @@ pub(super) struct Operand {
     pub(super) path: Box<[Step]>,
     /// Whether the last step is `->>`.
     pub(super) text: bool,
+    /// `column::text`, where a value's text is what the cast gives.
+    pub(super) cast: bool,
 }
 
 /// A literal in its final form.

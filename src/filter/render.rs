@@ -118,7 +118,7 @@ impl Renderer {
         let name = quote(&operand.name);
         if operand.path.is_empty() {
             self.push(&name);
-            self.push(cast);
+            self.push(if operand.cast { "::text" } else { cast });
             return;
         }
         let _ = write!(self.text, "({name}");

@@ -42,6 +42,8 @@ pub(super) enum Node {
         key: Box<Expr>,
         text: bool,
     },
+    /// `column::text`
+    AsText(Box<Expr>),
 }
 
 /// A column's name, folded to lower case where it was not quoted, and what stood before it.

@@ -12,8 +12,15 @@ pub(super) enum Access<'a> {
     Nothing,
     /// Nothing in it tells.
     Everything,
-    /// By the value of a column, read on a scale.
-    Column(usize, &'a Scale, Place<'a>),
+    /// By the value of a column; of an `or`, of any of several.
+    Columns(Vec<Entry<'a>>),
+}
+
+/// Which values of which column, read on a scale.
+pub(super) struct Entry<'a> {
+    pub(super) column: usize,
+    pub(super) scale: &'a Scale,
+    pub(super) place: Place<'a>,
 }
 
 /// Which values of a column.
@@ -53,10 +60,27 @@ enum Rank {
 
 impl<'a> Access<'a> {
     pub(super) fn of(predicate: &'a Predicate) -> Self {
-        let mut best: Option<(Rank, Self)> = None;
-        let mut offer = |rank: Rank, access: Self| {
+        match Ranked::of(predicate) {
+            Ranked::Nothing => Self::Nothing,
+            Ranked::Everything => Self::Everything,
+            Ranked::Columns(_, entries) => Self::Columns(entries),
+        }
+    }
+}
+
+/// An access, and how good it is.
+enum Ranked<'a> {
+    Nothing,
+    Everything,
+    Columns(Rank, Vec<Entry<'a>>),
+}
+
+impl<'a> Ranked<'a> {
+    fn of(predicate: &'a Predicate) -> Self {
+        let mut best: Option<(Rank, Vec<Entry<'a>>)> = None;
+        let mut offer = |rank: Rank, entries: Vec<Entry<'a>>| {
             if best.as_ref().is_none_or(|(known, _)| rank < *known) {
-                best = Some((rank, access));
+                best = Some((rank, entries));
             }
         };
         let mut orders: Vec<&'a Order> = Vec::new();
@@ -67,10 +91,8 @@ impl<'a> Access<'a> {
                     if list.constants.is_empty() {
                         return Self::Nothing;
                     }
-                    offer(
-                        rank(list),
-                        Self::Column(list.operand.column, &list.scale, Place::Equal(&list.constants)),
-                    );
+                    let (column, place) = (list.operand.column, Place::Equal(&list.constants));
+                    offer(rank(list), vec![Entry { column, scale: &list.scale, place }]);
                 }
                 // Labels are compared by their place in a list that may grow: too rare to be indexed by it.
                 Predicate::Order(order)
@@ -78,6 +100,11 @@ impl<'a> Access<'a> {
                 {
                     orders.push(order);
                 }
+                Predicate::Or(parts) => match Self::of_any(parts) {
+                    Self::Nothing => return Self::Nothing,
+                    Self::Everything => {}
+                    Self::Columns(rank, entries) => offer(rank, entries),
+                },
                 _ => {}
             }
         }
@@ -92,10 +119,51 @@ impl<'a> Access<'a> {
                 (Edge::Open, _) | (_, Edge::Open) => Rank::HalfOpen,
                 _ => Rank::Between,
             };
-            offer(rank, Self::Column(column, &order.scale, Place::Range(range)));
+            offer(rank, vec![Entry { column, scale: &order.scale, place: Place::Range(range) }]);
         }
-        best.map_or(Self::Everything, |(_, access)| access)
+        best.map_or(Self::Everything, |(rank, entries)| Self::Columns(rank, entries))
     }
+
+    /// What any of `parts` may match: as good as the worst of them.
+    fn of_any(parts: &'a [Predicate]) -> Self {
+        let mut together: Option<(Rank, Vec<Entry<'a>>)> = None;
+        for part in parts {
+            match Self::of(part) {
+                Self::Nothing => {}
+                Self::Everything => return Self::Everything,
+                Self::Columns(rank, entries) => match &mut together {
+                    None => together = Some((rank, entries)),
+                    Some((worst, all)) => {
+                        *worst = worst.or(rank);
+                        all.extend(entries);
+                    }
+                },
+            }
+        }
+        together.map_or(Self::Nothing, |(rank, entries)| Self::Columns(rank, entries))
+    }
+}
+
+impl Rank {
+    /// Of rows that either lets through.
+    fn or(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Equal { values: a }, Self::Equal { values: b }) => Self::Equal { values: a + b },
+            (a, b) => a.max(b),
+        }
+    }
+}
+
+/// The values that a predicate holds a column to, as texts.
+pub(in crate::filter) fn values_of(predicate: &Predicate, column: usize) -> Option<Vec<&str>> {
+    conjuncts(predicate).iter().find_map(|conjunct| match conjunct {
+        Predicate::In(list)
+            if list.operand.column == column && list.operand.path.is_empty() && !list.operand.cast =>
+        {
+            Some(list.constants.iter().map(|constant| &*constant.text).collect())
+        }
+        _ => None,
+    })
 }
 
 /// What must all be true for the whole to be true.

@@ -1,0 +1,166 @@
+use std::time::Duration;
+
+use tokio_postgres::{Client, SimpleQueryMessage, Transaction};
+
+use super::super::error::is_passing;
+use super::super::{Error, Impersonation, Pool, quote_literal};
+
+/// A statement of one row whose values are wanted, in PostgreSQL's text form.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Question {
+    /// Its columns, in SQL. None: nothing is asked.
+    pub columns: Vec<String>,
+}
+
+/// PostgreSQL refused to answer: the statement raised.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct Refused {
+    /// PostgreSQL's own message. May hold a claim's value: for its owner's eyes only, not for logs.
+    pub message: String,
+    /// Whether the role lacks a privilege for it.
+    pub forbidden: bool,
+}
+
+/// The type of a column of a [`Question`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Types {
+    /// `pg_type.typname` of a type of `pg_catalog`, of an array its element's with `[]` behind it; `None` for any other
+    /// type.
+    pub builtin: Option<String>,
+}
+
+/// What a policy is made of is computed in less, or not at all.
+const TIMEOUT: Duration = Duration::from_secs(10);
+const OPERATION: &str = "ask what a policy depends on";
+
+impl Question {
+    fn sql(&self) -> String {
+        format!("select {}", self.columns.join(", "))
+    }
+}
+
+/// A read-only transaction, bounded in time.
+pub(super) async fn begin(client: &mut Client) -> Result<Transaction<'_>, tokio_postgres::Error> {
+    let transaction = client.build_transaction().read_only(true).start().await?;
+    transaction.batch_execute(&format!("set local statement_timeout = {}", TIMEOUT.as_millis())).await?;
+    Ok(transaction)
+}
+
+/// Asks as an identity.
+///
+/// # Errors
+/// Those of the conversation with PostgreSQL; within, that the statement raised.
+pub async fn ask(
+    pool: &Pool,
+    impersonation: &Impersonation,
+    question: &Question,
+) -> Result<Result<Vec<Option<String>>, Refused>, Error> {
+    if question.columns.is_empty() {
+        return Ok(Ok(Vec::new()));
+    }
+    let failed = Error::query(OPERATION);
+    let mut session = pool.get().await?;
+    let transaction = begin(session.client_mut()).await.map_err(&failed)?;
+    let answer = answer_as_identity(&transaction, impersonation, question).await;
+    sort(answer)
+}
+
+/// The types of a question's columns, as a role sees them.
+///
+/// # Errors
+/// As [`ask`].
+pub async fn types(
+    pool: &Pool,
+    role: &str,
+    search_path: &str,
+    question: &Question,
+) -> Result<Result<Vec<Types>, Refused>, Error> {
+    if question.columns.is_empty() {
+        return Ok(Ok(Vec::new()));
+    }
+    let failed = Error::query(OPERATION);
+    let mut session = pool.get().await?;
+    let transaction = begin(session.client_mut()).await.map_err(&failed)?;
+    let prepared = async {
+        let (role, path) = (quote_literal(role), quote_literal(search_path));
+        let on = format!("select set_config('role', {role}, true), set_config('search_path', {path}, true)");
+        transaction.batch_execute(&on).await?;
+        transaction.prepare(&question.sql()).await
+    };
+    let prepared = match sort(prepared.await)? {
+        Ok(prepared) => prepared,
+        Err(refused) => return Ok(Err(refused)),
+    };
+    let builtin = |column: &tokio_postgres::Column| {
+        let kind = column.type_();
+        let builtin = (kind.schema() == "pg_catalog").then(|| match kind.kind() {
+            tokio_postgres::types::Kind::Array(element) => format!("{}[]", element.name()),
+            _ => kind.name().to_owned(),
+        });
+        Types { builtin }
+    };
+    Ok(Ok(prepared.columns().iter().map(builtin).collect()))
+}
+
+/// Puts the identity on, from here to the transaction's end, and asks.
+pub(in crate::postgres) async fn answer_as_identity(
+    client: &impl Asks,
+    impersonation: &Impersonation,
+    question: &Question,
+) -> Result<Vec<Option<String>>, tokio_postgres::Error> {
+    client.run(&impersonation.sql()).await?;
+    answer_as_server(client, question).await
+}
+
+/// Asks as whoever the session is now.
+pub(in crate::postgres) async fn answer_as_server(
+    client: &impl Asks,
+    question: &Question,
+) -> Result<Vec<Option<String>>, tokio_postgres::Error> {
+    if question.columns.is_empty() {
+        return Ok(Vec::new());
+    }
+    let messages = client.run(&question.sql()).await?;
+    let row = messages.iter().find_map(|message| match message {
+        SimpleQueryMessage::Row(row) => Some(row),
+        _ => None,
+    });
+    let value = |index| row.and_then(|row| row.get(index)).map(str::to_owned);
+    Ok((0..question.columns.len()).map(value).collect())
+}
+
+/// What was refused is the asker's; everything else the server's.
+fn sort<T>(answer: Result<T, tokio_postgres::Error>) -> Result<Result<T, Refused>, Error> {
+    match answer {
+        Ok(answer) => Ok(Ok(answer)),
+        Err(error) => match error.as_db_error() {
+            Some(refusal) if !is_passing(refusal.code()) => Ok(Err(Refused {
+                message: refusal.message().to_owned(),
+                forbidden: *refusal.code() == tokio_postgres::error::SqlState::INSUFFICIENT_PRIVILEGE,
+            })),
+            _ => Err(Error::query(OPERATION)(error)),
+        },
+    }
+}
+
+/// A session, in a transaction of its own or not.
+pub(in crate::postgres) trait Asks: Sync {
+    /// Runs statements whose values come as text.
+    fn run(
+        &self,
+        sql: &str,
+    ) -> impl Future<Output = Result<Vec<SimpleQueryMessage>, tokio_postgres::Error>> + Send;
+}
+
+impl Asks for Client {
+    async fn run(&self, sql: &str) -> Result<Vec<SimpleQueryMessage>, tokio_postgres::Error> {
+        self.simple_query(sql).await
+    }
+}
+
+impl Asks for Transaction<'_> {
+    async fn run(&self, sql: &str) -> Result<Vec<SimpleQueryMessage>, tokio_postgres::Error> {
+        self.simple_query(sql).await
+    }
+}

@@ -1,0 +1,109 @@
+use std::sync::Arc;
+
+use tokio_postgres::types::Type;
+
+use super::super::{Error, Pool};
+
+/// A function, as a policy may call it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Function {
+    /// Its schema.
+    pub schema: Arc<str>,
+    /// Its name.
+    pub name: Arc<str>,
+    /// What its result depends on.
+    pub volatility: Volatility,
+    /// What it is written in.
+    pub language: Language,
+    /// Whether it gives a set of rows.
+    pub returns_set: bool,
+    /// `security definer`: the owner as whom it runs, and whether no policy of the tables named by
+    /// [`Function::owned`] binds it.
+    pub definer: Option<u32>,
+    /// The names of its input parameters, in their order; empty for those without.
+    pub parameters: Vec<Arc<str>>,
+    /// Its own `search_path`, if it sets one.
+    pub search_path: Option<Arc<str>>,
+    /// Whether it is `strict`: NULL for a NULL argument, without being called.
+    pub strict: bool,
+}
+
+/// `pg_proc.provolatile`
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Volatility {
+    /// On its arguments alone.
+    Immutable,
+    /// On settings and tables, the same throughout a statement.
+    Stable,
+    /// On anything.
+    Volatile,
+}
+
+/// What a function is written in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Language {
+    /// SQL: its body, as it was written.
+    Sql(Arc<str>),
+    /// Anything else.
+    Other(Arc<str>),
+}
+
+const FUNCTIONS: &str = "
+select n.nspname::text,
+       p.proname::text,
+       p.provolatile::text,
+       l.lanname::text,
+       case when l.lanname = 'sql' then coalesce(pg_get_function_sqlbody(p.oid), p.prosrc) end,
+       p.proretset,
+       case when p.prosecdef then p.proowner end,
+       array(select coalesce(p.proargnames[k], '') from generate_series(1, p.pronargs) k),
+       (select substr(s, length('search_path=') + 1)
+          from unnest(p.proconfig) s
+         where s like 'search\\_path=%'),
+       p.proisstrict
+  from unnest($1::text[], $2::text[]) w (schema, name)
+  join pg_proc p on p.proname = w.name
+  join pg_namespace n on n.oid = p.pronamespace and n.nspname = w.schema
+  join pg_language l on l.oid = p.prolang";
+
+const OPERATION: &str = "read the functions of a policy";
+
+/// All functions of these schemas and names; overloaded ones are several.
+///
+/// # Errors
+/// Those of the conversation with PostgreSQL.
+pub async fn functions(pool: &Pool, names: &[(String, String)]) -> Result<Vec<Function>, Error> {
+    let failed = Error::query(OPERATION);
+    let session = pool.get().await?;
+    let (schemas, names): (Vec<&str>, Vec<&str>) =
+        names.iter().map(|(schema, name)| (schema.as_str(), name.as_str())).unzip();
+    let rows = session
+        .query_typed(FUNCTIONS, &[(&schemas, Type::TEXT_ARRAY), (&names, Type::TEXT_ARRAY)])
+        .await
+        .map_err(&failed)?;
+    let function = |row: &tokio_postgres::Row| {
+        let text = |index| row.try_get::<_, &str>(index).map(Arc::from);
+        let body: Option<&str> = row.try_get(4)?;
+        let parameters: Vec<&str> = row.try_get(7)?;
+        let search_path: Option<&str> = row.try_get(8)?;
+        Ok(Function {
+            schema: text(0)?,
+            name: text(1)?,
+            volatility: match row.try_get(2)? {
+                "i" => Volatility::Immutable,
+                "s" => Volatility::Stable,
+                _ => Volatility::Volatile,
+            },
+            language: match body {
+                Some(body) => Language::Sql(body.into()),
+                None => Language::Other(text(3)?),
+            },
+            returns_set: row.try_get(5)?,
+            definer: row.try_get(6)?,
+            parameters: parameters.into_iter().map(Arc::from).collect(),
+            search_path: search_path.map(Arc::from),
+            strict: row.try_get(9)?,
+        })
+    };
+    rows.iter().map(function).collect::<Result<_, _>>().map_err(&failed)
+}
