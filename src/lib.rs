@@ -28,6 +28,7 @@ pub mod source;
 pub mod journal;
 // Engines.
 pub mod auth;
+pub mod policy;
 pub mod hub;
 pub mod session;
 // Roles and wiring.

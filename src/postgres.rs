@@ -5,6 +5,7 @@
 //!                                  ├─ publication  what the stream carries, kept to what cannot break writes
 //!                                  ├─ snapshot     a table's rows as of one moment, in bounded chunks
 //!                                  ├─ marker       a place in the log that the stream will pass
+//!                                  ├─ policy       grants, row-level security, and what they come to for an identity
 //!                                  ├─ visibility   which transactions a reader sees now
 //!                                  └─ check        what stands in the way, and the SQL that mends it
 //! ```
@@ -29,6 +30,7 @@ pub mod snapshot;
 pub mod marker;
 pub mod visibility;
 pub mod literals;
+pub mod policy;
 pub mod check;
 pub mod teardown;
 mod impersonation;

@@ -13,7 +13,7 @@ mod access;
 mod ask;
 mod function;
 
-pub use access::{Access, PolicyText, accesses};
-pub use ask::{Question, Refused, Types, ask, types};
+pub use access::{Access, Accesses, PolicyText, Protected, accesses};
+pub use ask::{Question, Refused, Types, ask, ask_server, types};
 pub(in crate::postgres) use ask::{answer_as_identity, answer_as_server};
 pub use function::{Function, Language, Volatility, functions};

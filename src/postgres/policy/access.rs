@@ -20,8 +20,32 @@ pub struct Access {
     pub row_security: bool,
     /// Those that do, for SELECT.
     pub policies: Vec<PolicyText>,
+    /// `pg_class.relowner`
+    pub owner: u32,
+    /// Whether the table has policies in force for anyone, and whether for its owner too.
+    pub protected: Protected,
     /// Changes whenever something did that the policies may depend on besides: functions, owners, who bypasses policies.
     pub revision: u64,
+}
+
+/// Whom a table's policies bind at all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Protected {
+    /// Nobody: row-level security is not enabled.
+    No,
+    /// All but its owner and those who bypass policies.
+    FromOthers,
+    /// All but those who bypass policies: `force row level security`.
+    FromAll,
+}
+
+/// What a role may see of tables, and who is bound by no policy whatever.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Accesses {
+    /// One a table.
+    pub tables: Vec<Access>,
+    /// Roles with SUPERUSER or BYPASSRLS, by oid.
+    pub unbound: Vec<u32>,
 }
 
 /// A policy as it is stored.
@@ -66,7 +90,9 @@ select c.oid,
            and p.polcmd in ('r', '*')
            and (p.polroles = '{0}'
                 or exists (select from unnest(p.polroles) r where pg_has_role(r, 'usage')))),
-       concat_ws(' ', c.relowner, c.relrowsecurity, c.relforcerowsecurity)
+       c.relowner,
+       c.relrowsecurity,
+       c.relforcerowsecurity
   from pg_class c
  where c.oid = any($1)";
 
@@ -75,9 +101,9 @@ const REVISION: &str = "
 select concat_ws(' ',
          (select count(*) || ':' || coalesce(bit_xor(hashtidextended(ctid, xmin::text::int8)), 0)
             from pg_proc where oid >= 16384),
-         (select string_agg(oid::text, ',' order by oid) from pg_roles where rolsuper or rolbypassrls),
          (select count(*) || ':' || coalesce(bit_xor(hashtidextended(ctid, xmin::text::int8)), 0)
-            from pg_auth_members))";
+            from pg_auth_members)),
+       array(select oid from pg_roles where rolsuper or rolbypassrls order by oid)";
 
 const OPERATION: &str = "read grants and policies";
 
@@ -86,7 +112,7 @@ const OPERATION: &str = "read grants and policies";
 /// # Errors
 /// Those of the conversation with PostgreSQL; a role that does not exist, or that the server's own is no member of, is
 /// one.
-pub async fn accesses(pool: &Pool, role: &str, tables: &[u32]) -> Result<Vec<Access>, Error> {
+pub async fn accesses(pool: &Pool, role: &str, tables: &[u32]) -> Result<Accesses, Error> {
     let failed = Error::query(OPERATION);
     let mut session = pool.get().await?;
     let client = session.client_mut();
@@ -100,11 +126,12 @@ pub async fn accesses(pool: &Pool, role: &str, tables: &[u32]) -> Result<Vec<Acc
     .await
     .map_err(&failed)?;
     transaction.commit().await.map_err(&failed)?;
-    let revision: &str = revision.try_get(0).map_err(&failed)?;
+    let unbound: Vec<u32> = revision.try_get(1).map_err(&failed)?;
+    let mut hasher = DefaultHasher::new();
+    (revision.try_get::<_, &str>(0).map_err(&failed)?, &unbound).hash(&mut hasher);
+    let revision = hasher.finish();
     let access = |row: &tokio_postgres::Row| {
         let policies: &str = row.try_get(4)?;
-        let mut hasher = DefaultHasher::new();
-        (revision, row.try_get::<_, &str>(5)?).hash(&mut hasher);
         let columns: Vec<&str> = row.try_get(2)?;
         Ok(Access {
             oid: row.try_get(0)?,
@@ -112,8 +139,15 @@ pub async fn accesses(pool: &Pool, role: &str, tables: &[u32]) -> Result<Vec<Acc
             columns: columns.into_iter().map(Arc::from).collect(),
             row_security: row.try_get(3)?,
             policies: serde_json::from_str(policies).expect("json_agg writes JSON of these fields"),
-            revision: hasher.finish(),
+            owner: row.try_get(5)?,
+            protected: match (row.try_get(6)?, row.try_get(7)?) {
+                (false, _) => Protected::No,
+                (true, false) => Protected::FromOthers,
+                (true, true) => Protected::FromAll,
+            },
+            revision,
         })
     };
-    rows.iter().map(access).collect::<Result<_, _>>().map_err(&failed)
+    let tables = rows.iter().map(access).collect::<Result<_, _>>().map_err(&failed)?;
+    Ok(Accesses { tables, unbound })
 }

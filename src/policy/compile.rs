@@ -1,0 +1,266 @@
+//! From a plan to what one identity sees: PostgreSQL's answers in their places.
+
+use std::ops::ControlFlow;
+
+use sqlparser::ast::{DataType, Expr, Ident, ObjectName, Value, visit_expressions_mut};
+
+use super::expression::{quoted, value};
+use super::plan::{Plan, Source, fold_name, set_name};
+use super::rows::as_row_column;
+use super::visibility::Guard;
+use super::{Error, Refusal, SET_VALUES};
+use crate::event::Table;
+use crate::filter::{self, Filter, Param};
+use crate::postgres::policy::{Question, Types};
+use crate::postgres::{Pool, literals, quote_literal};
+
+/// PostgreSQL's answers to a plan's questions, for one identity.
+pub(super) struct Answers<'a> {
+    pub(super) plan: &'a Plan,
+    /// Of the folds.
+    pub(super) types: &'a [Types],
+    /// Of the folds, then of the sets that are asked as the identity.
+    pub(super) values: Vec<Option<String>>,
+}
+
+/// What is asked as the identity: folds, then sets.
+pub(super) fn question(plan: &Plan) -> Question {
+    let folds = plan.folds.iter().map(ToString::to_string);
+    let sets = plan.sets.iter().filter_map(|set| match &set.source {
+        Source::Identity(query) => Some(values_of(&query.to_string())),
+        Source::Definer => None,
+    });
+    Question { columns: folds.chain(sets).collect() }
+}
+
+/// The values that a query gives, each once, as a JSON array of texts; one more than there may be tells of too many.
+fn values_of(query: &str) -> String {
+    let most = SET_VALUES + 1;
+    format!(
+        "(select coalesce(jsonb_agg(v.v order by v.v), '[]') from (select distinct q.v::text as v from ({query}) q(v) \
+         limit {most}) v)"
+    )
+}
+
+impl Answers<'_> {
+    fn fold(&self, index: usize) -> (Option<&str>, Option<&str>) {
+        (self.values[index].as_deref(), self.types[index].builtin.as_deref())
+    }
+
+    /// The guards, each with what it watches.
+    pub(super) async fn guards(
+        &self,
+        pool: &Pool,
+        narrowed: &[Option<Vec<Param>>],
+    ) -> Result<Vec<(Guard, bool)>, Error> {
+        let mut guards = Vec::with_capacity(self.plan.guards.len());
+        for (index, guard) in self.plan.guards.iter().enumerate() {
+            let (mut filter, mut exact): (Option<Filter>, bool) = (None, guard.exact);
+            let narrowing =
+                self.plan.sets.iter().zip(narrowed).filter_map(|(set, values)| match (&set.key, values) {
+                    (Some((of, column)), Some(values)) if *of == index => {
+                        let among = Expr::Identifier(quoted(&set_name(0)));
+                        Some((super::plan::any(Expr::Identifier(quoted(column)), among), values.clone()))
+                    }
+                    _ => None,
+                });
+            let conjuncts = guard.conjuncts.iter().map(|conjunct| (conjunct.clone(), Vec::new()));
+            for (conjunct, values) in conjuncts.chain(narrowing) {
+                match self.bind(pool, conjunct, &[values], &guard.table).await {
+                    Ok(part) => filter = Some(filter.map_or(part.clone(), |filter| filter.and(&part))),
+                    // Watched a little more widely than need be.
+                    Err(Error::Unsupported(_)) => exact = false,
+                    Err(error) => return Err(error),
+                }
+            }
+            let columns = guard.columns.clone();
+            let read = filter.iter().flat_map(|filter| filter.columns()).chain(&columns);
+            for column in read {
+                carried(&guard.table, *column)?;
+            }
+            guards.push((Guard::new(guard.table.clone(), filter, columns), exact));
+        }
+        Ok(guards)
+    }
+
+    /// What is judged on rows of `table`, with `sets` in their places.
+    pub(super) async fn policy(
+        &self,
+        pool: &Pool,
+        table: &Table,
+        sets: &[Vec<Param>],
+    ) -> Result<Option<Filter>, Error> {
+        let Some(residual) = &self.plan.residual else { return Ok(None) };
+        let filter = self.bind(pool, residual.clone(), sets, table).await?;
+        for column in filter.columns() {
+            carried(table, *column)?;
+        }
+        Ok(Some(filter).filter(|filter| !filter.is_always_true()))
+    }
+
+    async fn bind(
+        &self,
+        pool: &Pool,
+        mut expr: Expr,
+        sets: &[Vec<Param>],
+        table: &Table,
+    ) -> Result<Filter, Error> {
+        let mut params = Vec::new();
+        let _: ControlFlow<()> = visit_expressions_mut(&mut expr, |expr| {
+            if let Some(column) = as_row_column(expr) {
+                *expr = Expr::Identifier(quoted(column));
+            } else if let Expr::Identifier(ident) = expr {
+                if let Some(placed) = self.placed(&ident.value, sets, &mut params) {
+                    *expr = placed;
+                }
+            }
+            ControlFlow::Continue(())
+        });
+        let text = expr.to_string();
+        let refuse = |error: &filter::Error| Error::Unsupported(Refusal::part(&text, &error.to_string()));
+        let bound = filter::parse_policy(&text, &params).and_then(|parsed| parsed.bind(table));
+        let bound = bound.map_err(|error| refuse(&error))?;
+        let unresolved = bound.unresolved();
+        if unresolved.is_empty() {
+            return bound.resolve(&[]).map_err(|error| refuse(&error));
+        }
+        let asked: Vec<_> =
+            unresolved.iter().map(|literal| (literal.text.as_str(), literal.kind.oid)).collect();
+        let session = pool.get().await?;
+        let canonical = literals::canonical(&session, &asked).await?;
+        let canonical: Result<Vec<String>, String> = canonical.into_iter().collect();
+        let canonical = canonical.map_err(|message| Error::Raised { message, forbidden: false })?;
+        bound.resolve(&canonical).map_err(|error| refuse(&error))
+    }
+
+    /// What stands for a fold or a set: a parameter, never text.
+    fn placed(&self, name: &str, sets: &[Vec<Param>], params: &mut Vec<Param>) -> Option<Expr> {
+        let number = |kind: &str| name.strip_prefix(kind)?.strip_suffix('»')?.parse::<usize>().ok();
+        let mut param = |param| {
+            params.push(param);
+            value(Value::Placeholder(format!("${}", params.len())))
+        };
+        if let Some(index) = number("«set ").filter(|index| *name == set_name(*index)) {
+            return Some(param(Param::Array(sets.get(index)?.clone())));
+        }
+        let index = number("«fold ").filter(|index| *name == fold_name(*index))?;
+        let (text, builtin) = self.fold(index);
+        let inner = match (text, builtin) {
+            (None, _) => value(Value::Null),
+            (Some("t"), Some("bool")) => return Some(value(Value::Boolean(true))),
+            (Some("f"), Some("bool")) => return Some(value(Value::Boolean(false))),
+            (Some(text), _) => param(Param::Text(text.to_owned())),
+        };
+        Some(match builtin {
+            Some("unknown") | None => inner,
+            Some(name) => Expr::Nested(Box::new(Expr::Cast {
+                kind: sqlparser::ast::CastKind::DoubleColon,
+                expr: Box::new(inner),
+                data_type: named(name),
+                format: None,
+            })),
+        })
+    }
+
+    /// The values of each set, as far as they were asked for.
+    pub(super) fn sets(&self) -> Result<Vec<Option<Vec<Param>>>, Error> {
+        let mut answers = self.values[self.plan.folds.len()..].iter();
+        self.plan
+            .sets
+            .iter()
+            .map(|set| match &set.source {
+                Source::Identity(query) => {
+                    let answer = answers.next().and_then(Option::as_deref).unwrap_or("[]");
+                    params(answer, &query.to_string()).map(Some)
+                }
+                Source::Definer => Ok(None),
+            })
+            .collect()
+    }
+}
+
+/// The question for a set that is read as the owner of a function: by the server's own role, and nothing but a filter of
+/// ours.
+pub(super) fn definer_question(guard: &Guard, key: &str) -> String {
+    let condition = guard.filter().map(|filter| with_literals(&filter.to_sql()));
+    let table = crate::postgres::quote_table(&guard.table().name);
+    let key = crate::postgres::quote(key);
+    let query = match condition {
+        Some(condition) => format!("select {key} from {table} where {condition}"),
+        None => format!("select {key} from {table}"),
+    };
+    values_of(&query)
+}
+
+/// A condition with its values written into it, each as a literal.
+///
+/// One pass, past quoted names: a value that looks like a parameter stays a value.
+fn with_literals(sql: &filter::Sql) -> String {
+    let mut text = String::with_capacity(sql.text.len());
+    let mut quoted = false;
+    let mut rest = sql.text.as_str();
+    while let Some(at) = rest.find(['"', '$']) {
+        text.push_str(&rest[..at]);
+        let tail = &rest[at + 1..];
+        if rest.as_bytes()[at] == b'"' {
+            quoted = !quoted;
+            text.push('"');
+            rest = tail;
+            continue;
+        }
+        let digits = tail.bytes().take_while(u8::is_ascii_digit).count();
+        let param =
+            tail[..digits].parse::<usize>().ok().and_then(|number| sql.params.get(number.checked_sub(1)?));
+        match param.filter(|_| !quoted) {
+            Some(param) => text.push_str(&quote_literal(param)),
+            None => text.push_str(&rest[at..=at + digits]),
+        }
+        rest = &tail[digits..];
+    }
+    text.push_str(rest);
+    text
+}
+
+/// The values of a set from PostgreSQL's answer.
+pub(super) fn params(answer: &str, query: &str) -> Result<Vec<Param>, Error> {
+    let values: Vec<Option<String>> =
+        serde_json::from_str(answer).expect("jsonb_agg over texts gives an array of texts");
+    if values.len() > SET_VALUES {
+        let reason = format!("gives more than {SET_VALUES} values");
+        return Err(Error::Unsupported(Refusal::part(query, &reason)));
+    }
+    Ok(values.into_iter().map(|value| value.map_or(Param::Null, Param::Text)).collect())
+}
+
+/// Of a set, only what a subscription's own filter lets through can matter to it.
+pub(super) fn narrow(values: Vec<Param>, to: &[&str]) -> Vec<Param> {
+    let kept = |param: &Param| match param {
+        Param::Text(text) => to.contains(&text.as_str()),
+        _ => true,
+    };
+    values.into_iter().filter(kept).collect()
+}
+
+fn named(name: &str) -> DataType {
+    let scalar =
+        |name: &str| DataType::Custom(ObjectName::from(vec![Ident::with_quote('"', name)]), Vec::new());
+    match name.strip_suffix("[]") {
+        Some(element) => {
+            DataType::Array(sqlparser::ast::ArrayElemTypeDef::SquareBracket(Box::new(scalar(element)), None))
+        }
+        None => scalar(name),
+    }
+}
+
+/// Both images of a row are judged: the old one must carry what is read.
+fn carried(table: &Table, column: usize) -> Result<(), Error> {
+    if table.old_image_has(column) {
+        return Ok(());
+    }
+    let reason = format!(
+        "is read by a policy, and the old images of {}'s rows do not carry it: the table's replica identity must be full",
+        table.name
+    );
+    let sql = format!("alter table {} replica identity full;", crate::postgres::quote_table(&table.name));
+    Err(Error::Unsupported(Refusal::part(&table.columns[column].name, &reason).mended_by(Some(sql))))
+}

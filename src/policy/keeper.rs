@@ -1,0 +1,304 @@
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use dashmap::DashMap;
+use parking_lot::Mutex;
+use tokio::sync::{Notify, watch};
+use tokio::time::{MissedTickBehavior, interval, timeout};
+
+use super::compile::{Answers, definer_question, narrow, params, question};
+use super::expression::expression;
+use super::library::Library;
+use super::plan::{Plan, Planner, Source};
+use super::scene::{Rights, Scene};
+use super::{Config, Error, Grants, Proof, Visibility};
+use crate::event::{Class, Table};
+use crate::filter::{Filter, Param};
+use crate::postgres::catalog::Catalog;
+use crate::postgres::policy::{Access, Question, Types, accesses, ask, ask_server, types};
+use crate::postgres::{Impersonation, Pool, Recovery};
+use crate::shutdown::Scope;
+use crate::telemetry::Chain;
+
+/// What roles may see, as it is now. Cloning shares it.
+#[derive(Clone, Debug)]
+pub struct Policies(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    config: Config,
+    pool: Pool,
+    catalogs: watch::Receiver<Option<Arc<Catalog>>>,
+    /// Roles that somebody has come as. Verified tokens name none but those of the configuration's list.
+    roles: Mutex<BTreeSet<Arc<str>>>,
+    current: watch::Sender<Arc<Current>>,
+    /// Somebody waits for a fresh look.
+    wanted: Notify,
+    plans: DashMap<(Arc<str>, u32), Arc<Planned>>,
+}
+
+/// What was last seen of each role; `None` of one that cannot be taken on.
+type Current = HashMap<Arc<str>, Option<Arc<Rights>>>;
+
+/// For each role and table, a number that changes whenever what the role may see of it does.
+pub type Digests = HashMap<(Arc<str>, u32), u64>;
+
+/// A plan, and by what it was made.
+#[derive(Debug)]
+struct Planned {
+    plan: Plan,
+    types: Vec<Types>,
+    grants: Vec<(u32, u64)>,
+    table: Arc<Table>,
+}
+
+/// How long a fresh look is waited for.
+const WITHIN: Duration = Duration::from_secs(5);
+
+impl Policies {
+    /// Follows the tables of `catalogs`.
+    pub fn new(config: Config, pool: Pool, catalogs: watch::Receiver<Option<Arc<Catalog>>>) -> Self {
+        Self(Arc::new(Shared {
+            config,
+            pool,
+            catalogs,
+            roles: Mutex::default(),
+            current: watch::Sender::new(Arc::default()),
+            wanted: Notify::new(),
+            plans: DashMap::new(),
+        }))
+    }
+
+    /// Looks at grants and policies every so often, and tells `publish` what it sees before anybody goes by it.
+    pub async fn run(self, scope: Scope, publish: impl AsyncFn(Digests)) {
+        let mut ticks = interval(self.0.config.refresh);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut catalogs = self.0.catalogs.clone();
+        loop {
+            tokio::select! {
+                biased;
+                // 1. Shutdown.
+                () = scope.closing() => return,
+                // 2. Somebody waits.
+                () = self.0.wanted.notified() => {}
+                // 3. Tables have come or gone.
+                changed = catalogs.changed() => if changed.is_err() { return },
+                // 4. Time to look.
+                _ = ticks.tick() => {}
+            }
+            self.look(&publish).await;
+        }
+    }
+
+    async fn look(&self, publish: &impl AsyncFn(Digests)) {
+        let roles: Vec<Arc<str>> = self.0.roles.lock().iter().cloned().collect();
+        if roles.is_empty() {
+            return;
+        }
+        let catalog = self.0.catalogs.borrow().clone().unwrap_or_default();
+        let tables: Vec<u32> = catalog.tables().iter().map(|table| table.oid).collect();
+        let mut current: Current = HashMap::with_capacity(roles.len());
+        for role in roles {
+            let rights = match accesses(&self.0.pool, &role, &tables).await {
+                Ok(accesses) => Some(Arc::new(Rights::new(accesses))),
+                Err(error) if error.recovery() == Recovery::Retry => {
+                    tracing::debug!(error = %Chain(&error), "grants and policies cannot be read now");
+                    // Nothing changes while it is away; what was seen still holds.
+                    match self.0.current.borrow().get(&role) {
+                        Some(rights) => rights.clone(),
+                        None => continue,
+                    }
+                }
+                Err(error) => {
+                    tracing::warn!(role = %role, error = %Chain(&error), "a role cannot be taken on");
+                    None
+                }
+            };
+            current.insert(role, rights);
+        }
+        let digests = current.iter().flat_map(|(role, rights)| {
+            let digests = rights.iter().flat_map(|rights| rights.digests());
+            digests.map(|(oid, digest)| ((role.clone(), oid), digest))
+        });
+        publish(digests.collect()).await;
+        self.0.current.send_replace(Arc::new(current));
+    }
+
+    /// What a role may see of a table.
+    ///
+    /// # Errors
+    /// [`Error::Forbidden`]; that PostgreSQL is away.
+    pub async fn access(&self, role: &str, table: &Table) -> Result<Arc<Access>, Error> {
+        let access = self.rights(role, table.oid).await?.and_then(|rights| rights.access(table.oid).cloned());
+        let access = access.filter(|access| access.usage && !access.columns.is_empty());
+        access.ok_or_else(|| Error::Forbidden { role: role.to_owned(), table: table.name.to_string() })
+    }
+
+    /// What an identity sees of the rows of `table` that `filter` lets through.
+    ///
+    /// # Errors
+    /// Why that cannot be said.
+    pub async fn visibility(
+        &self,
+        impersonation: &Impersonation,
+        table: &Arc<Table>,
+        filter: Option<&Filter>,
+    ) -> Result<Visibility, Error> {
+        let role: Arc<str> = Arc::from(&*impersonation.role);
+        let forbidden = || Error::Forbidden { role: role.to_string(), table: table.name.to_string() };
+        let rights = self.rights(&role, table.oid).await?.ok_or_else(forbidden)?;
+        let planned = self.plan(&role, &rights, table).await?;
+        let pool = &self.0.pool;
+        let asked = question(&planned.plan);
+        let values = ask(pool, impersonation, &asked).await?;
+        let values = values
+            .map_err(|refused| Error::Raised { message: refused.message, forbidden: refused.forbidden })?;
+        let answers = Answers { plan: &planned.plan, types: &planned.types, values };
+        let narrowed: Vec<Option<Vec<&str>>> =
+            planned.plan.sets.iter().map(|set| narrowing(set, table, &planned.plan, filter?)).collect();
+        let as_params = |values: &Option<Vec<&str>>| {
+            Some(values.as_ref()?.iter().map(|value| Param::Text((*value).to_owned())).collect())
+        };
+        let guards = answers.guards(pool, &narrowed.iter().map(as_params).collect::<Vec<_>>()).await?;
+        let mut server = Question::default();
+        for set in &planned.plan.sets {
+            if let (Source::Definer, Some((guard, key))) = (&set.source, &set.key) {
+                let (guard, exact) = &guards[*guard];
+                if !exact {
+                    let reason =
+                        "is read as the owner of a `security definer` function, by more than a filter";
+                    return Err(Error::Unsupported(super::Refusal::part(
+                        &guard.table().name.to_string(),
+                        reason,
+                    )));
+                }
+                server.columns.push(definer_question(guard, key));
+            }
+        }
+        let server_values = ask_server(pool, &server).await?;
+        let mut given = server_values.iter().zip(&server.columns);
+        let mut sets = Vec::with_capacity(planned.plan.sets.len());
+        for (values, narrowing) in answers.sets()?.into_iter().zip(&narrowed) {
+            let values = match values {
+                Some(values) => values,
+                None => given.next().map_or(Ok(Vec::new()), |(answer, query)| {
+                    params(answer.as_deref().unwrap_or("[]"), query)
+                })?,
+            };
+            sets.push(match narrowing {
+                Some(to) => narrow(values, to),
+                None => values,
+            });
+        }
+        let policy = answers.policy(pool, table, &sets).await?;
+        let identity = (asked, answers.values);
+        Ok(Visibility {
+            policy: policy.map(Arc::new),
+            guards: guards.into_iter().map(|(guard, _)| guard).collect(),
+            grants: Arc::new(Grants { role, tables: planned.grants.clone() }),
+            proof: Arc::new(Proof { identity, server: (server, server_values) }),
+        })
+    }
+
+    /// The rights of a role, once they have been seen with this table among them.
+    async fn rights(&self, role: &str, table: u32) -> Result<Option<Arc<Rights>>, Error> {
+        let known = |current: &Arc<Current>| match current.get(role) {
+            Some(Some(rights)) => rights.access(table).is_some(),
+            Some(None) => true,
+            None => false,
+        };
+        let mut current = self.0.current.subscribe();
+        if !known(&current.borrow()) {
+            self.0.roles.lock().insert(role.into());
+            self.0.wanted.notify_one();
+            // What has not been seen by then counts as not visible.
+            _ = timeout(WITHIN, current.wait_for(known)).await;
+        }
+        let seen = current.borrow().get(role).cloned();
+        seen.ok_or(Error::Postgres(crate::postgres::Error::Timeout {
+            operation: "read grants and policies",
+            timeout: WITHIN,
+        }))
+    }
+
+    async fn plan(
+        &self,
+        role: &Arc<str>,
+        rights: &Arc<Rights>,
+        table: &Arc<Table>,
+    ) -> Result<Arc<Planned>, Error> {
+        let key = (role.clone(), table.oid);
+        let holds = |planned: &Arc<Planned>| {
+            let unchanged = |(oid, digest): &(u32, u64)| {
+                rights.access(*oid).is_some_and(|access| access.digest() == *digest)
+            };
+            planned.table == *table && planned.grants.iter().all(unchanged)
+        };
+        if let Some(planned) = self.0.plans.get(&key).map(|planned| planned.clone()).filter(holds) {
+            return Ok(planned);
+        }
+        let planned = Arc::new(self.work_out(role, rights, table).await?);
+        self.0.plans.insert(key, planned.clone());
+        Ok(planned)
+    }
+
+    async fn work_out(&self, role: &str, rights: &Rights, table: &Arc<Table>) -> Result<Planned, Error> {
+        let config = &self.0.config;
+        let catalog = self.0.catalogs.borrow().clone().unwrap_or_default();
+        let texts = catalog.tables().into_iter().filter_map(|table| rights.access(table.oid));
+        let texts = texts.filter(|access| access.row_security).flat_map(|access| &access.policies);
+        // Of all tables: a sub-select's table has policies of its own.
+        let exprs: Vec<_> =
+            texts.filter_map(|policy| expression(policy.expression.as_deref()?).ok()).collect();
+        let library =
+            Library::gather(&self.0.pool, &config.search_path, &config.identity_functions, &exprs).await?;
+        let scene = Scene {
+            catalog: &catalog,
+            rights,
+            search_path: config.search_path.clone(),
+            publication: config.publication.clone(),
+        };
+        let mut planner = Planner {
+            scene: &scene,
+            library: &library,
+            plan: Plan::default(),
+            open: HashSet::new(),
+            seen: BTreeSet::new(),
+        };
+        planner.table(table).map_err(Error::Unsupported)?;
+        let (plan, seen) = (planner.plan, planner.seen);
+        let folds = Question { columns: plan.folds.iter().map(ToString::to_string).collect() };
+        let types = types(&self.0.pool, role, &config.search_path, &folds).await?;
+        let types = types
+            .map_err(|refused| Error::Raised { message: refused.message, forbidden: refused.forbidden })?;
+        let digest = |oid: u32| Some((oid, rights.access(oid)?.digest()));
+        Ok(Planned {
+            plan,
+            types,
+            grants: seen.into_iter().filter_map(digest).collect(),
+            table: table.clone(),
+        })
+    }
+}
+
+/// The values that a subscription's own filter holds a set's column to, where their texts can be compared.
+fn narrowing<'a>(
+    set: &super::plan::Set,
+    table: &Table,
+    plan: &Plan,
+    filter: &'a Filter,
+) -> Option<Vec<&'a str>> {
+    let column = table.column(set.column.as_deref()?)?;
+    let (guard, key) = set.key.as_ref()?;
+    let source = &plan.guards[*guard].table;
+    let comparable = |class: &Class| match class {
+        Class::Int2 | Class::Int4 | Class::Int8 => Some(0),
+        Class::Uuid => Some(1),
+        Class::Text => Some(2),
+        _ => None,
+    };
+    let ours = comparable(&table.columns[column].kind.class)?;
+    let theirs = comparable(&source.columns[source.column(key)?].kind.class)?;
+    if ours == theirs { filter.values_of(column) } else { None }
+}

@@ -1,0 +1,201 @@
+//! The functions that policies call, with theirs, and what may be computed ahead of any row.
+
+use std::collections::{BTreeSet, HashMap};
+use std::ops::ControlFlow;
+
+use sqlparser::ast::{Expr, Function as Call, ObjectName, visit_expressions};
+
+use super::Refusal;
+use super::expression::{Body, body};
+use super::rows::fold;
+use crate::postgres::policy::{Function, Language, Volatility, functions};
+use crate::postgres::{self, Pool};
+
+/// Functions by schema and name; overloaded ones are several.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Library {
+    known: HashMap<(String, String), Vec<Known>>,
+    /// Functions of the identity alone, by the configuration's word: `schema.name`.
+    trusted: Vec<String>,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Known {
+    pub(super) function: Function,
+    /// Of one in SQL.
+    pub(super) body: Option<Result<Body, Refusal>>,
+}
+
+/// What a call may be.
+#[derive(Clone, Debug)]
+pub(super) enum Callable<'a> {
+    /// The same for the same arguments, by whatever name; or of the identity alone.
+    Plain,
+    /// One in SQL, to be looked into.
+    Sql(&'a Function, &'a Body),
+}
+
+/// How often bodies are looked into for further functions.
+const DEPTH: usize = 8;
+/// What has the form of a call and is no function.
+const SYNTAX: [&str; 6] = ["coalesce", "nullif", "greatest", "least", "array", "row"];
+/// Words of the identity alone.
+pub(super) const IDENTITY: [&str; 4] = ["current_user", "session_user", "current_role", "user"];
+/// Functions of `pg_catalog` that are marked as stable for what they depend on settings of a session that are the same
+/// for all of ours.
+const SETTLED: [&str; 16] = [
+    "current_setting",
+    "concat",
+    "concat_ws",
+    "format",
+    "to_json",
+    "to_jsonb",
+    "json_build_object",
+    "jsonb_build_object",
+    "json_build_array",
+    "jsonb_build_array",
+    "array_to_string",
+    "array_to_json",
+    "json_array_elements_text",
+    "array_agg",
+    "count",
+    "string_agg",
+];
+
+impl Library {
+    /// Everything that these texts call, directly or not.
+    pub(super) async fn gather(
+        pool: &Pool,
+        search_path: &str,
+        trusted: &[String],
+        exprs: &[Expr],
+    ) -> Result<Self, postgres::Error> {
+        let mut library = Self { known: HashMap::new(), trusted: trusted.to_vec() };
+        let mut wanted = BTreeSet::new();
+        exprs.iter().for_each(|expr| calls(expr, &["pg_catalog".to_owned()], &mut wanted));
+        for _ in 0..DEPTH {
+            wanted.retain(|name| !library.known.contains_key(name));
+            if wanted.is_empty() {
+                break;
+            }
+            let names: Vec<_> = std::mem::take(&mut wanted).into_iter().collect();
+            let found = functions(pool, &names).await?;
+            library.known.extend(names.into_iter().map(|name| (name, Vec::new())));
+            for function in found {
+                let body = match &function.language {
+                    Language::Sql(text) if !library.trusts(&function) => Some(body(text)),
+                    _ => None,
+                };
+                if let Some(Ok(body)) = &body {
+                    let schemas = schemas(function.search_path.as_deref().unwrap_or(search_path));
+                    match body {
+                        Body::Expression(expr) => calls(expr, &schemas, &mut wanted),
+                        Body::Query(query) => calls(&**query, &schemas, &mut wanted),
+                    }
+                }
+                let name = (function.schema.to_string(), function.name.to_string());
+                library.known.entry(name).or_default().push(Known { function, body });
+            }
+        }
+        Ok(library)
+    }
+
+    /// What a call is of: its name looked for in `schemas`, its arguments so many.
+    pub(super) fn find(
+        &self,
+        call: &Call,
+        arguments: usize,
+        schemas: &[String],
+    ) -> Result<Callable<'_>, Refusal> {
+        let refuse = |reason: &str| Err(Refusal::part(&call.to_string(), reason));
+        let Some(names) = name_parts(&call.name) else { return refuse("has a name of another kind") };
+        let (in_schemas, name) = match names.as_slice() {
+            [name] => (schemas.to_vec(), name),
+            [schema, name] => (vec![schema.clone()], name),
+            _ => return refuse("has a name of another kind"),
+        };
+        if names.len() == 1 && (SYNTAX.contains(&name.as_str()) || IDENTITY.contains(&name.as_str())) {
+            return Ok(Callable::Plain);
+        }
+        let known: Vec<&Known> = in_schemas
+            .iter()
+            .filter_map(|schema| self.known.get(&(schema.clone(), name.clone())))
+            .flatten()
+            .collect();
+        let builtin = |known: &&Known| &*known.function.schema == "pg_catalog";
+        if known.is_empty() {
+            return refuse("calls a function that is not there");
+        }
+        if known.iter().all(builtin) {
+            let settled = SETTLED.contains(&name.as_str())
+                || known.iter().all(|known| known.function.volatility == Volatility::Immutable);
+            return if settled {
+                Ok(Callable::Plain)
+            } else {
+                refuse("depends on time, or on more than its arguments and the identity")
+            };
+        }
+        if known.iter().any(builtin) {
+            return refuse("may be either of several functions");
+        }
+        let fitting: Vec<_> =
+            known.iter().filter(|known| known.function.parameters.len() == arguments).collect();
+        let [Known { function, body }] = fitting.as_slice() else {
+            return refuse("may be any of several functions, or one whose arguments have defaults");
+        };
+        if self.trusts(function) || (function.volatility == Volatility::Immutable && body.is_none()) {
+            return Ok(Callable::Plain);
+        }
+        if function.volatility == Volatility::Volatile {
+            return refuse("calls a volatile function: declare it `stable` if it is");
+        }
+        match (body, &function.language) {
+            (Some(Ok(body)), _) => Ok(Callable::Sql(function, body)),
+            (Some(Err(refusal)), _) => Err(refusal.clone()),
+            (None, Language::Other(language)) => refuse(&format!(
+                "calls a function in {language}: only functions in SQL are looked into; one of the identity alone can \
+                 be named in `policy.identity_functions`"
+            )),
+            (None, Language::Sql(_)) => Ok(Callable::Plain),
+        }
+    }
+
+    fn trusts(&self, function: &Function) -> bool {
+        let trusted = |name: &&String| name.split_once('.') == Some((&function.schema, &function.name));
+        self.trusted.iter().find(trusted).is_some()
+    }
+}
+
+/// The schemas of a `search_path`, the one that always comes first among them.
+pub(super) fn schemas(search_path: &str) -> Vec<String> {
+    let named = search_path.split(',').map(|name| name.trim().trim_matches('"').to_owned());
+    let named = named.filter(|name| !name.is_empty() && name != "$user" && name != "pg_catalog");
+    std::iter::once("pg_catalog".to_owned()).chain(named).collect()
+}
+
+pub(super) fn name_parts(name: &ObjectName) -> Option<Vec<String>> {
+    name.0.iter().map(|part| part.as_ident().map(fold)).collect()
+}
+
+/// Notes what is called, by every name that it may have.
+fn calls<V: sqlparser::ast::Visit>(node: &V, schemas: &[String], wanted: &mut BTreeSet<(String, String)>) {
+    let note = |name: &ObjectName, wanted: &mut BTreeSet<(String, String)>| match name_parts(name).as_deref()
+    {
+        Some([name]) => {
+            wanted.extend(schemas.iter().map(|schema| (schema.clone(), name.clone())));
+        }
+        Some([schema, name]) => _ = wanted.insert((schema.clone(), name.clone())),
+        _ => {}
+    };
+    let _: ControlFlow<()> = visit_expressions(node, |expr| {
+        if let Expr::Function(call) = expr {
+            note(&call.name, wanted);
+        }
+        ControlFlow::Continue(())
+    });
+    // Functions in `from` are no expressions.
+    let _: ControlFlow<()> = sqlparser::ast::visit_relations(node, |name| {
+        note(name, wanted);
+        ControlFlow::Continue(())
+    });
+}
