@@ -176,7 +176,8 @@ async fn attach(hub: &hub::Handle, table: &Arc<Table>, subscriptions: u64) -> Ve
     for (number, board) in (0..).zip(boards) {
         let parsed = filter::parse(&format!("board_id = {board}"), &[]).expect("a filter");
         let filter = parsed.bind(table).and_then(|bound| bound.resolve(&[])).expect("its column is there");
-        let rows = Rows::new(table.clone(), Some(Arc::new(filter)), projection.clone(), Delivery::Every);
+        let rows =
+            Rows::new(table.clone(), Some(Arc::new(filter)), projection.clone(), Delivery::Every, None);
         let outbox = outboxes[usize::try_from(number / A_CONNECTION).expect("few")].clone();
         let key = ReaderKey(u32::try_from(number % A_CONNECTION).expect("few"));
         let attached = hub.attach(Selection::Rows(rows), outbox, key, hub.here()).await;

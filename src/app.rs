@@ -20,6 +20,7 @@ use tokio::sync::{mpsc, watch};
 use crate::config::{AllowedOrigins, AuthMode, Backend, Config};
 use crate::event::Lsn;
 use crate::journal::{Ledger, Status};
+use crate::policy::{self, Policies};
 use crate::postgres::publication;
 use crate::postgres::{Pool, Settings};
 use crate::session::{self, Catalogs, Marker, Services, SnapshotConfig, Snapshots};
@@ -107,7 +108,10 @@ impl Server<'_> {
         let (refreshes, wishes) = mpsc::channel(REFRESHES);
         let (keeper, current) =
             Keeper::new(self.pool.clone(), hub.clone(), publication, config.catalog.event_trigger, describe);
-        let services = Arc::new(self.services(hub, Catalogs::new(current.clone(), refreshes)));
+        let policies = Policies::new(self.policy_config(), self.pool.clone(), current.clone());
+        self.core.spawn_essential("policies", follow(policies.clone(), hub.clone(), self.core.clone()));
+        let catalogs = Catalogs::new(current.clone(), refreshes);
+        let services = Arc::new(self.services(hub, catalogs, policies));
         let readiness = streaming.clone();
         let context = http::Context {
             services,
@@ -162,7 +166,7 @@ impl Server<'_> {
         }
     }
 
-    fn services(&self, hub: hub::Handle, catalogs: Catalogs) -> Services {
+    fn services(&self, hub: hub::Handle, catalogs: Catalogs, policies: Policies) -> Services {
         let config = self.config;
         let snapshot = SnapshotConfig {
             concurrent: config.snapshot.concurrent,
@@ -190,10 +194,21 @@ impl Server<'_> {
             config: sessions,
             hub,
             catalogs,
+            policies,
             pool: self.pool.clone(),
             snapshots,
             marker,
             scope: self.edge.clone(),
+        }
+    }
+
+    fn policy_config(&self) -> policy::Config {
+        let policy = &self.config.policy;
+        policy::Config {
+            refresh: policy.refresh,
+            search_path: policy.search_path.clone(),
+            identity_functions: policy.identity_functions.clone(),
+            publication: self.config.postgres.publication.clone(),
         }
     }
 
@@ -232,6 +247,18 @@ impl Server<'_> {
             ..source::Config::new(self.settings.clone(), &postgres.publication, &postgres.slot)
         }
     }
+}
+
+/// Has the hub know what roles may see before anybody goes by it.
+async fn follow(policies: Policies, hub: hub::Handle, scope: Scope) {
+    let publish = |digests| {
+        let hub = hub.clone();
+        async move {
+            // A hub that has stopped shows nobody anything.
+            _ = hub.set_grants(digests).await;
+        }
+    };
+    policies.run(scope, publish).await;
 }
 
 /// Lets clients go with their last cursor.

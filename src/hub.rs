@@ -28,6 +28,7 @@ mod replay;
 mod selection;
 mod shapes;
 mod task;
+mod watches;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -71,6 +72,7 @@ pub fn start(config: Config, follower: Follower, journal: Journal, scope: &Scope
         commands,
         shared: shared.clone(),
         tables: HashMap::new(),
+        grants: HashMap::new(),
     };
     scope.spawn_essential("hub", task.run(scope.clone()));
     Handle::new(sender, shared, journal, config)
@@ -80,4 +82,9 @@ pub fn start(config: Config, follower: Follower, journal: Journal, scope: &Scope
 fn raised(error: &RowError) -> ErrorFrame {
     let message = format!("the filter raised on a row, as PostgreSQL would: {error}");
     ErrorFrame { field: Some("where"), ..ErrorFrame::new(ErrorCode::FilterError, message) }
+}
+
+/// What a reader is told for whom a policy raised on a row, which it may not see: not which, and not what is in it.
+fn policy_raised() -> ErrorFrame {
+    ErrorFrame::new(ErrorCode::PolicyError, "a policy raised on a row, as it would in PostgreSQL")
 }

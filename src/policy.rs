@@ -33,7 +33,7 @@ use std::time::Duration;
 
 pub use keeper::{Digests, Policies};
 pub use refusal::Refusal;
-pub use visibility::{Grants, Guard, Proof, Visibility};
+pub use visibility::{Grants, Guard, Visibility};
 
 use crate::postgres;
 

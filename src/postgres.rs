@@ -40,7 +40,7 @@ mod quote;
 
 pub use connection::Connection;
 pub use error::{Error, Recovery};
-pub use impersonation::Impersonation;
+pub use impersonation::{Acting, Impersonation};
 pub use pool::{Pool, Pooled};
 pub use quote::{quote, quote_literal, quote_table};
 pub use settings::Settings;

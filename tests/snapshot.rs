@@ -35,7 +35,7 @@ async fn table(pool: &Pool, database: &Database, name: &str) -> Arc<Table> {
 }
 
 fn all<'a>(table: &'a Table, columns: &'a [usize]) -> Query<'a> {
-    Query { table, columns, impersonation: None, condition: None, order: None, limit: None, timeout: TIMEOUT }
+    Query { table, columns, acting: None, condition: None, order: None, limit: None, timeout: TIMEOUT }
 }
 
 async fn read(mut reader: Reader, chunk_bytes: usize) -> Result<Vec<Row>, Error> {

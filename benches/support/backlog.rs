@@ -102,7 +102,8 @@ pub(crate) async fn attach(
     for board in 0..SHAPES {
         let parsed = filter::parse(&format!("board_id = {board}"), &[]).expect("a filter");
         let filter = parsed.bind(table).and_then(|bound| bound.resolve(&[])).expect("its column is there");
-        let rows = Rows::new(table.clone(), Some(Arc::new(filter)), projection.clone(), Delivery::Every);
+        let rows =
+            Rows::new(table.clone(), Some(Arc::new(filter)), projection.clone(), Delivery::Every, None);
         let key = ReaderKey(u32::try_from(board).expect("few"));
         let attached = hub.attach(Selection::Rows(rows), outbox.clone(), key, hub.here()).await;
         assert!(matches!(attached, Ok(Attach::Live)), "nothing has happened yet");

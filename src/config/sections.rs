@@ -13,7 +13,7 @@ use crate::telemetry;
 mod values;
 
 pub use values::{AllowedOrigins, AuthMode, Backend, BrokerUrl, ConnectionString, Hints};
-use values::{format, listen, patterns, publication, queue, slot};
+use values::{format, functions, listen, patterns, publication, queue, slot};
 
 /// Everything that can be set, checked.
 ///
@@ -44,6 +44,8 @@ pub struct Config {
     pub http: Http,
     /// Who may connect.
     pub auth: Auth,
+    /// Row-level security.
+    pub policy: Policy,
     /// Log lines.
     #[serde(with = "Telemetry")]
     pub telemetry: telemetry::Config,
@@ -262,6 +264,22 @@ pub struct Auth {
     /// Whether to listen beyond loopback although nobody is authenticated.
     #[serde(deserialize_with = "flag")]
     pub allow_insecure: bool,
+}
+
+/// `[policy]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[non_exhaustive]
+pub struct Policy {
+    /// How often grants, policies and memberships are looked at.
+    #[serde(rename = "refresh_ms", deserialize_with = "milliseconds::<100, 3_600_000, _>")]
+    pub refresh: Duration,
+    /// Where functions in policies look for names.
+    #[serde(deserialize_with = "text")]
+    pub search_path: String,
+    /// Functions of the identity alone.
+    #[serde(deserialize_with = "functions")]
+    pub identity_functions: Vec<String>,
 }
 
 /// `[telemetry]`

@@ -34,6 +34,17 @@ impl Table {
         self.columns.iter().position(|column| &*column.name == name)
     }
 
+    /// The table as somebody knows it who may not know of some of its columns: those have no name, which none in SQL can
+    /// match. Places stay what they are.
+    #[must_use]
+    pub fn with_only(&self, known: impl Fn(&str) -> bool) -> Self {
+        let mut table = self.clone();
+        for column in table.columns.iter_mut().filter(|column| !known(&column.name)) {
+            column.name = "".into();
+        }
+        table
+    }
+
     /// Whether old images carry column `index`.
     pub fn old_image_has(&self, index: usize) -> bool {
         match self.identity {

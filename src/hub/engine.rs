@@ -2,7 +2,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Instant;
 
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 use metrics::Counter;
 
 use super::assembly::{self, Assembled, Assembly};
@@ -13,7 +13,7 @@ use super::outbox::{Fall, Outbox, ReaderKey, Stamp};
 use super::place::Place;
 use super::selection::Selection;
 use super::shapes::{ShapeId, Shapes, Ticket};
-use super::{Config, raised};
+use super::{Config, policy_raised, raised};
 use crate::event::{Change, ChannelEvent, Cursor, Incarnation, Position, Record, Table};
 use crate::journal::Tail;
 use crate::protocol::Origin;
@@ -31,6 +31,8 @@ pub(super) struct Engine {
     assembly: Assembly,
     /// Shapes that a transaction over the limit touches.
     touched: BTreeSet<ShapeId>,
+    /// Readers whose rights it may change; of one within the limit, only while it is told.
+    revoked: HashSet<Ticket>,
     /// When a conflating shape is due, soonest first.
     pub(super) due: BTreeSet<(Instant, ShapeId)>,
     candidates: Vec<ShapeId>,
@@ -69,6 +71,7 @@ impl Engine {
             shapes: Shapes::default(),
             assembly: Assembly::new(config.transaction_bytes),
             touched: BTreeSet::new(),
+            revoked: HashSet::new(),
             due: BTreeSet::new(),
             candidates: Vec::new(),
             seeing: Vec::new(),
@@ -85,6 +88,7 @@ impl Engine {
         self.position = start.position;
         self.assembly.clear();
         self.touched.clear();
+        self.revoked.clear();
         for shape in self.shapes.all() {
             self.resync(shape, ResyncReason::SourceReset);
         }
@@ -164,9 +168,16 @@ impl Engine {
     /// The engine stands before the transaction still.
     fn tell(&mut self, parts: &[Arc<Record>], last: &Arc<Record>, gathered: Gathered) {
         let (before, stamp) = (self.here(), self.stamp(last.end()));
-        for (table, netting) in gathered.tables {
-            match netting {
-                Some(netting) => self.judge(&table, &netting.finish()),
+        let tables: Vec<_> = gathered
+            .tables
+            .into_iter()
+            .map(|(table, netting)| (table, netting.map(Netting::finish)))
+            .collect();
+        // First: of a transaction that changes what somebody may see, that reader is told nothing but that.
+        self.revoke(&tables);
+        for (table, net) in tables {
+            match net {
+                Some(net) => self.judge(&table, &net),
                 None => self.shapes.of_table(table.oid).into_iter().for_each(|shape| {
                     self.resync(shape, ResyncReason::SchemaChanged);
                 }),
@@ -187,6 +198,29 @@ impl Engine {
         self.seeing = seeing;
         deliveries += self.deliver_events(parts, &stamp, &before);
         self.counters.deliveries.increment(deliveries);
+    }
+
+    /// Has those start over whose rights were worked out from what a transaction touches.
+    fn revoke(&mut self, tables: &[(Arc<Table>, Option<NetChanges>)]) {
+        let mut revoked = std::mem::take(&mut self.revoked);
+        for (table, net) in tables {
+            match net {
+                Some(net) => self.shapes.watches.touched(table, net, &mut revoked),
+                None => self.shapes.watches.all_of(table.oid, &mut revoked),
+            }
+        }
+        self.drop_readers(revoked.drain(), ResyncReason::PermissionsChanged);
+        self.revoked = revoked;
+    }
+
+    /// Tells these readers to start over.
+    pub(super) fn drop_readers(&mut self, readers: impl Iterator<Item = Ticket>, reason: ResyncReason) {
+        let dropped: usize =
+            readers.map(|reader| usize::from(self.shapes.drop_reader(reader, &Fall::Resync(reason)))).sum();
+        if dropped > 0 {
+            metrics::counter!(metric::HUB_RESYNCS, metric::REASON => reason.as_str())
+                .increment(dropped as u64);
+        }
     }
 
     fn gather(&self, change: &Change, gathered: &mut Gathered) {
@@ -230,7 +264,7 @@ impl Engine {
         let Some(shape) = self.shapes.get_mut(id) else { return false };
         let Selection::Rows(rows) = &shape.selection else { return false };
         let limits = self.config;
-        let written = images.judge(rows.filter.as_deref()).and_then(|verdict| {
+        let written = images.judge(rows).and_then(|verdict| {
             if verdict == Verdict::Nothing {
                 return Ok(false);
             }
@@ -265,6 +299,10 @@ impl Engine {
     pub(super) fn fail(&mut self, shape: ShapeId, undecided: Undecided) {
         match undecided {
             Undecided::Missing => self.resync(shape, ResyncReason::SchemaChanged),
+            Undecided::Policy => {
+                let dropped = self.shapes.drop_shape(shape, &Fall::Failed(Box::new(policy_raised())));
+                metrics::counter!(metric::HUB_FILTER_ERRORS).increment(dropped as u64);
+            }
             Undecided::Raised(error) => {
                 let dropped = self.shapes.drop_shape(shape, &Fall::Failed(Box::new(raised(&error))));
                 metrics::counter!(metric::HUB_FILTER_ERRORS).increment(dropped as u64);
@@ -305,6 +343,7 @@ impl Engine {
             let Some(table) = self.shapes.table(oid).cloned() else { continue };
             if truncated {
                 self.touched.extend(self.shapes.of_table(oid));
+                self.shapes.watches.all_of(oid, &mut self.revoked);
             }
             self.touch_table(&table, parts);
         }
@@ -314,6 +353,8 @@ impl Engine {
             for shape in std::mem::take(&mut self.touched) {
                 self.resync(shape, ResyncReason::LargeTransaction);
             }
+            let revoked = std::mem::take(&mut self.revoked);
+            self.drop_readers(revoked.into_iter(), ResyncReason::PermissionsChanged);
         }
     }
 
@@ -329,8 +370,10 @@ impl Engine {
         }
         if unknown {
             self.touched.extend(self.shapes.of_table(table.oid));
+            self.shapes.watches.all_of(table.oid, &mut self.revoked);
         }
         let net = netting.finish();
+        self.shapes.watches.touched(table, &net, &mut self.revoked);
         let mut mapping = LastMapping::of_net(&net);
         let mut candidates = Vec::new();
         for change in &net.changes {
@@ -344,7 +387,7 @@ impl Engine {
                 else {
                     continue;
                 };
-                if !matches!(images.judge(rows.filter.as_deref()), Ok(Verdict::Nothing)) {
+                if !matches!(images.judge(rows), Ok(Verdict::Nothing)) {
                     self.touched.insert(*shape);
                 }
             }

@@ -10,6 +10,7 @@ use super::selection::Selection;
 use super::{Config, Ticket};
 use crate::event::{Incarnation, Lsn, Position, Table};
 use crate::journal::{Journal, Tail};
+use crate::policy::Digests;
 use crate::protocol::ResyncReason;
 
 /// The hub, as sessions know it. Cloning shares it.
@@ -77,6 +78,7 @@ pub(super) enum Command {
         reply: oneshot::Sender<bool>,
     },
     Tables(HashMap<u32, Arc<Table>>),
+    Grants(Digests),
 }
 
 /// What the hub's task and its handles share.
@@ -201,6 +203,14 @@ impl Handle {
     /// [`Stopped`] while the server goes down.
     pub async fn set_tables(&self, tables: HashMap<u32, Arc<Table>>) -> Result<(), Stopped> {
         self.send(Command::Tables(tables)).await
+    }
+
+    /// Gives the hub what roles may see: whoever sees by something else starts over.
+    ///
+    /// # Errors
+    /// [`Stopped`] while the server goes down.
+    pub async fn set_grants(&self, grants: Digests) -> Result<(), Stopped> {
+        self.send(Command::Grants(grants)).await
     }
 
     /// A number to write into the log, and where the hub stands when it has come round.

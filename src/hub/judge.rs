@@ -29,6 +29,8 @@ pub(super) enum Verdict {
 pub(super) enum Undecided {
     /// Its filter raised on the row.
     Raised(RowError),
+    /// A policy did.
+    Policy,
     /// A value that it needs is not in the stream.
     Missing,
 }
@@ -54,10 +56,10 @@ impl<'a> Images<'a> {
         Self { before, after: change.after.as_ref().map(full), before_is_full }
     }
 
-    /// What a selection with `filter` sees.
-    pub(super) fn judge(&self, filter: Option<&Filter>) -> Result<Verdict, Undecided> {
-        let was = sees(filter, self.before.as_deref())?;
-        let is = sees(filter, self.after.as_deref())?;
+    /// What a selection sees.
+    pub(super) fn judge(&self, rows: &Rows) -> Result<Verdict, Undecided> {
+        let was = sees(rows, self.before.as_deref())?;
+        let is = sees(rows, self.after.as_deref())?;
         Ok(match (was, is) {
             (false, false) => Verdict::Nothing,
             (false, true) => Verdict::Insert,
@@ -67,16 +69,17 @@ impl<'a> Images<'a> {
     }
 }
 
-fn sees(filter: Option<&Filter>, row: Option<&[Datum<'_>]>) -> Result<bool, Undecided> {
-    match (filter, row) {
-        (_, None) => Ok(false),
-        (None, Some(_)) => Ok(true),
-        (Some(filter), Some(row)) => filter.matches(row).map_err(|error| match error {
+/// The policy first: the filter never sees a row that it hides.
+fn sees(rows: &Rows, row: Option<&[Datum<'_>]>) -> Result<bool, Undecided> {
+    let Some(row) = row else { return Ok(false) };
+    let matches = |filter: Option<&Filter>, raised: fn(RowError) -> Undecided| {
+        filter.map_or(Ok(true), |filter| filter.matches(row)).map_err(|error| match error {
             // A label that the catalog did not tell of yet: it will.
             RowError::Missing { .. } | RowError::UnknownLabel { .. } => Undecided::Missing,
-            error => Undecided::Raised(error),
-        }),
-    }
+            error => raised(error),
+        })
+    };
+    Ok(matches(rows.policy(), |_| Undecided::Policy)? && matches(rows.filter.as_deref(), Undecided::Raised)?)
 }
 
 impl Rows {

@@ -126,7 +126,7 @@ impl Rows {
         for change in &net.changes {
             let mapping = mapping.of(&self.table, change).map_err(|_| Undecided::Missing)?;
             let images = Images::new(&self.table, mapping, change);
-            let verdict = images.judge(self.filter.as_deref())?;
+            let verdict = images.judge(self)?;
             builder.push(self, &images, verdict, frame_bytes)?;
         }
         Ok(builder.finish(stamp, origin, self.fingerprint))

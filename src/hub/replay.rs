@@ -7,8 +7,8 @@ use super::net::{Mismatch, NetChanges, Netting};
 use super::outbox::{Delivery, Fall, Stamp};
 use super::place::Place;
 use super::selection::{Rows, Selection};
-use super::{Config, raised};
-use crate::event::{Change, Record, Timestamp, Xid};
+use super::{Config, policy_raised, raised, watches};
+use crate::event::{Change, Record, Table, Timestamp, Xid};
 use crate::protocol::{Delivery as Pace, Origin, ResyncReason};
 
 /// Tells one reader what it missed, from the journal's records: what the hub would have told it live.
@@ -57,10 +57,16 @@ impl Replayer {
             Assembled::Partly => Ok(Vec::new()),
             Assembled::Whole(parts) => {
                 self.place.advance(record.end());
-                if seen { Ok(Vec::new()) } else { self.tell(&parts) }
+                if seen {
+                    return Ok(Vec::new());
+                }
+                if self.revokes(&parts) {
+                    return Err(Fall::Resync(ResyncReason::PermissionsChanged));
+                }
+                self.tell(&parts)
             }
             Assembled::Large { parts, last } => {
-                self.touched |= !seen && self.touches(&parts);
+                self.touched |= !seen && (self.touches(&parts) || self.revokes(&parts));
                 if last {
                     self.place.advance(record.end());
                     if std::mem::take(&mut self.touched) {
@@ -103,7 +109,7 @@ impl Replayer {
             }
             Selection::Rows(rows) => {
                 let stale = |_| Fall::Resync(ResyncReason::SchemaChanged);
-                let Some(net) = net_of(rows, parts).map_err(stale)? else { return Ok(Vec::new()) };
+                let Some(net) = net_of(&rows.table, parts).map_err(stale)? else { return Ok(Vec::new()) };
                 match &mut self.conflated {
                     None => self.frames(rows, &net, Some((chunk.xid, chunk.committed_at))),
                     Some(conflated) => {
@@ -129,6 +135,7 @@ impl Replayer {
         {
             Undecided::Missing => Fall::Resync(ResyncReason::SchemaChanged),
             Undecided::Raised(error) => Fall::Failed(Box::new(raised(&error))),
+            Undecided::Policy => Fall::Failed(Box::new(policy_raised())),
         })
     }
 
@@ -136,11 +143,23 @@ impl Replayer {
         Stamp { position: self.place.position, text: self.place.cursor().encode().into() }
     }
 
+    /// Whether a transaction touches what the reader's rights were worked out from.
+    fn revokes(&self, parts: &[Arc<Record>]) -> bool {
+        let Selection::Rows(Rows { visibility: Some(visibility), .. }) = &self.selection else {
+            return false;
+        };
+        visibility.guards.iter().any(|guard| match net_of(guard.table(), parts) {
+            Ok(None) => false,
+            Ok(Some(net)) => watches::touches(guard, &net),
+            Err(Mismatch) => true,
+        })
+    }
+
     fn touches(&self, parts: &[Arc<Record>]) -> bool {
         match &self.selection {
             Selection::Channel(name) => assembly::changes(parts)
                 .any(|(_, change)| matches!(change, Change::Event(event) if event.channel == *name)),
-            Selection::Rows(rows) => net_of(rows, parts).is_ok_and(|net| match net {
+            Selection::Rows(rows) => net_of(&rows.table, parts).is_ok_and(|net| match net {
                 None => false,
                 Some(net) => net.truncated || rows.sees_any(&net),
             }),
@@ -155,21 +174,21 @@ impl Rows {
         net.changes.iter().any(|change| {
             let Ok(mapping) = mapping.of(&self.table, change) else { return true };
             let images = Images::new(&self.table, mapping, change);
-            !matches!(images.judge(self.filter.as_deref()), Ok(Verdict::Nothing))
+            !matches!(images.judge(self), Ok(Verdict::Nothing))
         })
     }
 }
 
-/// What a transaction did to the selection's table; `None` if it left it alone.
-fn net_of(rows: &Rows, parts: &[Arc<Record>]) -> Result<Option<NetChanges>, Mismatch> {
+/// What a transaction did to a table; `None` if it left it alone.
+fn net_of(table: &Arc<Table>, parts: &[Arc<Record>]) -> Result<Option<NetChanges>, Mismatch> {
     let mut netting = None;
     for (_, change) in assembly::changes(parts) {
         match change {
-            Change::Row(row) if row.relation.oid == rows.table.oid => {
-                netting.get_or_insert_with(|| Netting::new(rows.table.clone())).change(row)?;
+            Change::Row(row) if row.relation.oid == table.oid => {
+                netting.get_or_insert_with(|| Netting::new(table.clone())).change(row)?;
             }
-            Change::Truncate(relation) if relation.oid == rows.table.oid => {
-                netting.get_or_insert_with(|| Netting::new(rows.table.clone())).truncate();
+            Change::Truncate(relation) if relation.oid == table.oid => {
+                netting.get_or_insert_with(|| Netting::new(table.clone())).truncate();
             }
             _ => {}
         }

@@ -5,8 +5,11 @@ use std::sync::Arc;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
+use crate::auth::Identity;
 use crate::event::{Datum, Table, write_json, write_json_string};
 use crate::filter::Filter;
+use crate::policy::Visibility;
+use crate::postgres::Acting;
 use crate::protocol::Delivery;
 
 /// What a shape selects. Equal selections are one shape: matched once, encoded once.
@@ -25,6 +28,11 @@ pub struct Rows {
     pub table: Arc<Table>,
     /// Which rows; `None` for all.
     pub filter: Option<Arc<Filter>>,
+    /// Both: what the policy shows and the filter wants.
+    whole: Option<Arc<Filter>>,
+    /// Who sees them, and for how long; `None` for whom no policy binds. Not part of what is selected: several
+    /// identities may see the same.
+    pub visibility: Option<Arc<Visibility>>,
     /// Which columns, and how they are written.
     pub projection: Arc<Projection>,
     /// How paced.
@@ -33,27 +41,57 @@ pub struct Rows {
     pub fingerprint: Fingerprint,
 }
 
-/// Tells whether two selections are the same, across processes and restarts: table, columns, filter, and the storage
-/// behind the table.
+/// Tells whether two selections are the same, across processes and restarts: table, columns, filter, policy as compiled
+/// with the contents of its sets, and the storage behind the table.
 ///
 /// It guards against honest mistakes only: a client that forges one gets rows that it may see anyhow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Fingerprint(u128);
 
 impl Rows {
-    /// Selects `columns` (indexes into the table's) of the rows that `filter` matches.
+    /// Selects `columns` (indexes into the table's) of the rows that `visibility` shows and `filter` matches.
     pub fn new(
         table: Arc<Table>,
         filter: Option<Arc<Filter>>,
         projection: Arc<Projection>,
         delivery: Delivery,
+        visibility: Option<Arc<Visibility>>,
     ) -> Self {
+        let policy = visibility.as_ref().and_then(|visibility| visibility.policy.as_ref());
+        let whole = match (policy, &filter) {
+            (None, filter) => filter.clone(),
+            (Some(policy), None) => Some(policy.clone()),
+            (Some(policy), Some(filter)) => Some(Arc::new(policy.and(filter))),
+        };
         let mut hash = Fnv128::default();
         table.hash(&mut hash);
         projection.columns.hash(&mut hash);
         filter.as_ref().map(|filter| filter.canonical()).hash(&mut hash);
+        if let Some(policy) = policy {
+            policy.canonical().hash(&mut hash);
+        }
         let fingerprint = Fingerprint(hash.0);
-        Self { table, filter, projection, delivery, fingerprint }
+        Self { table, filter, whole, visibility, projection, delivery, fingerprint }
+    }
+
+    /// Which rows may be seen; `None` for all.
+    pub fn policy(&self) -> Option<&Filter> {
+        self.visibility.as_ref()?.policy.as_deref()
+    }
+
+    /// As whom a snapshot of them is read; `None` for whom no policy binds.
+    pub fn acting<'a>(&'a self, identity: &'a Identity) -> Option<Acting<'a>> {
+        let visibility = self.visibility.as_deref()?;
+        Some(Acting {
+            impersonation: identity.impersonation()?,
+            search_path: &visibility.search_path,
+            proof: Some(&visibility.proof),
+        })
+    }
+
+    /// Which rows are seen: those that the policy shows and the filter wants.
+    pub(super) fn whole(&self) -> Option<&Filter> {
+        self.whole.as_deref()
     }
 }
 
@@ -67,7 +105,7 @@ impl Selection {
     }
 }
 
-/// Equality of what is seen and how paced; the fingerprint stands for table, columns and filter.
+/// Equality of what is seen and how paced; the fingerprint stands for table, columns, filter and policy.
 impl PartialEq for Selection {
     fn eq(&self, other: &Self) -> bool {
         match (self, other) {
@@ -75,6 +113,7 @@ impl PartialEq for Selection {
                 a.fingerprint == b.fingerprint
                     && a.delivery == b.delivery
                     && a.filter == b.filter
+                    && a.policy() == b.policy()
                     && a.projection.columns == b.projection.columns
                     && a.table == b.table
             }

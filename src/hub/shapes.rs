@@ -11,8 +11,10 @@ use super::net::Netting;
 use super::outbox::{Delivery, Fall, Note, Offer, Outbox, ReaderKey};
 use super::place::Place;
 use super::selection::{Fingerprint, Rows, Selection};
+use super::watches::Watches;
 use crate::event::{Datum, Position, Table};
 use crate::filter::Index;
+use crate::policy::Visibility;
 use crate::protocol::Delivery as Pace;
 use crate::telemetry::metric;
 
@@ -37,10 +39,12 @@ pub(super) struct Reader {
     pub(super) key: ReaderKey,
     /// Of what a conflating shape withholds, the first segment that this reader has not seen.
     pub(super) segment: u32,
+    /// By what rights it sees what it sees, if there is more to it than the shape.
+    pub(super) visibility: Option<Arc<Visibility>>,
 }
 
 /// A reader's place among the shapes: for leaving.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Ticket {
     shape: ShapeId,
     reader: usize,
@@ -66,6 +70,7 @@ pub(super) struct Shapes {
     by_selection: HashMap<Selection, ShapeId>,
     tables: HashMap<u32, TableShapes>,
     readers: usize,
+    pub(super) watches: Watches,
 }
 
 impl Shapes {
@@ -90,15 +95,19 @@ impl Shapes {
         }
     }
 
-    /// The table as its shapes know it; `None` if nobody follows it.
+    /// The table as its shapes know it, or those whose rights depend on it; `None` if nobody follows it.
     pub(super) fn table(&self, oid: u32) -> Option<&Arc<Table>> {
-        self.tables.get(&oid).map(|shapes| &shapes.table)
+        self.tables.get(&oid).map(|shapes| &shapes.table).or_else(|| self.watches.table(oid))
     }
 
     /// A netting for a transaction's changes of this table; `None` if nobody follows it.
     pub(super) fn netting(&self, oid: u32) -> Option<Netting> {
-        let TableShapes { table, mapping, .. } = self.tables.get(&oid)?;
-        Some(Netting::knowing(mapping.clone(), table.clone()))
+        match self.tables.get(&oid) {
+            Some(TableShapes { table, mapping, .. }) => {
+                Some(Netting::knowing(mapping.clone(), table.clone()))
+            }
+            None => self.watches.table(oid).map(|table| Netting::new(table.clone())),
+        }
     }
 
     /// Keeps how the stream carries a table, for the next transaction.
@@ -142,6 +151,10 @@ impl Shapes {
     /// Adds a reader, who has seen all that the hub has taken, to the shape with this selection, which is made if it is
     /// the first.
     pub(super) fn join(&mut self, selection: Selection, outbox: Arc<Outbox>, key: ReaderKey) -> Ticket {
+        let visibility = match &selection {
+            Selection::Rows(rows) => rows.visibility.clone(),
+            Selection::Channel(_) => None,
+        };
         let id = match self.by_selection.get(&selection) {
             Some(id) => *id,
             None => self.insert(selection),
@@ -149,16 +162,47 @@ impl Shapes {
         self.readers += 1;
         let shape = &mut self.shapes[id.0 as usize];
         let segment = shape.conflation.as_mut().map_or(0, |conflation| conflation.join());
-        Ticket { shape: id, reader: shape.readers.insert(Reader { outbox, key, segment }) }
+        let reader = Reader { outbox, key, segment, visibility: visibility.clone() };
+        let ticket = Ticket { shape: id, reader: shape.readers.insert(reader) };
+        if let Some(visibility) = visibility {
+            self.watches.add(&visibility, ticket);
+        }
+        ticket
     }
 
     /// Takes a reader away, if it is still there; and its shape, if it was the last.
     pub(super) fn leave(&mut self, ticket: Ticket, outbox: &Arc<Outbox>, key: ReaderKey) {
         if self.holds(ticket, outbox, key) {
-            self.shapes[ticket.shape.0 as usize].readers.remove(ticket.reader);
-            self.readers -= 1;
-            self.forget_if_empty(ticket.shape);
+            self.take_out(ticket);
         }
+    }
+
+    /// Takes a reader away and tells it why; tells whether it was there.
+    pub(super) fn drop_reader(&mut self, ticket: Ticket, fall: &Fall) -> bool {
+        let shape = self.shapes.get(ticket.shape.0 as usize);
+        let Some(reader) = shape.and_then(|shape| shape.readers.get(ticket.reader)) else { return false };
+        // A session that has ended needs no telling.
+        _ = reader.outbox.note(reader.key, Note::Fell(fall.clone()));
+        self.take_out(ticket);
+        true
+    }
+
+    /// All readers who see by rights that may end.
+    pub(super) fn bound(&self) -> impl Iterator<Item = (Ticket, &Arc<Visibility>)> {
+        self.shapes.iter().flat_map(|(id, shape)| {
+            shape.readers.iter().filter_map(move |(reader, it)| {
+                Some((Ticket { shape: ShapeId::of(id), reader }, it.visibility.as_ref()?))
+            })
+        })
+    }
+
+    fn take_out(&mut self, ticket: Ticket) {
+        let reader = self.shapes[ticket.shape.0 as usize].readers.remove(ticket.reader);
+        if let Some(visibility) = reader.visibility {
+            self.watches.remove(&visibility, ticket);
+        }
+        self.readers -= 1;
+        self.forget_if_empty(ticket.shape);
     }
 
     /// Whether the reader is still delivered to: numbers are used again.
@@ -185,9 +229,12 @@ impl Shapes {
         let Some(shape) = self.get_mut(id) else { return 0 };
         let readers = std::mem::take(&mut shape.readers);
         let dropped = readers.len();
-        for (_, reader) in readers {
+        for (number, reader) in readers {
             // A session that has ended needs no telling.
             _ = reader.outbox.note(reader.key, Note::Fell(fall.clone()));
+            if let Some(visibility) = &reader.visibility {
+                self.watches.remove(visibility, Ticket { shape: id, reader: number });
+            }
         }
         self.readers -= dropped;
         self.forget_if_empty(id);
@@ -208,8 +255,9 @@ impl Shapes {
         chosen: impl Fn(&Reader) -> bool,
     ) -> Offered {
         let mut offered = Offered::default();
-        let Some(shape) = self.get_mut(id) else { return offered };
-        shape.readers.retain(|_, reader| {
+        let Some(shape) = self.shapes.get_mut(id.0 as usize) else { return offered };
+        let watches = &mut self.watches;
+        shape.readers.retain(|number, reader| {
             if !chosen(reader) {
                 return true;
             }
@@ -221,6 +269,11 @@ impl Shapes {
                     offered.full += 1;
                 }
                 Offer::Closed => offered.closed += 1,
+            }
+            if offer != Offer::Queued
+                && let Some(visibility) = &reader.visibility
+            {
+                watches.remove(visibility, Ticket { shape: id, reader: number });
             }
             offer == Offer::Queued
         });
@@ -250,7 +303,7 @@ impl Shapes {
                 count: 0,
             });
             shapes.count += 1;
-            match &rows.filter {
+            match rows.whole() {
                 Some(filter) => shapes.index.insert(filter, id),
                 None => shapes.unfiltered.push(id),
             }
@@ -267,7 +320,7 @@ impl Shapes {
         self.by_selection.remove(&shape.selection);
         let Selection::Rows(rows) = &shape.selection else { return };
         let Some(shapes) = self.tables.get_mut(&rows.table.oid) else { return };
-        match &rows.filter {
+        match rows.whole() {
             Some(filter) => shapes.index.remove(filter, &id),
             None => shapes.unfiltered.retain(|other| *other != id),
         }

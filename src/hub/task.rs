@@ -11,10 +11,11 @@ use super::handle::{Attach, Command, Report, Shared};
 use super::outbox::{Delivery, Fall, Note, Offer, Outbox, ReaderKey};
 use super::place::Place;
 use super::replay::Replayer;
-use super::selection::Selection;
+use super::selection::{Rows, Selection};
 use super::{Config, Ticket};
 use crate::event::Table;
 use crate::journal::{Follower, Journal, NotYet, Read, Step};
+use crate::policy::{Digests, Grants, Visibility};
 use crate::protocol::{Frame, ResyncReason};
 use crate::shutdown::Scope;
 use crate::telemetry::metric;
@@ -37,6 +38,8 @@ pub(super) struct Task {
     pub(super) shared: Arc<Shared>,
     /// The catalog's tables by oid.
     pub(super) tables: HashMap<u32, Arc<Table>>,
+    /// What roles may see.
+    pub(super) grants: Digests,
 }
 
 impl Task {
@@ -109,6 +112,7 @@ impl Task {
                 self.report(&readers, &outbox, report, reply);
             }
             Command::Tables(tables) => self.retable(tables),
+            Command::Grants(grants) => self.regrant(grants),
         }
     }
 
@@ -122,6 +126,14 @@ impl Task {
             && self.tables.get(&rows.table.oid) != Some(&rows.table)
         {
             return Attach::Refused(ResyncReason::SchemaChanged);
+        }
+        if let Selection::Rows(Rows { visibility: Some(visibility), .. }) = &selection {
+            if !self.holds(visibility) {
+                return Attach::Refused(ResyncReason::PermissionsChanged);
+            }
+            if !self.knows(visibility) {
+                return Attach::Refused(ResyncReason::SchemaChanged);
+            }
         }
         if self.engine.is_in_large_transaction() {
             return Attach::Behind;
@@ -217,6 +229,27 @@ impl Task {
         _ = reply.send(told);
     }
 
+    /// Whether grants and policies are what somebody's rights were worked out from.
+    fn holds(&self, visibility: &Visibility) -> bool {
+        let Grants { role, tables } = &*visibility.grants;
+        tables.iter().all(|(oid, digest)| self.grants.get(&(role.clone(), *oid)) == Some(digest))
+    }
+
+    /// Whether the tables that they depend on are what they were.
+    fn knows(&self, visibility: &Visibility) -> bool {
+        visibility.guards.iter().all(|guard| self.tables.get(&guard.table().oid) == Some(guard.table()))
+    }
+
+    /// Takes what roles may see now.
+    fn regrant(&mut self, grants: Digests) {
+        self.grants = grants;
+        let bound = self.engine.shapes.bound();
+        let revoked: Vec<_> =
+            bound.filter(|(_, visibility)| !self.holds(visibility)).map(|(reader, _)| reader).collect();
+        self.engine.drop_readers(revoked.into_iter(), ResyncReason::PermissionsChanged);
+        self.gauge();
+    }
+
     /// Takes a new catalog; the readers of tables that are not what they were start over.
     fn retable(&mut self, tables: HashMap<u32, Arc<Table>>) {
         for shape in self.engine.shapes.all() {
@@ -229,6 +262,10 @@ impl Task {
             }
         }
         self.tables = tables;
+        let bound = self.engine.shapes.bound();
+        let unknown: Vec<_> =
+            bound.filter(|(_, visibility)| !self.knows(visibility)).map(|(reader, _)| reader).collect();
+        self.engine.drop_readers(unknown.into_iter(), ResyncReason::SchemaChanged);
         self.gauge();
     }
 

@@ -12,11 +12,11 @@ use super::expression::expression;
 use super::library::Library;
 use super::plan::{Plan, Planner, Source};
 use super::scene::{Rights, Scene};
-use super::{Config, Error, Grants, Proof, Visibility};
+use super::{Config, Error, Grants, Visibility};
 use crate::event::{Class, Table};
 use crate::filter::{Filter, Param};
 use crate::postgres::catalog::Catalog;
-use crate::postgres::policy::{Access, Question, Types, accesses, ask, ask_server, types};
+use crate::postgres::policy::{Access, Proof, Question, Types, accesses, ask, ask_server, types};
 use crate::postgres::{Impersonation, Pool, Recovery};
 use crate::shutdown::Scope;
 use crate::telemetry::Chain;
@@ -71,7 +71,10 @@ impl Policies {
     }
 
     /// Looks at grants and policies every so often, and tells `publish` what it sees before anybody goes by it.
-    pub async fn run(self, scope: Scope, publish: impl AsyncFn(Digests)) {
+    pub async fn run<F>(self, scope: Scope, publish: impl Fn(Digests) -> F + Sync)
+    where
+        F: Future<Output = ()>,
+    {
         let mut ticks = interval(self.0.config.refresh);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut catalogs = self.0.catalogs.clone();
@@ -91,7 +94,7 @@ impl Policies {
         }
     }
 
-    async fn look(&self, publish: &impl AsyncFn(Digests)) {
+    async fn look<F: Future<Output = ()>>(&self, publish: &(impl Fn(Digests) -> F + Sync)) {
         let roles: Vec<Arc<str>> = self.0.roles.lock().iter().cloned().collect();
         if roles.is_empty() {
             return;
@@ -151,7 +154,7 @@ impl Policies {
         let planned = self.plan(&role, &rights, table).await?;
         let pool = &self.0.pool;
         let asked = question(&planned.plan);
-        let values = ask(pool, impersonation, &asked).await?;
+        let values = ask(pool, impersonation, &self.0.config.search_path, &asked).await?;
         let values = values
             .map_err(|refused| Error::Raised { message: refused.message, forbidden: refused.forbidden })?;
         let answers = Answers { plan: &planned.plan, types: &planned.types, values };
@@ -197,6 +200,7 @@ impl Policies {
             policy: policy.map(Arc::new),
             guards: guards.into_iter().map(|(guard, _)| guard).collect(),
             grants: Arc::new(Grants { role, tables: planned.grants.clone() }),
+            search_path: self.0.config.search_path.as_str().into(),
             proof: Arc::new(Proof { identity, server: (server, server_values) }),
         })
     }

@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use crate::event::Table;
 use crate::filter::Filter;
-use crate::postgres::policy::Question;
+use crate::postgres::policy::Proof;
 
 /// What one identity sees of a table, and for how long that holds.
 #[derive(Clone, Debug)]
@@ -13,6 +13,8 @@ pub struct Visibility {
     pub guards: Arc<[Guard]>,
     /// By which grants and policies.
     pub grants: Arc<Grants>,
+    /// Where functions in policies look for names.
+    pub search_path: Arc<str>,
     /// What a snapshot has to find unchanged.
     pub proof: Arc<Proof>,
 }
@@ -36,15 +38,6 @@ pub struct Grants {
     pub role: Arc<str>,
     /// `pg_class.oid`, and a number that changes whenever what the role may see of that table does.
     pub tables: Vec<(u32, u64)>,
-}
-
-/// What PostgreSQL answered when it was asked for what a policy depends on.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Proof {
-    /// Asked as the identity.
-    pub identity: (Question, Vec<Option<String>>),
-    /// Asked as the server's own role.
-    pub server: (Question, Vec<Option<String>>),
 }
 
 impl Guard {

@@ -1,3 +1,4 @@
+use super::policy::Proof;
 use super::quote_literal;
 
 /// As whom a transaction's statements run: a role, and the claims where PostgREST and Supabase put them, so that
@@ -12,12 +13,24 @@ pub struct Impersonation {
     pub claims: Box<str>,
 }
 
+/// An impersonation in a transaction of ours.
+#[derive(Clone, Copy, Debug)]
+pub struct Acting<'a> {
+    /// As whom.
+    pub impersonation: &'a Impersonation,
+    /// Where functions without one of their own look for names.
+    pub search_path: &'a str,
+    /// What has to be unchanged for the rows to be what they are taken for.
+    pub proof: Option<&'a Proof>,
+}
+
 impl Impersonation {
     /// The statement that puts it on, from there to the transaction's end; with policies in force.
-    pub(super) fn sql(&self) -> String {
+    pub(super) fn sql(&self, search_path: &str) -> String {
         format!(
             "select set_config('row_security', 'on', true), set_config('request.jwt.claims', {claims}, true), \
-             set_config('role', {role}, true);",
+             set_config('search_path', {path}, true), set_config('role', {role}, true);",
+            path = quote_literal(search_path),
             claims = quote_literal(&self.claims),
             role = quote_literal(&self.role),
         )

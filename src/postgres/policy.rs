@@ -14,6 +14,6 @@ mod ask;
 mod function;
 
 pub use access::{Access, Accesses, PolicyText, Protected, accesses};
-pub use ask::{Question, Refused, Types, ask, ask_server, types};
-pub(in crate::postgres) use ask::{answer_as_identity, answer_as_server};
+pub(in crate::postgres) use ask::answer;
+pub use ask::{Proof, Question, Refused, Types, ask, ask_server, types};
 pub use function::{Function, Language, Volatility, functions};

@@ -19,12 +19,14 @@ mod statement;
 use std::time::Duration;
 
 use tokio::time::{Instant, timeout_at};
+use tokio_postgres::Client;
 use tokio_postgres::types::{ToSql, Type};
 
 use crate::event::{Lsn, Snapshot, Table};
 
+use super::policy::{Proof, answer};
 use super::text::Text;
-use super::{Impersonation, Pool, Pooled};
+use super::{Acting, Pool, Pooled};
 
 pub use error::Error;
 use lease::Lease;
@@ -37,7 +39,7 @@ pub struct Query<'a> {
     /// The table, as the catalog described it.
     pub table: &'a Table,
     /// As whom it is read; `None` for the server's own role, which no policy binds.
-    pub impersonation: Option<&'a Impersonation>,
+    pub acting: Option<Acting<'a>>,
     /// Indexes into its columns: what a row holds, in this order.
     pub columns: &'a [usize],
     /// Which rows, beyond the publication's own row filter.
@@ -73,6 +75,16 @@ pub async fn open(pool: &Pool, query: &Query<'_>) -> Result<Reader, Error> {
     }
 }
 
+/// Puts the identity on; tells whether what was worked out for it still holds at this moment.
+async fn act(session: &Client, acting: &Acting<'_>) -> Result<bool, tokio_postgres::Error> {
+    let none = Proof::default();
+    let proof = acting.proof.unwrap_or(&none);
+    let server = answer(session, &proof.server.0).await?;
+    session.batch_execute(&acting.impersonation.sql(acting.search_path)).await?;
+    let identity = answer(session, &proof.identity.0).await?;
+    Ok(server == proof.server.1 && identity == proof.identity.1)
+}
+
 async fn prepare(session: &Pooled, query: &Query<'_>) -> Result<(Snapshot, Lsn), Error> {
     let table = &query.table.name;
     let failed = |source| Error::classify(table, query.timeout, source);
@@ -87,8 +99,10 @@ async fn prepare(session: &Pooled, query: &Query<'_>) -> Result<(Snapshot, Lsn),
         .then_some(())
         .ok_or_else(|| Error::changed(table))?;
     // Only now: `lock table` asks for more than a grant on some of the columns gives.
-    if let Some(impersonation) = query.impersonation {
-        session.batch_execute(&impersonation.sql()).await.map_err(failed)?;
+    if let Some(acting) = &query.acting
+        && !act(session, acting).await.map_err(failed)?
+    {
+        return Err(Error::changed(table));
     }
     let (sql, limit) = declare(query);
     let values = query.condition.map(|condition| condition.values).unwrap_or_default();

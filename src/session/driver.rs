@@ -7,6 +7,7 @@ use tokio::time::Instant;
 use super::Services;
 use super::conversation::{Action, Conversation};
 use super::open::Opener;
+use crate::auth::Identity;
 use crate::event::Lsn;
 use crate::hub::{Batch, Note, Outbox, ReaderKey, Report};
 
@@ -53,6 +54,7 @@ impl Driver {
                     services: self.services.clone(),
                     outbox,
                     key,
+                    identity: Arc::new(Identity::server()),
                     target,
                     again,
                     cancelled: opener,

@@ -9,6 +9,7 @@ use tokio::time::{timeout, timeout_at};
 
 use super::order::Order;
 use super::{Marker, SnapshotConfig};
+use crate::auth::Identity;
 use crate::event::Seen;
 use crate::event::{Datum, Lsn, Row};
 use crate::hub::{self, Delivery, Place, Rows, Selection};
@@ -40,6 +41,8 @@ pub(super) struct Wanted {
     pub(super) selection: Selection,
     pub(super) order: Option<Arc<Order>>,
     pub(super) limit: Option<u32>,
+    /// As whom. Who sees the same as somebody else reads it for himself all the same: PostgreSQL has the last word.
+    pub(super) identity: Arc<Identity>,
 }
 
 /// A snapshot on its way to its readers.
@@ -193,7 +196,7 @@ impl Shared {
         let sql = rows.filter.as_ref().map(|filter| filter.to_sql());
         let order = wanted.order.as_ref().map(|order| order.to_sql());
         let query = Query {
-            impersonation: None,
+            acting: rows.acting(&wanted.identity),
             table: &rows.table,
             columns: &rows.projection.columns,
             condition: sql.as_ref().map(|sql| Condition { sql: &sql.text, values: &sql.params }),

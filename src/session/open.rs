@@ -8,6 +8,7 @@ use super::deliver::{Missed, catch_up, offer};
 use super::flight::{End, Failure, Next, Wanted};
 use super::resolve::{Resolved, resolve, unavailable};
 use super::{Services, page};
+use crate::auth::Identity;
 use crate::event::Cursor;
 use crate::hub::{Delivery, Fall, Fingerprint, Note, Outbox, Place, ReaderKey, Selection, Stamp};
 use crate::journal::NotYet;
@@ -20,6 +21,8 @@ pub(super) struct Opener {
     pub(super) services: Arc<Services>,
     pub(super) outbox: Arc<Outbox>,
     pub(super) key: ReaderKey,
+    /// As whom.
+    pub(super) identity: Arc<Identity>,
     pub(super) target: Arc<Target>,
     /// How it starts over.
     pub(super) again: Again,
@@ -185,7 +188,7 @@ impl Opener {
     }
 
     async fn resolve(&self, select: &Select) -> Result<Resolved, Failed> {
-        resolve(&self.services, select).await.map_err(|error| Failed::Error(Box::new(error)))
+        resolve(&self.services, &self.identity, select).await.map_err(|error| Failed::Error(Box::new(error)))
     }
 
     /// The place that a cursor names, if the reader can go on from there.
@@ -229,7 +232,12 @@ impl Opener {
         let Resolved { rows, order } = self.resolve(select).await?;
         let shape = rows.fingerprint.to_string();
         let subscribed = Frame::subscribed(&shape, &rows.table, &rows.projection.columns);
-        let wanted = Wanted { selection: Selection::Rows(rows), order, limit: select.snapshot.limit };
+        let wanted = Wanted {
+            selection: Selection::Rows(rows),
+            order,
+            limit: select.snapshot.limit,
+            identity: self.identity.clone(),
+        };
         let snapshots = &self.services.snapshots;
         let mut passenger = if alone { snapshots.alone(&wanted) } else { snapshots.board(&wanted) };
         self.begin(&wanted.selection, subscribed, None);
@@ -284,7 +292,7 @@ impl Opener {
     /// Sends older rows, then what happened since the reader was taken out.
     async fn page(&self, selection: &Selection, place: Place, page: &Page) -> Result<(), Failed> {
         if let (Selection::Rows(rows), Target::Table(select)) = (selection, &*self.target) {
-            let frame = page::read(&self.services, rows, select, page).await;
+            let frame = page::read(&self.services, &self.identity, rows, select, page).await;
             // A page that is refused leaves the subscription as it is.
             let refused = |error| Frame::error(&ErrorFrame { request: Some("page"), ..error });
             let frame = Arc::new(Delivery::plain(frame.unwrap_or_else(refused)));

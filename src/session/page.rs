@@ -2,7 +2,9 @@ use super::Services;
 use super::flight::rows_json;
 use super::order::Order;
 use super::resolve::unavailable;
+use crate::auth::Identity;
 use crate::hub::Rows;
+use crate::postgres::Acting;
 use crate::postgres::snapshot::{self, Condition, Query};
 use crate::protocol::{ErrorCode, ErrorFrame, Frame, Page, Select};
 use crate::telemetry::Chain;
@@ -13,6 +15,7 @@ use crate::telemetry::Chain;
 /// What was wrong with the request, or that PostgreSQL is away.
 pub(super) async fn read(
     services: &Services,
+    identity: &Identity,
     rows: &Rows,
     select: &Select,
     page: &Page,
@@ -34,7 +37,7 @@ pub(super) async fn read(
         None => after.sql,
     };
     let query = Query {
-        impersonation: None,
+        acting: rows.acting(identity).map(|acting| Acting { proof: None, ..acting }),
         table: &rows.table,
         columns: &rows.projection.columns,
         condition: Some(Condition { sql: &condition, values: &values }),

@@ -3,9 +3,11 @@ use std::time::Duration;
 
 use super::Services;
 use super::order::Order;
+use crate::auth::Identity;
 use crate::event::Table;
 use crate::filter::{self, Filter};
 use crate::hub::{Projection, Rows};
+use crate::policy;
 use crate::postgres::literals;
 use crate::protocol::{Delivery, ErrorCode, ErrorFrame, Param, Select};
 
@@ -25,22 +27,28 @@ const RETRY_AFTER: Duration = Duration::from_secs(1);
 ///
 /// # Errors
 /// What was wrong with it, and how to mend it.
-pub(super) async fn resolve(services: &Services, select: &Select) -> Result<Resolved, ErrorFrame> {
+pub(super) async fn resolve(
+    services: &Services,
+    identity: &Identity,
+    select: &Select,
+) -> Result<Resolved, ErrorFrame> {
     let hints = services.config.hints;
     let table = services.catalogs.table(&select.table, hints).await?;
+    // As the asker may know it: what is hidden has no name, neither to be found nor to be suggested.
+    let known = known(services, identity, &table).await?;
     let columns = match &select.columns {
-        None => (0..table.columns.len()).collect(),
-        Some(names) => names.iter().map(|name| column(&table, name)).collect::<Result<_, _>>()?,
+        None => (0..known.columns.len()).filter(|index| !known.columns[*index].name.is_empty()).collect(),
+        Some(names) => names.iter().map(|name| column(&known, name)).collect::<Result<_, _>>()?,
     };
     let order = match &select.snapshot.order_by {
         None if select.snapshot.limit.is_some() => Some(Arc::new(Order::by_key(&table))),
         None => None,
-        Some(text) => Some(Arc::new(Order::parse(text, &table).map_err(|error| refuse(&error, "order_by"))?)),
+        Some(text) => Some(Arc::new(Order::parse(text, &known).map_err(|error| refuse(&error, "order_by"))?)),
     };
     let filter = match &select.filter {
         None => None,
         Some(text) => {
-            let filter = bind(services, text, &select.params, &table).await?;
+            let filter = bind(services, text, &select.params, &known).await?;
             check_identity(services, &table, &filter)?;
             Some(Arc::new(filter))
         }
@@ -53,7 +61,48 @@ pub(super) async fn resolve(services: &Services, select: &Select) -> Result<Reso
             Delivery::Latest { interval_ms: interval_ms.max(least) }
         }
     };
-    Ok(Resolved { rows: Rows::new(table, filter, projection, delivery), order })
+    let visibility = match identity.impersonation() {
+        None => None,
+        Some(impersonation) => {
+            let worked_out = services.policies.visibility(impersonation, &table, filter.as_deref()).await;
+            Some(Arc::new(worked_out.map_err(|error| refuse_policy(&error, hints))?))
+        }
+    };
+    Ok(Resolved { rows: Rows::new(table, filter, projection, delivery, visibility), order })
+}
+
+/// The table with those of its columns that an identity may read.
+async fn known(
+    services: &Services,
+    identity: &Identity,
+    table: &Arc<Table>,
+) -> Result<Arc<Table>, ErrorFrame> {
+    let Some(impersonation) = identity.impersonation() else { return Ok(table.clone()) };
+    let access = services.policies.access(&impersonation.role, table).await;
+    let access = access.map_err(|error| refuse_policy(&error, services.config.hints))?;
+    let known = table.with_only(|name| access.columns.iter().any(|column| **column == *name));
+    if known.key.iter().any(|index| known.columns[*index].name.is_empty()) {
+        let message = format!("the key of {} may not be read by role `{}`", table.name, impersonation.role);
+        return Err(ErrorFrame { field: Some("table"), ..ErrorFrame::new(ErrorCode::Forbidden, message) });
+    }
+    Ok(Arc::new(known))
+}
+
+fn refuse_policy(error: &policy::Error, hints: bool) -> ErrorFrame {
+    let told = error.to_string();
+    match error {
+        policy::Error::Forbidden { .. } => {
+            ErrorFrame { field: Some("table"), ..ErrorFrame::new(ErrorCode::Forbidden, told) }
+        }
+        policy::Error::Unsupported(refusal) => {
+            let hint = if hints { refusal.sql().map(str::to_owned) } else { None };
+            ErrorFrame { hint, ..ErrorFrame::new(ErrorCode::PolicyUnsupported, told) }
+        }
+        policy::Error::Raised { .. } => ErrorFrame::new(ErrorCode::PolicyError, told),
+        policy::Error::Postgres(error) => {
+            unavailable(format!("policies could not be read: {}", crate::telemetry::Chain(error)))
+        }
+    }
 }
 
 /// What a client is told while PostgreSQL is away.

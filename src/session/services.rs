@@ -1,5 +1,6 @@
 use super::{Catalogs, Config, Marker, Snapshots};
 use crate::hub;
+use crate::policy::Policies;
 use crate::postgres::Pool;
 use crate::shutdown::Scope;
 
@@ -12,6 +13,8 @@ pub struct Services {
     pub hub: hub::Handle,
     /// The tables there are.
     pub catalogs: Catalogs,
+    /// What roles may see of them.
+    pub policies: Policies,
     /// Sessions of PostgreSQL.
     pub pool: Pool,
     /// Snapshots in flight.

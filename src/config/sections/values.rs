@@ -224,6 +224,19 @@ pub(super) fn patterns<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Pat
     Patterns::parse(patterns.iter().map(String::as_str)).map_err(D::Error::custom)
 }
 
+pub(super) fn functions<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    let names = list(deserializer)?;
+    let is_name = |name: &String| {
+        name.split_once('.').is_some_and(|(schema, name)| !schema.is_empty() && !name.is_empty())
+    };
+    match names.iter().find(|name| !is_name(name)) {
+        None => Ok(names),
+        Some(name) => Err(D::Error::custom(format_args!(
+            "must be names with their schemas, as in [\"auth.tenant\"], and `{name}` is none"
+        ))),
+    }
+}
+
 pub(super) fn listen<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SocketAddr, D::Error> {
     text(deserializer)?
         .parse()

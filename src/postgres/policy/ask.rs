@@ -12,6 +12,15 @@ pub struct Question {
     pub columns: Vec<String>,
 }
 
+/// What PostgreSQL answered when it was asked for what a policy depends on.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Proof {
+    /// Asked as the identity.
+    pub identity: (Question, Vec<Option<String>>),
+    /// Asked as the server's own role.
+    pub server: (Question, Vec<Option<String>>),
+}
+
 /// PostgreSQL refused to answer: the statement raised.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
@@ -54,6 +63,7 @@ pub(super) async fn begin(client: &mut Client) -> Result<Transaction<'_>, tokio_
 pub async fn ask(
     pool: &Pool,
     impersonation: &Impersonation,
+    search_path: &str,
     question: &Question,
 ) -> Result<Result<Vec<Option<String>>, Refused>, Error> {
     if question.columns.is_empty() {
@@ -62,8 +72,11 @@ pub async fn ask(
     let failed = Error::query(OPERATION);
     let mut session = pool.get().await?;
     let transaction = begin(session.client_mut()).await.map_err(&failed)?;
-    let answer = answer_as_identity(&transaction, impersonation, question).await;
-    sort(answer)
+    let asked = async {
+        transaction.batch_execute(&impersonation.sql(search_path)).await?;
+        answer(&transaction, question).await
+    };
+    sort(asked.await)
 }
 
 /// Asks as the server's own role, whom no policy binds: an error if one would.
@@ -77,11 +90,11 @@ pub async fn ask_server(pool: &Pool, question: &Question) -> Result<Vec<Option<S
     let failed = Error::query(OPERATION);
     let mut session = pool.get().await?;
     let transaction = begin(session.client_mut()).await.map_err(&failed)?;
-    let answer = async {
+    let asked = async {
         transaction.batch_execute("set local row_security = off").await?;
-        answer_as_server(&transaction, question).await
+        answer(&transaction, question).await
     };
-    answer.await.map_err(failed)
+    asked.await.map_err(failed)
 }
 
 /// The types of a question's columns, as a role sees them.
@@ -121,18 +134,8 @@ pub async fn types(
     Ok(Ok(prepared.columns().iter().map(builtin).collect()))
 }
 
-/// Puts the identity on, from here to the transaction's end, and asks.
-pub(in crate::postgres) async fn answer_as_identity(
-    client: &impl Asks,
-    impersonation: &Impersonation,
-    question: &Question,
-) -> Result<Vec<Option<String>>, tokio_postgres::Error> {
-    client.run(&impersonation.sql()).await?;
-    answer_as_server(client, question).await
-}
-
 /// Asks as whoever the session is now.
-pub(in crate::postgres) async fn answer_as_server(
+pub(in crate::postgres) async fn answer(
     client: &impl Asks,
     question: &Question,
 ) -> Result<Vec<Option<String>>, tokio_postgres::Error> {
