@@ -213,6 +213,12 @@ impl Filter {
         Self::new(Predicate::and(vec![self.0.predicate.clone(), other.0.predicate.clone()]))
     }
 
+    /// What is true where any of `filters` is: nowhere, if there are none.
+    #[must_use]
+    pub fn any(filters: &[Self]) -> Self {
+        Self::new(Predicate::or(filters.iter().map(|filter| filter.0.predicate.clone()).collect()))
+    }
+
     /// Whether it is true of every row, whatever it holds.
     pub fn is_always_true(&self) -> bool {
         matches!(self.0.predicate, Predicate::Constant(Some(true)))

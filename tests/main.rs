@@ -23,6 +23,7 @@ mod layers;
 mod limits;
 mod oracle;
 mod protocol;
+mod policy;
 mod publication;
 mod publish;
 mod seam;

@@ -90,12 +90,31 @@ impl Answers<'_> {
         table: &Table,
         sets: &[Vec<Param>],
     ) -> Result<Option<Filter>, Error> {
-        let Some(residual) = &self.plan.residual else { return Ok(None) };
-        let filter = self.bind(pool, residual.clone(), sets, table).await?;
-        for column in filter.columns() {
-            carried(table, *column)?;
+        let Some(judged) = &self.plan.judged else { return Ok(None) };
+        let (mut permissive, mut restrictive) = (Vec::new(), Vec::new());
+        let all = judged.permissive.iter().map(|part| (part, true));
+        for ((name, part), permits) in all.chain(judged.restrictive.iter().map(|part| (part, false))) {
+            let filter = self.one(pool, part, sets, table).await.map_err(|error| match error {
+                Error::Unsupported(refusal) => Error::Unsupported(refusal.of(name, &table.name)),
+                error => error,
+            })?;
+            if permits { permissive.push(filter) } else { restrictive.push(filter) }
         }
+        let filter = Filter::any(&permissive);
+        let filter = restrictive.iter().fold(filter, |filter, restriction| filter.and(restriction));
         Ok(Some(filter).filter(|filter| !filter.is_always_true()))
+    }
+
+    async fn one(
+        &self,
+        pool: &Pool,
+        part: &Expr,
+        sets: &[Vec<Param>],
+        table: &Table,
+    ) -> Result<Filter, Error> {
+        let filter = self.bind(pool, part.clone(), sets, table).await?;
+        filter.columns().iter().try_for_each(|column| carried(table, *column))?;
+        Ok(filter)
     }
 
     async fn bind(

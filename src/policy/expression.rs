@@ -192,9 +192,11 @@ pub(super) fn arguments(function: &mut Function) -> Result<Vec<&mut Expr>, Refus
             if clauses.is_empty() =>
         {
             args.iter_mut()
-                .map(|arg| match arg {
-                    FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) => Ok(expr),
-                    _ => Err(other()),
+                .filter_map(|arg| match arg {
+                    FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) => Some(Ok(expr)),
+                    // `count(*)`
+                    FunctionArg::Unnamed(FunctionArgExpr::Wildcard) => None,
+                    _ => Some(Err(other())),
                 })
                 .collect()
         }

@@ -35,6 +35,8 @@ struct Shared {
     current: watch::Sender<Arc<Current>>,
     /// Somebody waits for a fresh look.
     wanted: Notify,
+    /// How often was looked.
+    looks: watch::Sender<u64>,
     plans: DashMap<(Arc<str>, u32), Arc<Planned>>,
 }
 
@@ -66,6 +68,7 @@ impl Policies {
             roles: Mutex::default(),
             current: watch::Sender::new(Arc::default()),
             wanted: Notify::new(),
+            looks: watch::Sender::new(0),
             plans: DashMap::new(),
         }))
     }
@@ -91,6 +94,7 @@ impl Policies {
                 _ = ticks.tick() => {}
             }
             self.look(&publish).await;
+            self.0.looks.send_modify(|looks| *looks += 1);
         }
     }
 
@@ -126,6 +130,22 @@ impl Policies {
         });
         publish(digests.collect()).await;
         self.0.current.send_replace(Arc::new(current));
+    }
+
+    /// Waits for a look that begins after this.
+    pub async fn refresh(&self) {
+        let mut looks = self.0.looks.subscribe();
+        // One may be going on.
+        let wanted = *looks.borrow() + 2;
+        let looked = async {
+            while *looks.borrow_and_update() < wanted {
+                self.0.wanted.notify_one();
+                if looks.changed().await.is_err() {
+                    return;
+                }
+            }
+        };
+        _ = timeout(WITHIN, looked).await;
     }
 
     /// What a role may see of a table.

@@ -39,6 +39,8 @@ pub(super) enum Callable<'a> {
 const DEPTH: usize = 8;
 /// What has the form of a call and is no function.
 const SYNTAX: [&str; 6] = ["coalesce", "nullif", "greatest", "least", "array", "row"];
+/// Words of the moment.
+const TIME: [&str; 5] = ["current_date", "current_time", "current_timestamp", "localtime", "localtimestamp"];
 /// Words of the identity alone.
 pub(super) const IDENTITY: [&str; 4] = ["current_user", "session_user", "current_role", "user"];
 /// Functions of `pg_catalog` that are marked as stable for what they depend on settings of a session that are the same
@@ -117,6 +119,9 @@ impl Library {
         if names.len() == 1 && (SYNTAX.contains(&name.as_str()) || IDENTITY.contains(&name.as_str())) {
             return Ok(Callable::Plain);
         }
+        if names.len() == 1 && TIME.contains(&name.as_str()) {
+            return refuse("depends on time");
+        }
         let known: Vec<&Known> = in_schemas
             .iter()
             .filter_map(|schema| self.known.get(&(schema.clone(), name.clone())))
@@ -157,6 +162,18 @@ impl Library {
                  be named in `policy.identity_functions`"
             )),
             (None, Language::Sql(_)) => Ok(Callable::Plain),
+        }
+    }
+
+    /// Whether a call can only be of a function of PostgreSQL's own.
+    pub(super) fn is_builtin(&self, call: &Call, schemas: &[String]) -> bool {
+        match name_parts(&call.name).as_deref() {
+            Some([name]) => schemas.iter().all(|schema| {
+                schema == "pg_catalog"
+                    || self.known.get(&(schema.clone(), name.clone())).is_none_or(Vec::is_empty)
+            }),
+            Some([schema, _]) => schema == "pg_catalog",
+            _ => false,
         }
     }
 

@@ -17,7 +17,7 @@ use sqlparser::ast::{BinaryOperator, Expr, Query, UnaryOperator, Value, visit_ex
 
 use super::Refusal;
 use super::check::Within;
-use super::expression::{all, children, expression, is_literal, quoted, scalar, subselect, value};
+use super::expression::{children, expression, is_literal, quoted, scalar, subselect, value};
 use super::library::{IDENTITY, Library, name_parts};
 use super::rows::{as_row_column, mark, reads_row};
 use super::scene::Scene;
@@ -28,11 +28,20 @@ use crate::event::Table;
 #[derive(Clone, Debug, Default)]
 pub(super) struct Plan {
     /// What is judged on rows: with folds and sets in their places. `None`: no policy applies.
-    pub(super) residual: Option<Expr>,
+    pub(super) judged: Option<Judged>,
     /// Asked as the identity.
     pub(super) folds: Vec<Expr>,
     pub(super) sets: Vec<Set>,
     pub(super) guards: Vec<Guard>,
+}
+
+/// What is left of each policy, which has a name.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Judged {
+    /// Any of these has to be true, and there is none where there is none.
+    pub(super) permissive: Vec<(String, Expr)>,
+    /// And all of these.
+    pub(super) restrictive: Vec<(String, Expr)>,
 }
 
 /// The values that a column of the row is looked for among.
@@ -97,27 +106,19 @@ impl Planner<'_> {
         let access = self.scene.access(table.oid);
         let Some(access) = access.filter(|access| access.row_security) else { return Ok(()) };
         self.open.insert(table.oid);
-        let (mut permissive, mut restrictive) = (Vec::new(), Vec::new());
+        let mut judged = Judged::default();
         for policy in &access.policies {
+            // One that is for writing only says nothing of what is seen.
             let Some(text) = &policy.expression else { continue };
             let reduced = expression(text)
                 .and_then(|mut expr| mark(&mut expr, table, &[]).map(|()| expr))
                 .and_then(|expr| self.reduce(expr, &Within::policy()))
                 .map_err(|refusal| refusal.of(&policy.name, &table.name))?;
-            if policy.permissive { permissive.push(reduced) } else { restrictive.push(reduced) }
+            let parts = if policy.permissive { &mut judged.permissive } else { &mut judged.restrictive };
+            parts.push((policy.name.clone(), reduced));
         }
         self.open.remove(&table.oid);
-        let none = || value(Value::Boolean(false));
-        let any = permissive
-            .into_iter()
-            .map(|part| Expr::Nested(Box::new(part)))
-            .reduce(|left, right| Expr::BinaryOp {
-                left: Box::new(left),
-                op: BinaryOperator::Or,
-                right: Box::new(right),
-            })
-            .unwrap_or_else(none);
-        self.plan.residual = all(std::iter::once(any).chain(restrictive).collect());
+        self.plan.judged = Some(judged);
         Ok(())
     }
 

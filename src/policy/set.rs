@@ -106,7 +106,9 @@ impl Planner<'_> {
         let shown = call.to_string();
         let given: Vec<Expr> = arguments(&mut call)?.into_iter().map(|it| it.clone()).collect();
         let library = self.library;
-        let Callable::Sql(function, body) = library.find(&call, given.len(), &within.schemas)? else {
+        let found = library.find(&call, given.len(), &within.schemas);
+        let builtin = library.is_builtin(&call, &within.schemas);
+        let Callable::Sql(function, body) = (if builtin { Ok(Callable::Plain) } else { found })? else {
             return Err(Refusal::part(
                 &shown,
                 "computes something of the row that the filter language has no word for",

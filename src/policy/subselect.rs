@@ -63,9 +63,13 @@ pub(super) fn sources(query: &Query) -> Result<Vec<Source>, Refusal> {
         plain_select(query).ok_or_else(|| refuse("is more than a plain `select … from … where …`"))?;
     match select.from.as_slice() {
         [] => Ok(Vec::new()),
-        [TableWithJoins { relation, joins }] if joins.is_empty() => source(relation)
-            .map(|source| vec![source])
-            .ok_or_else(|| refuse("is not over a table or a function")),
+        [TableWithJoins { relation, joins }]
+            if joins.is_empty() && !matches!(relation, TableFactor::NestedJoin { .. }) =>
+        {
+            source(relation)
+                .map(|source| vec![source])
+                .ok_or_else(|| refuse("is not over a table or a function"))
+        }
         _ => Err(refuse("is over more than one table: a sub-select in a policy may read one")),
     }
 }
