@@ -1,7 +1,40 @@
 //! Who asks: from a token to an [`Identity`].
 //!
-//! Only verification makes an [`Identity`]: what holds one has been proven, and nothing else in the tree can.
+//! ```text
+//!  token ──Token::parse──▶ header ──Keys──▶ signature ──▶ claims ──Rules──▶ Identity { role, claims, end }
+//!          size, shape,     kid      ▲       algorithm      iss, aud,
+//!          `crit`, doubles           │       of the key's   exp, nbf, role
+//!                                    │       own family
+//!            configuration, file, JWKS, OIDC discovery: cached, refreshed, rotated by `kid`
+//! ```
+//!
+//! Only verification makes an [`Identity`] other than the server's own: what holds one has been proven, and nothing else
+//! in the tree can. A key decides by its kind which algorithms it serves, never the token: `none`, or an HMAC with a
+//! public key, finds no key that serves it. What a token's header says of keys (`jwk`, `jku`, `x5u`) is not looked at.
+//!
+//! Never here: a token or a claim in a log line, an error or a label. A [`Refusal`] is one word.
 
+mod algorithm;
+mod base64url;
+mod authenticator;
+mod claims;
+mod fetch;
 mod identity;
+mod jwk;
+mod key;
+mod keys;
+mod mint;
+mod refusal;
+mod strict;
+mod token;
+mod url;
 
+pub use algorithm::{Algorithm, UnknownAlgorithm};
+pub use authenticator::{Authenticator, Config, Error, Jwt, KeySource};
+pub use claims::{RolePath, Rules};
 pub use identity::Identity;
+pub use jwk::InvalidKeySet;
+pub use key::{InvalidKey, PublicKey, Secret};
+pub use mint::mint;
+pub use refusal::Refusal;
+pub use url::{InvalidUrl, SecureUrl};

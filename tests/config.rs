@@ -168,7 +168,15 @@ fn values_out_of_their_range_or_kind_are_refused() {
         ("postgres.slot=Upper", "lower-case letters"),
         ("postgres.publication=", "1 to 63 bytes"),
         ("journal.backend=disk", "memory or rabbitmq"),
-        ("auth.mode=jwt", "`none` only"),
+        ("auth.mode=token", "none or jwt"),
+        (r#"auth.roles=["none"]"#, "no role's name"),
+        ("auth.anonymous_role=NONE", "no role's name"),
+        (r#"auth.jwt.algorithms=["none"]"#, "`none` is no algorithm"),
+        ("auth.jwt.algorithms=[]", "at least one algorithm"),
+        ("auth.jwt.public_key=hunter", "a public key in PEM"),
+        ("auth.jwt.jwks_url=http://keys.example.com/jwks", "begins with https://"),
+        ("auth.jwt.role_claim=a..b", "names with dots"),
+        ("auth.jwt.audience=[7]", "list of texts"),
         ("http.hints=maybe", "true, false or auto"),
         (r#"http.allowed_origins=["app.example.com"]"#, "`app.example.com` is no origin"),
         ("telemetry.level=inof", "`inof` is not a level"),
@@ -177,6 +185,67 @@ fn values_out_of_their_range_or_kind_are_refused() {
         let error = mistake(database().set(assignment).expect("an assignment"));
         assert!(error.contains(reason) && error.contains("(--set)"), "{assignment}: {error}");
     }
+}
+
+#[test]
+fn tokens_need_a_key_of_one_place_and_roles() {
+    const SECRET: &str = "auth.jwt.secret=hunter2-hunter2-hunter2-hunter2!";
+    let jwt = |assignments: &[&str]| {
+        let layers = database().set("auth.mode=jwt").expect("an assignment");
+        assignments.iter().fold(layers, |layers, assignment| layers.set(assignment).expect("an assignment"))
+    };
+    let roles = r#"auth.roles=["member"]"#;
+    for (assignments, reason) in [
+        (&[roles][..], "`auth.mode` = \"jwt\" (--set) needs a key"),
+        (&[SECRET], "`auth.mode` = \"jwt\" (--set) needs the roles"),
+        (&[roles, "auth.jwt.issuer=example"], "is no address to fetch keys from"),
+        (&[roles, SECRET, "auth.jwt.jwks_file=/x"], "goes with no `auth.jwt.secret`"),
+        (
+            &[roles, "auth.jwt.secret=hunter2"],
+            "`auth.jwt.secret` = (not shown) (--set) has 7 bytes: it must have 32",
+        ),
+        (&[roles, SECRET, r#"auth.jwt.algorithms=["HS512"]"#], "has 32 bytes: it must have 64"),
+        (&[roles, SECRET, r#"auth.jwt.algorithms=["RS256"]"#], "needs one of HS256"),
+        (
+            &[roles, "auth.jwt.secret=base64:hunter2!"],
+            "`auth.jwt.secret` = (not shown) (--set): must be base64",
+        ),
+    ] {
+        let error = mistake(jwt(assignments));
+        assert!(error.contains(reason), "{assignments:?}: {error}");
+    }
+    for assignments in [
+        &[roles, SECRET][..],
+        &[roles, SECRET, "auth.jwt.issuer=example", "auth.jwt.audience=live"],
+        &[roles, "auth.jwt.issuer=https://login.example.com", r#"auth.jwt.audience=["live"]"#],
+        &[roles, "auth.jwt.jwks_url=http://127.0.0.1:9/jwks"],
+        &[roles, SECRET, "http.listen=0.0.0.0:8080"],
+    ] {
+        assert!(!format!("{:?}", load(jwt(assignments))).contains("hunter2-"), "a secret is never shown");
+    }
+    assert!(!load(jwt(&[roles, SECRET])).shows_hints(), "whoever has a token does not own the database");
+}
+
+#[test]
+fn a_section_within_a_section_is_set_by_every_layer() {
+    let file =
+        File::new("nested-keys", "[auth]\nroles = ['a']\n[auth.jwt]\nissuer = 'file'\nleeway_ms = 1\n");
+    let layers = || file.layers().flag("--url", "postgres.url", URL);
+    assert_eq!(load(layers()).auth.jwt.issuer.as_deref(), Some("file"));
+    let variable = variables([("TIDEGATE__AUTH__JWT__ISSUER", "variable")]);
+    let config = load(layers().environment(variable));
+    assert_eq!(
+        (config.auth.jwt.issuer.as_deref(), config.auth.jwt.leeway.as_millis()),
+        (Some("variable"), 1)
+    );
+    let file = File::new("nested-bad", "[auth.jwt]\n\nisuer = 'x'\n");
+    let error = mistake(file.layers());
+    assert!(
+        error.contains(":3: there is no key `auth.jwt.isuer`; did you mean `auth.jwt.issuer`?"),
+        "{error}"
+    );
+    let file = File::new("nested-kind", "[auth]\njwt = 1\n");
+    assert!(mistake(file.layers()).contains(":2: there is no key `auth.jwt`"));
 }
 
 #[test]

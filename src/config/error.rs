@@ -7,7 +7,7 @@ use toml::Value;
 use super::environment;
 
 /// Keys whose values are never printed.
-const SECRET: &[&str] = &["journal.url", "postgres.url"];
+const SECRET: &[&str] = &["auth.jwt.secret", "journal.url", "postgres.url"];
 
 /// Where a value came from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -139,6 +139,14 @@ pub enum Error {
         listen: Box<Setting>,
         /// The mode of authentication.
         mode: Box<Setting>,
+    },
+    /// A value asks for another one, or rules it out.
+    #[error("{setting} {needs}")]
+    Incomplete {
+        /// The value.
+        setting: Box<Setting>,
+        /// What has to be done about it.
+        needs: String,
     },
     /// Nobody said where the database is.
     #[error(

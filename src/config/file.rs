@@ -9,17 +9,18 @@ use toml::{Table, Value};
 
 use super::error::{Error, Origin, Setting};
 
-/// What the file at `path` sets, in the order of the keys.
-pub(super) fn settings(path: &Path) -> Result<Vec<Setting>, Error> {
+/// What the file at `path` sets, in the order of the keys; `known` has all keys that there are.
+pub(super) fn settings(path: &Path, known: &Table) -> Result<Vec<Setting>, Error> {
     let text = read(path).map_err(|source| Error::Unreadable { path: path.to_owned(), source })?;
     let table: Table = toml::from_str(&text).map_err(|error| syntax(path, &text, &error))?;
     let spanned = DeTable::parse(&text).map_err(|error| syntax(path, &text, &error))?;
-    let lines = lines(&text, spanned.get_ref());
+    let mut found = BTreeMap::new();
+    lines(&text, spanned.get_ref(), "", &mut found);
     let setting = |(key, value): (String, Value)| {
-        let line = lines.get(&key).copied().unwrap_or(1);
+        let line = found.get(&key).copied().unwrap_or(1);
         Setting { key, value, origin: Origin::File { path: path.to_owned(), line } }
     };
-    Ok(flatten(table).into_iter().map(setting).collect())
+    Ok(flatten(table, known).into_iter().map(setting).collect())
 }
 
 fn read(path: &Path) -> io::Result<String> {
@@ -33,31 +34,31 @@ fn read(path: &Path) -> io::Result<String> {
     Ok(text)
 }
 
-/// `section.key` with its value; what is no section, or an empty one, stands for itself.
-pub(super) fn flatten(table: Table) -> Vec<(String, Value)> {
+/// `section.key` with its value. What is no section of `known`, or an empty one, stands for itself.
+pub(super) fn flatten(table: Table, known: &Table) -> Vec<(String, Value)> {
     let mut settings = Vec::new();
-    for (section, value) in table {
-        match value {
-            Value::Table(keys) if !keys.is_empty() => {
-                settings.extend(keys.into_iter().map(|(key, value)| (format!("{section}.{key}"), value)));
+    for (name, value) in table {
+        match (value, known.get(&name)) {
+            (Value::Table(keys), Some(Value::Table(known))) if !keys.is_empty() => {
+                settings.extend(
+                    flatten(keys, known).into_iter().map(|(key, value)| (format!("{name}.{key}"), value)),
+                );
             }
-            other => settings.push((section, other)),
+            (other, _) => settings.push((name, other)),
         }
     }
     settings
 }
 
-fn lines(text: &str, table: &DeTable<'_>) -> BTreeMap<String, usize> {
-    let mut lines = BTreeMap::new();
-    for (section, value) in table {
-        lines.insert(section.get_ref().to_string(), line(text, &section.span()));
+/// Where each key stands, those of sections within sections too.
+fn lines(text: &str, table: &DeTable<'_>, within: &str, lines: &mut BTreeMap<String, usize>) {
+    for (name, value) in table {
+        let key = format!("{within}{}", name.get_ref());
         if let DeValue::Table(keys) = value.get_ref() {
-            for key in keys.keys() {
-                lines.insert(format!("{}.{}", section.get_ref(), key.get_ref()), line(text, &key.span()));
-            }
+            self::lines(text, keys, &format!("{key}."), lines);
         }
+        lines.insert(key, line(text, &name.span()));
     }
-    lines
 }
 
 fn line(text: &str, span: &Range<usize>) -> usize {

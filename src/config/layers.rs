@@ -76,13 +76,13 @@ impl Layers {
     /// # Errors
     /// The first thing that is wrong, with its origin.
     pub fn load(self) -> Result<Config, Error> {
+        let mut tree = Tree::of_defaults();
         let mut settings = Vec::new();
         if let Some(path) = &self.file {
-            settings.extend(file::settings(path)?);
+            settings.extend(file::settings(path, &tree.table)?);
         }
         settings.extend(environment::settings(self.environment)?);
         settings.extend(self.flags);
-        let mut tree = Tree::of_defaults();
         let mut config = tree.parse().expect("the defaults are valid");
         // One at a time, so that what goes wrong is this setting's fault.
         for setting in settings {
@@ -110,18 +110,17 @@ impl Tree {
 
     /// The setting of `key` that holds.
     pub(super) fn setting(&self, key: &str) -> Setting {
-        let value = key.split_once('.').and_then(|(section, key)| self.table.get(section)?.get(key));
+        let (sections, name) = key.rsplit_once('.').expect("every key has a section");
+        let section = sections.split('.').try_fold(&self.table, |table, name| table.get(name)?.as_table());
+        let value = section.and_then(|section| section.get(name));
         let value = value.expect("rules name keys that there are").clone();
         let origin = self.origins.get(key).cloned().unwrap_or(Origin::Default);
         Setting { key: key.to_owned(), value, origin }
     }
 
     fn apply(&mut self, setting: &Setting) -> Result<(), Error> {
-        let place = setting
-            .key
-            .split_once('.')
-            .and_then(|(section, key)| self.table.get_mut(section)?.as_table_mut()?.get_mut(key));
-        let Some(place) = place else {
+        // A section is no key.
+        let Some(place) = self.place(&setting.key).filter(|place| !place.is_table()) else {
             return Err(Error::UnknownKey {
                 key: setting.key.clone(),
                 origin: setting.origin.clone(),
@@ -133,6 +132,13 @@ impl Tree {
             (value, _) => value.clone(),
         };
         Ok(())
+    }
+
+    fn place(&mut self, key: &str) -> Option<&mut Value> {
+        let (sections, name) = key.rsplit_once('.')?;
+        let section =
+            sections.split('.').try_fold(&mut self.table, |table, name| table.get_mut(name)?.as_table_mut());
+        section?.get_mut(name)
     }
 
     fn parse(&self) -> Result<Config, String> {
@@ -147,7 +153,7 @@ impl Tree {
             let same_name = if last(known) == last(key) { ALIKE } else { 0.0 };
             strsim::normalized_damerau_levenshtein(known, key).max(same_name)
         };
-        file::flatten(self.table.clone())
+        file::flatten(self.table.clone(), &self.table)
             .into_iter()
             .map(|(known, _)| (score(&known), known))
             .filter(|(score, _)| *score >= ALIKE)

@@ -1,5 +1,6 @@
 use super::layers::Tree;
-use super::{AuthMode, Backend, Config, Error};
+use super::{Auth, AuthMode, Backend, Config, Error};
+use crate::auth::Algorithm;
 
 /// What no value can be asked by itself: how they go together.
 pub(super) fn check(config: &Config, tree: &Tree) -> Result<(), Error> {
@@ -11,15 +12,60 @@ pub(super) fn check(config: &Config, tree: &Tree) -> Result<(), Error> {
         return Err(Error::NoBroker);
     }
     let at = |key: &str| Box::new(tree.setting(key));
-    let AuthMode::None = config.auth.mode;
-    if !config.http.listen.ip().is_loopback() && !config.auth.allow_insecure {
-        return Err(Error::Exposed { listen: at("http.listen"), mode: at("auth.mode") });
+    match config.auth.mode {
+        AuthMode::None if !config.http.listen.ip().is_loopback() && !config.auth.allow_insecure => {
+            return Err(Error::Exposed { listen: at("http.listen"), mode: at("auth.mode") });
+        }
+        AuthMode::None => {}
+        AuthMode::Jwt => tokens(&config.auth)
+            .map_or(Ok(()), |(key, needs)| Err(Error::Incomplete { setting: at(key), needs }))?,
     }
     match conflicts(config).into_iter().find(|(holds, ..)| !holds) {
         Some((_, key, relation, other)) => {
             Err(Error::Conflict { setting: at(key), relation, other: at(other) })
         }
         None => Ok(()),
+    }
+}
+
+/// What keeps tokens from being verified: the key, and what has to be done about it.
+fn tokens(auth: &Auth) -> Option<(&'static str, String)> {
+    let jwt = &auth.jwt;
+    let mut sources = jwt.sources().map(|(key, _)| key);
+    match (sources.next(), sources.next()) {
+        (Some(one), Some(another)) => {
+            return Some((another, format!("goes with no `{one}`: keys come from one place")));
+        }
+        (Some(_), None) => {}
+        (None, _) if jwt.issuer.is_some() => {
+            let needs = "is no address to fetch keys from: set one of auth.jwt.secret, public_key, public_key_file, \
+                         jwks_file and jwks_url";
+            return Some(("auth.jwt.issuer", needs.to_owned()));
+        }
+        (None, _) => {
+            let needs = "needs a key: set one of auth.jwt.secret, public_key, public_key_file, jwks_file and \
+                         jwks_url, or auth.jwt.issuer for OpenID Connect";
+            return Some(("auth.mode", needs.to_owned()));
+        }
+    }
+    if auth.roles.is_empty() {
+        return Some(("auth.mode", "needs the roles that a token may name: auth.roles = [\"…\"]".to_owned()));
+    }
+    let secret = jwt.secret.as_ref()?;
+    let hashes = jwt.algorithms.iter().filter_map(|algorithm| match algorithm {
+        Algorithm::Hmac(hash) => Some(hash.bytes()),
+        _ => None,
+    });
+    match hashes.min() {
+        None => Some((
+            "auth.jwt.algorithms",
+            "needs one of HS256, HS384 and HS512: a secret serves no other".to_owned(),
+        )),
+        Some(least) if secret.len() < least => {
+            let needs = format!("has {} bytes: it must have {least} or more, and be random", secret.len());
+            Some(("auth.jwt.secret", needs))
+        }
+        Some(_) => None,
     }
 }
 

@@ -10,9 +10,11 @@ use crate::postgres::Settings;
 use crate::postgres::publication::{self, Patterns};
 use crate::telemetry;
 
+mod auth;
 mod values;
 
-pub use values::{AllowedOrigins, AuthMode, Backend, BrokerUrl, ConnectionString, Hints};
+pub use auth::{Auth, AuthMode, Jwt};
+pub use values::{AllowedOrigins, Backend, BrokerUrl, ConnectionString, Hints};
 use values::{format, functions, listen, patterns, publication, queue, slot};
 
 /// Everything that can be set, checked.
@@ -251,19 +253,6 @@ pub struct Http {
     pub allowed_origins: AllowedOrigins,
     /// Whether errors carry the SQL that mends them; [`Config::shows_hints`] decides.
     pub hints: Hints,
-}
-
-/// `[auth]`
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-#[non_exhaustive]
-pub struct Auth {
-    /// How clients prove who they are.
-    #[serde(deserialize_with = "parsed")]
-    pub mode: AuthMode,
-    /// Whether to listen beyond loopback although nobody is authenticated.
-    #[serde(deserialize_with = "flag")]
-    pub allow_insecure: bool,
 }
 
 /// `[policy]`

@@ -131,6 +131,11 @@ catalogue! {
     /// Snapshots that ended without their last row.
     counter SNAPSHOT_FAILURES = "tidegate_snapshot_failures_total", Count;
 
+    /// Tokens and sessions that were refused, by `reason`.
+    counter AUTH_REFUSED = "tidegate_auth_refused_total", Count;
+    /// Attempts to fetch the keys of tokens, by `reason`: `ok` or `failed`.
+    counter AUTH_KEY_FETCHES = "tidegate_auth_key_fetches_total", Count;
+
     /// HTTP requests, by `route` and `status`.
     counter HTTP_REQUESTS = "tidegate_http_requests_total", Count;
     /// Connections to the HTTP listener that are open, upgraded ones included.

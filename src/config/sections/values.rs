@@ -88,24 +88,6 @@ impl FromStr for Backend {
     }
 }
 
-/// How clients prove who they are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum AuthMode {
-    /// Not at all.
-    None,
-}
-
-impl FromStr for AuthMode {
-    type Err = &'static str;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        match text {
-            "none" => Ok(Self::None),
-            _ => Err("this version has `none` only"),
-        }
-    }
-}
-
 /// Whether errors carry the SQL that mends them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Hints {
