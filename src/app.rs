@@ -20,7 +20,7 @@ use tokio::sync::{mpsc, watch};
 use crate::config::{AllowedOrigins, AuthMode, Backend, Config};
 use crate::event::Lsn;
 use crate::journal::{Ledger, Status};
-use crate::policy::{self, Policies};
+use crate::policy::Policies;
 use crate::postgres::publication;
 use crate::postgres::{Pool, Settings};
 use crate::session::{self, Catalogs, Marker, Services, SnapshotConfig, Snapshots};
@@ -108,7 +108,7 @@ impl Server<'_> {
         let (refreshes, wishes) = mpsc::channel(REFRESHES);
         let (keeper, current) =
             Keeper::new(self.pool.clone(), hub.clone(), publication, config.catalog.event_trigger, describe);
-        let policies = Policies::new(self.policy_config(), self.pool.clone(), current.clone());
+        let policies = Policies::new(config.policy(), self.pool.clone(), current.clone());
         self.core.spawn_essential("policies", follow(policies.clone(), hub.clone(), self.core.clone()));
         let catalogs = Catalogs::new(current.clone(), refreshes);
         let services = Arc::new(self.services(hub, catalogs, policies));
@@ -199,16 +199,6 @@ impl Server<'_> {
             snapshots,
             marker,
             scope: self.edge.clone(),
-        }
-    }
-
-    fn policy_config(&self) -> policy::Config {
-        let policy = &self.config.policy;
-        policy::Config {
-            refresh: policy.refresh,
-            search_path: policy.search_path.clone(),
-            identity_functions: policy.identity_functions.clone(),
-            publication: self.config.postgres.publication.clone(),
         }
     }
 

@@ -27,12 +27,14 @@ mod rows;
 mod scene;
 mod set;
 mod subselect;
+mod verdict;
 mod visibility;
 
 use std::time::Duration;
 
 pub use keeper::{Digests, Policies};
 pub use refusal::Refusal;
+pub use verdict::check;
 pub use visibility::{Grants, Guard, Visibility};
 
 use crate::postgres;

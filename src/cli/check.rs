@@ -9,10 +9,12 @@ use anstream::stdout;
 use anstyle::{AnsiColor, Style};
 use clap::Args;
 
-use crate::config::{self, Layers};
+use crate::config::{self, AuthMode, Config, Layers};
 use crate::journal::{self, Backend};
-use crate::postgres;
+use crate::policy;
+use crate::postgres::catalog;
 use crate::postgres::check::{self, Fixed, Left};
+use crate::postgres::{self, Pool};
 use crate::report::{Finding, Remedy, Report, Safety, Severity};
 
 /// Says what stands in the way of following your database, line by line, with the exact SQL that mends it; and of keeping the journal in RabbitMQ,
@@ -81,11 +83,25 @@ pub async fn run(arguments: Arguments, layers: Layers) -> Result<(), Error> {
         write_report(&mut out, &report, arguments.verbose, &stream.url.to_string()).map_err(Error::Output)?;
         faults += report.count(Severity::Fault);
     }
+    if config.auth.mode == AuthMode::Jwt {
+        let report = policies(&config).await?;
+        write_report(&mut out, &report, arguments.verbose, "policies").map_err(Error::Output)?;
+        faults += report.count(Severity::Fault);
+    }
     print(&out)?;
     match faults {
         0 => Ok(()),
         faults => Err(Error::Faults(faults)),
     }
+}
+
+/// Whether those who come with a token can be served as PostgreSQL would serve them.
+async fn policies(config: &Config) -> Result<Report, postgres::Error> {
+    let pool = Pool::new(config.postgres.settings(), 1, config.postgres.connect_timeout)?;
+    let catalog = catalog::load(pool.get().await?.client_mut(), &config.postgres.publication).await?;
+    let anonymous = config.auth.anonymous_role.iter().filter(|role| !config.auth.roles.contains(role));
+    let roles: Vec<String> = config.auth.roles.iter().chain(anonymous).cloned().collect();
+    policy::check(&pool, &config.policy(), &catalog, &roles).await
 }
 
 /// Writes to stdout, without colours where it does not take them; a reader that has gone has read enough.

@@ -6,6 +6,7 @@ use serde::Deserialize;
 use super::scalar::{count, flag, list, milliseconds, parsed, text};
 use crate::event::envelope::Source as Speaker;
 use crate::journal;
+use crate::policy;
 use crate::postgres::Settings;
 use crate::postgres::publication::{self, Patterns};
 use crate::telemetry;
@@ -338,6 +339,17 @@ impl Config {
     /// of its channel start over, and miss it.
     pub fn event_bytes(&self) -> usize {
         self.publish.max_bytes.min(self.hub.transaction_bytes / 2)
+    }
+
+    /// How policies are followed.
+    pub fn policy(&self) -> policy::Config {
+        let Policy { refresh, search_path, identity_functions } = &self.policy;
+        policy::Config {
+            refresh: *refresh,
+            search_path: search_path.clone(),
+            identity_functions: identity_functions.clone(),
+            publication: self.postgres.publication.clone(),
+        }
     }
 
     /// What goes to services, if anything does.

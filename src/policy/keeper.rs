@@ -1,4 +1,4 @@
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,7 +8,6 @@ use tokio::sync::{Notify, watch};
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use super::compile::{Answers, definer_question, narrow, params, question};
-use super::expression::expression;
 use super::library::Library;
 use super::plan::{Plan, Planner, Source};
 use super::scene::{Rights, Scene};
@@ -270,26 +269,9 @@ impl Policies {
     async fn work_out(&self, role: &str, rights: &Rights, table: &Arc<Table>) -> Result<Planned, Error> {
         let config = &self.0.config;
         let catalog = self.0.catalogs.borrow().clone().unwrap_or_default();
-        let texts = catalog.tables().into_iter().filter_map(|table| rights.access(table.oid));
-        let texts = texts.filter(|access| access.row_security).flat_map(|access| &access.policies);
-        // Of all tables: a sub-select's table has policies of its own.
-        let exprs: Vec<_> =
-            texts.filter_map(|policy| expression(policy.expression.as_deref()?).ok()).collect();
-        let library =
-            Library::gather(&self.0.pool, &config.search_path, &config.identity_functions, &exprs).await?;
-        let scene = Scene {
-            catalog: &catalog,
-            rights,
-            search_path: config.search_path.clone(),
-            publication: config.publication.clone(),
-        };
-        let mut planner = Planner {
-            scene: &scene,
-            library: &library,
-            plan: Plan::default(),
-            open: HashSet::new(),
-            seen: BTreeSet::new(),
-        };
+        let library = Library::of(&self.0.pool, config, &catalog, rights).await?;
+        let scene = Scene::new(config, &catalog, rights);
+        let mut planner = Planner::new(&scene, &library);
         planner.table(table).map_err(Error::Unsupported)?;
         let (plan, seen) = (planner.plan, planner.seen);
         let folds = Question { columns: plan.folds.iter().map(ToString::to_string).collect() };

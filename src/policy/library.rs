@@ -5,9 +5,11 @@ use std::ops::ControlFlow;
 
 use sqlparser::ast::{Expr, Function as Call, ObjectName, visit_expressions};
 
-use super::Refusal;
-use super::expression::{Body, body};
+use super::expression::{Body, body, expression};
 use super::rows::fold;
+use super::scene::Rights;
+use super::{Config, Refusal};
+use crate::postgres::catalog::Catalog;
 use crate::postgres::policy::{Function, Language, Volatility, functions};
 use crate::postgres::{self, Pool};
 
@@ -65,8 +67,22 @@ const SETTLED: [&str; 16] = [
 ];
 
 impl Library {
+    /// Everything that a role's policies call: of all tables, since a sub-select's table has policies of its own.
+    pub(super) async fn of(
+        pool: &Pool,
+        config: &Config,
+        catalog: &Catalog,
+        rights: &Rights,
+    ) -> Result<Self, postgres::Error> {
+        let accesses = catalog.tables().into_iter().filter_map(|table| rights.access(table.oid));
+        let policies = accesses.filter(|access| access.row_security).flat_map(|access| &access.policies);
+        let exprs: Vec<_> =
+            policies.filter_map(|policy| expression(policy.expression.as_deref()?).ok()).collect();
+        Self::gather(pool, &config.search_path, &config.identity_functions, &exprs).await
+    }
+
     /// Everything that these texts call, directly or not.
-    pub(super) async fn gather(
+    async fn gather(
         pool: &Pool,
         search_path: &str,
         trusted: &[String],

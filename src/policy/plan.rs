@@ -23,6 +23,7 @@ use super::rows::{as_row_column, mark, reads_row};
 use super::scene::Scene;
 use super::set::array_query;
 use crate::event::Table;
+use crate::postgres::policy::PolicyText;
 
 /// What a role's policies on a table come to, for any identity.
 #[derive(Clone, Debug, Default)]
@@ -96,7 +97,11 @@ pub(super) struct Planner<'a> {
     pub(super) seen: BTreeSet<u32>,
 }
 
-impl Planner<'_> {
+impl<'a> Planner<'a> {
+    pub(super) fn new(scene: &'a Scene<'a>, library: &'a Library) -> Self {
+        Self { scene, library, plan: Plan::default(), open: HashSet::new(), seen: BTreeSet::new() }
+    }
+
     /// Adds the policies of the table itself.
     ///
     /// # Errors
@@ -108,18 +113,23 @@ impl Planner<'_> {
         self.open.insert(table.oid);
         let mut judged = Judged::default();
         for policy in &access.policies {
-            // One that is for writing only says nothing of what is seen.
-            let Some(text) = &policy.expression else { continue };
-            let reduced = expression(text)
-                .and_then(|mut expr| mark(&mut expr, table, &[]).map(|()| expr))
-                .and_then(|expr| self.reduce(expr, &Within::policy()))
-                .map_err(|refusal| refusal.of(&policy.name, &table.name))?;
+            let Some(reduced) = self.policy(table, policy)? else { continue };
             let parts = if policy.permissive { &mut judged.permissive } else { &mut judged.restrictive };
             parts.push((policy.name.clone(), reduced));
         }
         self.open.remove(&table.oid);
         self.plan.judged = Some(judged);
         Ok(())
+    }
+
+    /// What is left of one policy; `None` of one that is for writing only and says nothing of what is seen.
+    pub(super) fn policy(&mut self, table: &Table, policy: &PolicyText) -> Result<Option<Expr>, Refusal> {
+        let Some(text) = &policy.expression else { return Ok(None) };
+        expression(text)
+            .and_then(|mut expr| mark(&mut expr, table, &[]).map(|()| expr))
+            .and_then(|expr| self.reduce(expr, &Within::policy()))
+            .map(Some)
+            .map_err(|refusal| refusal.of(&policy.name, &table.name))
     }
 
     /// Brings an expression to what is left to be judged on a row.

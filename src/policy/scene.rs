@@ -3,9 +3,9 @@ use std::sync::Arc;
 
 use sqlparser::ast::{Ident, ObjectName, Query, TableFactor};
 
-use super::Refusal;
 use super::expression::{quoted, select_of};
 use super::subselect::{From, sources};
+use super::{Config, Refusal};
 use crate::event::{Table, TableName};
 use crate::postgres::catalog::{Catalog, Found};
 use crate::postgres::policy::{Access, Accesses, Protected};
@@ -47,7 +47,12 @@ impl Rights {
     }
 }
 
-impl Scene<'_> {
+impl<'a> Scene<'a> {
+    pub(super) fn new(config: &Config, catalog: &'a Catalog, rights: &'a Rights) -> Self {
+        let (search_path, publication) = (config.search_path.clone(), config.publication.clone());
+        Self { catalog, rights, search_path, publication }
+    }
+
     pub(super) fn access(&self, oid: u32) -> Option<Arc<Access>> {
         self.rights.access(oid).cloned()
     }
