@@ -11,32 +11,23 @@
 #[allow(dead_code, reason = "each bench uses its part of what they share")]
 mod support;
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use fastrand::Rng;
-use support::measure::{Stopwatch, count, median, verdict};
-use tidegate::event::{
-    Change, Chunk, Class, Collation, Column, Datum, Kind, Lsn, Operation, Position, Record, Relation,
-    RelationColumn, ReplicaIdentity, Row, RowChange, Table, TableName, Timestamp, Xid,
-};
-use tidegate::hub::{self, Attach, Batch, Outbox, Projection, ReaderKey, Rows, Selection};
-use tidegate::journal::{self, Appended, Ledger, Writer};
+use support::feed::{Feed, insert, relation, take_all};
+use support::measure::{count, median, verdict};
+use tidegate::event::{Class, Collation, Column, Kind, Record, Relation, ReplicaIdentity, Table, TableName};
+use tidegate::filter;
+use tidegate::hub::{self, Attach, Outbox, Projection, ReaderKey, Rows, Selection};
 use tidegate::protocol::Delivery;
-use tidegate::shutdown::Scope;
 use tidegate::telemetry::Metrics;
-use tidegate::{config, filter};
-use tokio::sync::watch;
 
 const SIZES: [u64; 3] = [1_000, 100_000, 1_000_000];
 const EVENTS: u64 = 50_000;
 const ROUNDS: usize = 9;
 /// A page of subscriptions is one connection's.
 const A_CONNECTION: u64 = 100;
-/// How many events come between two turns of the hub: as many as it takes at once.
-const AT_ONCE: u64 = 64;
-
 fn main() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     runtime.expect("a runtime").block_on(run());
@@ -77,8 +68,7 @@ async fn run() {
 /// A hub with many subscriptions.
 struct Subject {
     subscriptions: u64,
-    hub: hub::Handle,
-    writer: Writer,
+    feed: Feed,
     relation: Arc<Relation>,
     outboxes: Vec<Arc<Outbox>>,
     random: Rng,
@@ -87,43 +77,18 @@ struct Subject {
 
 impl Subject {
     async fn new(subscriptions: u64) -> Self {
-        let config = config::Layers::default().flag("bench", "postgres.url", "postgres://localhost/bench");
-        let config = config.load().expect("the defaults");
-        let (confirmed, _) = watch::channel(Lsn::ZERO);
-        let journal::Parts { writer, follower, journal, .. } = journal::open(
-            config.journal.bounds(),
-            config.journal.backend(config.event_bytes()),
-            Ledger::new(confirmed),
-            &Scope::new(),
-        );
-        let limits = hub::Config {
-            transaction_bytes: config.hub.transaction_bytes,
-            frame_bytes: config.session.frame_bytes,
-        };
-        let hub = hub::start(limits, follower, journal, &Scope::new());
         let table = Arc::new(table());
-        hub.set_tables(HashMap::from([(table.oid, table.clone())])).await.expect("the hub runs");
-        let outboxes = attach(&hub, &table, subscriptions).await;
+        let feed = Feed::start(std::slice::from_ref(&table)).await;
+        let outboxes = attach(&feed.hub, &table, subscriptions).await;
         let relation = relation(&table);
-        Self { subscriptions, hub, writer, relation, outboxes, random: Rng::with_seed(7), next: 1 }
+        Self { subscriptions, feed, relation, outboxes, random: Rng::with_seed(7), next: 1 }
     }
 
     /// The time from the first append until the hub has offered everything.
     async fn round(&mut self) -> Duration {
         let records: Vec<_> = (0..EVENTS).map(|_| self.record()).collect();
-        let last = records.last().expect("many").end();
-        let mut moves = self.hub.moves();
-        let stopwatch = Stopwatch::start();
-        for (number, record) in (1..).zip(records) {
-            let appended = Appended { record, reaches: None, stored: Vec::new() };
-            self.writer.append(appended).await.expect("memory refuses nothing");
-            if number % AT_ONCE == 0 {
-                tokio::task::yield_now().await;
-            }
-        }
-        moves.wait_for(|tail| tail.position == last).await.expect("the hub runs");
-        let took = stopwatch.stop().wall;
-        assert_eq!(self.take_all(), EVENTS, "each event matches one subscription");
+        let took = self.feed.round(records).await;
+        assert_eq!(take_all(&self.outboxes), EVENTS, "each event matches one subscription");
         took
     }
 
@@ -131,37 +96,9 @@ impl Subject {
     fn record(&mut self) -> Record {
         let board = self.random.u64(..self.subscriptions).to_string();
         let id = self.next.to_string();
-        let values = [&*id, &*board, "a title of some length", "open", "1.5"];
-        let new: Row = values.iter().map(|text| Datum::Text(text.as_bytes())).collect();
-        let relation = self.relation.clone();
-        let change = Change::Row(RowChange { relation, operation: Operation::Insert { new } });
-        let previous = match self.next {
-            1 => Position::default(),
-            next => Position { commit_lsn: Lsn::new(next - 1), index: 1 },
-        };
-        let commit_lsn = Lsn::new(self.next);
         self.next += 1;
-        Record::Chunk(Chunk {
-            previous,
-            commit_lsn,
-            xid: Xid::new(self.next),
-            committed_at: Timestamp::default(),
-            first_index: 0,
-            changes: vec![change].into(),
-            last: true,
-        })
-    }
-
-    fn take_all(&self) -> u64 {
-        let mut batch = Batch::default();
-        let mut taken = 0;
-        for outbox in &self.outboxes {
-            outbox.take(&mut batch);
-            outbox.written(&batch.entries);
-            taken += batch.entries.len() as u64;
-            batch.entries.clear();
-        }
-        taken
+        let values = [&*id, &*board, "a title of some length", "open", "1.5"];
+        self.feed.record(vec![insert(&self.relation, &values)])
     }
 }
 
@@ -211,20 +148,4 @@ fn table() -> Table {
         storage: 1,
         membership: 1,
     }
-}
-
-fn relation(table: &Table) -> Arc<Relation> {
-    let column = |column: &Column| RelationColumn {
-        name: column.name.clone(),
-        key: true,
-        type_oid: column.kind.oid,
-        type_modifier: -1,
-    };
-    Arc::new(Relation {
-        oid: table.oid,
-        schema: table.name.schema.clone(),
-        name: table.name.name.clone(),
-        identity: table.identity,
-        columns: table.columns.iter().map(column).collect(),
-    })
 }

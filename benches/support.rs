@@ -12,6 +12,7 @@
 pub(crate) mod backlog;
 pub(crate) mod child;
 pub(crate) mod database;
+pub(crate) mod feed;
 pub(crate) mod frames;
 pub(crate) mod measure;
 pub(crate) mod replica;
