@@ -1,5 +1,6 @@
 //! The journal in a RabbitMQ stream, through the sockets of several servers.
 
+mod audit;
 mod broker;
 mod exchange;
 mod faults;
