@@ -3,6 +3,7 @@
 mod audit;
 mod broker;
 mod exchange;
+mod failover;
 mod faults;
 mod house;
 mod services;

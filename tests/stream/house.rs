@@ -57,11 +57,16 @@ impl House {
         let database = Database::create_on(cluster.address()).await;
         database.execute(schema).await;
         let mut house = Self { servers: Vec::new(), database, cluster, broker };
-        for number in 0..servers {
-            let server = Process::new(&house, number, settings);
-            house.servers.push(server);
+        for _ in 0..servers {
+            house.add(settings);
         }
         house
+    }
+
+    /// Adds a server that has not been started.
+    pub(crate) fn add(&mut self, settings: &[(&str, &str)]) {
+        let server = Process::new(self, self.servers.len(), settings);
+        self.servers.push(server);
     }
 
     pub(crate) fn addresses(&self) -> Vec<SocketAddr> {
