@@ -29,7 +29,7 @@ use tidegate::cli::demo::cluster::{Cluster, Options};
 pub(crate) use broker::{Vhost, private_broker};
 pub(crate) use database::Database;
 pub(crate) use scenario::{Test, scenario};
-pub(crate) use standby::{follow, private_standby};
+pub(crate) use standby::{follow_primary, private_standby};
 
 /// Long enough for a loaded machine with two cores; a test that waits this long has failed.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(30);

@@ -2,10 +2,13 @@
 
 mod audit;
 mod broker;
+mod cards;
+mod cut_off;
 mod exchange;
 mod failover;
 mod faults;
 mod house;
+mod proxy;
 mod services;
 
 use std::time::Duration;

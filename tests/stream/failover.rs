@@ -5,51 +5,19 @@
 //!     └──log──▶ standby ─promoted─▶ slot, a new life ──▶ the same clients
 //! ```
 
-use serde_json::{Value, json};
 use tidegate::cli::demo::cluster::Cluster;
 use tidegate::event::Lsn;
 
-use super::house::House;
-use crate::client::{Client, Mirror};
-use crate::fixture::{Database, eventually, follow, private_standby, scenario};
+use super::cards::{CARDS, follow, mirror, settle};
+use super::house::{House, Process};
+use crate::fixture::{Database, eventually, follow_primary, private_standby, scenario};
 use crate::stage::lsn;
-
-const CARDS: &str = "
-    create table public.cards (id bigint primary key, note text not null);
-    alter table public.cards replica identity full;
-    insert into public.cards select n, 'before' from generate_series(1, 20) n;";
 
 /// What the standby has of the last transactions when the primary goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Standby {
     LacksTheLast,
     HasAll,
-}
-
-/// A client of the table on one server, live, from its cursor if it has one.
-async fn connect(house: &House, server: usize, mirror: &mut Mirror) -> Client {
-    let mut client = Client::connect(house.servers[server].address).await;
-    client.send(&mirror.request()).await;
-    while !mirror.is_live() {
-        mirror.apply(&client.next().await.expect("the connection lives"));
-    }
-    client
-}
-
-/// Reads all that the table has, and holds the mirror to it.
-async fn settle(database: &Database, client: &mut Client, mirror: &mut Mirror) {
-    let end = lsn(database).await;
-    client
-        .await_lsn(end, |frame| {
-            mirror.apply(frame);
-        })
-        .await;
-    let query = "select coalesce(json_object_agg(id, note), '{}')::text from public.cards";
-    let row = database.client().await.query_one(query, &[]).await.expect("the table is there");
-    let expected: Value = serde_json::from_str(row.get(0)).expect("JSON");
-    let held =
-        mirror.rows().values().map(|row| (row["id"].as_str().expect("text").to_owned(), row["note"].clone()));
-    assert_eq!(Value::Object(held.collect()), expected);
 }
 
 /// Until the standby shows everything up to `end`.
@@ -61,7 +29,7 @@ async fn replayed(standby: &Database, end: Lsn) {
 
 /// Until the primary sends its log to no standby any more.
 async fn cut_off(primary: &Database, standby: &Cluster) {
-    follow(standby, None);
+    follow_primary(standby, None);
     let query = "select count(*) from pg_stat_replication where application_name = 'standby'";
     let gone = async || (primary.number(query).await == 0).then_some(());
     eventually("the standby is cut off", gone).await;
@@ -81,17 +49,16 @@ async fn fail_over(kind: Standby) {
             ("journal.confirm_delay_ms", "500"),
         ]);
     }
-    house.servers.iter_mut().for_each(super::house::Process::start);
+    house.servers.iter_mut().for_each(Process::start);
     for server in &house.servers {
         server.ready().await;
     }
     // One stays on each server, and two are away when it happens.
-    let [mut stays, mut stays_too, mut early, mut late] =
-        [0, 1, 2, 3].map(|n| Mirror::new(&format!("cards{n}"), json!({"table": "public.cards"})));
-    let mut first = connect(&house, 0, &mut stays).await;
-    let mut second = connect(&house, 1, &mut stays_too).await;
+    let [mut stays, mut stays_too, mut early, mut late] = [0; 4].map(|_| mirror());
+    let mut first = follow(&house, 0, &mut stays).await;
+    let mut second = follow(&house, 1, &mut stays_too).await;
     house.database.execute("update public.cards set note = 'both have it' where id <= 10").await;
-    drop(connect(&house, 0, &mut early).await);
+    drop(follow(&house, 0, &mut early).await);
     early.cut();
 
     replayed(&standby, lsn(&house.database).await).await;
@@ -108,7 +75,7 @@ async fn fail_over(kind: Standby) {
     // The stream holds them, and clients were told.
     settle(&house.database, &mut first, &mut stays).await;
     settle(&house.database, &mut second, &mut stays_too).await;
-    let mut client = connect(&house, 1, &mut late).await;
+    let mut client = follow(&house, 1, &mut late).await;
     settle(&house.database, &mut client, &mut late).await;
     drop(client);
     late.cut();
@@ -129,7 +96,7 @@ async fn fail_over(kind: Standby) {
         settle(&standby, client, mirror).await;
     }
     for (server, mirror) in [(0, &mut late), (1, &mut early)] {
-        let mut client = connect(&house, server, mirror).await;
+        let mut client = follow(&house, server, mirror).await;
         assert!(mirror.refusals == 1 && mirror.resyncs.contains_key("source_reset"), "{:?}", mirror.resyncs);
         settle(&standby, &mut client, mirror).await;
     }

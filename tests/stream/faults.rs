@@ -3,12 +3,10 @@
 use std::time::Duration;
 
 use rustix::process::Signal;
-use tidegate::event::Lsn;
 use tokio::time::{Instant, sleep_until};
 
 use super::audit::{audit, moment};
-use super::house::{House, Process, timed};
-use crate::client::Client;
+use super::house::{House, timed};
 use crate::fixture::{eventually, scenario};
 use crate::seam::load::{self, Load};
 use crate::stage::lsn;
@@ -105,7 +103,7 @@ async fn handed_over(house: &House, holder: usize) {
     .await;
     let end = lsn(&house.database).await;
     for other in others {
-        comes_through(&house.servers[other], end).await;
+        house.servers[other].comes_through(end).await;
     }
 }
 
@@ -113,18 +111,8 @@ async fn handed_over(house: &House, holder: usize) {
 async fn flows(house: &House) {
     let end = lsn(&house.database).await;
     for server in house.servers.iter().filter(|server| server.runs()) {
-        comes_through(server, end).await;
+        server.comes_through(end).await;
     }
-}
-
-async fn comes_through(server: &Process, end: Lsn) {
-    eventually("changes come through again", async || {
-        let mut client = Client::try_connect(server.address).await.ok()?;
-        client.send(&serde_json::json!({"type": "await", "lsn": end.to_string()})).await;
-        let reached = client.next_within(Duration::from_secs(20)).await?.ok()?;
-        (reached["type"] == "reached").then_some(())
-    })
-    .await;
 }
 
 #[test]
