@@ -186,14 +186,28 @@ pub fn open(bounds: Bounds, backend: Backend, ledger: Ledger, scope: &Scope) -> 
 impl Writer {
     /// Begins to append what comes of `history`, after the journal's tail, or in a new life where nothing leads there.
     ///
-    /// Waits for as long as the broker is away. Cancel safe: a dropped call has appended nothing.
+    /// Tries for some seconds where the broker is away. Cancel safe: a dropped call has appended nothing.
     ///
     /// # Errors
-    /// Why the journal cannot be written; it is worth trying again.
+    /// Why the journal cannot be written by this process; it is worth trying again once it is [`Writer::reachable`], and
+    /// another process may be able to meanwhile.
     pub async fn open(&mut self, history: &History) -> Result<Opened, Error> {
         match self {
             Self::Memory(writer) => Ok(writer.open(history)),
             Self::Stream(writer) => writer.open(history).await,
+        }
+    }
+
+    /// Waits until it is worth trying to open it. Cancel safe.
+    pub fn reachable(&self) -> impl Future<Output = ()> + Send + use<> {
+        let broker = match self {
+            Self::Memory(_) => None,
+            Self::Stream(writer) => Some(writer.reachable()),
+        };
+        async move {
+            if let Some(broker) = broker {
+                broker.await;
+            }
         }
     }
 

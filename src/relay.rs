@@ -13,7 +13,8 @@
 //! end of the stream that it came with: the server that comes back may never show it.
 //!
 //! A journal that cannot tell what it has, a stream whose broker has refused or lost something, is opened again: the
-//! relay cuts the source's stream, all that was not confirmed comes again, and what the journal has is trimmed.
+//! relay cuts the source's stream, all that was not confirmed comes again, and what the journal has is trimmed. Where it
+//! cannot be opened for some seconds the relay leaves the slot: another process may have the broker that this one has lost.
 
 mod heartbeat;
 mod trim;
@@ -28,7 +29,7 @@ use crate::event::{Change, Chunk, Incarnation, Lsn, Mark, Position, Publication,
 use crate::journal::{self, Appended, Exchange, History, Known, Opened, Submission, Writer};
 use crate::postgres::Pool;
 use crate::shutdown::Scope;
-use crate::source::{Continuity, Cut, Delivery, Reason};
+use crate::source::{Away, Continuity, Cut, Delivery, Reason};
 use crate::telemetry::{Chain, metric};
 
 pub use heartbeat::heartbeat;
@@ -43,6 +44,8 @@ struct Relay {
     /// The stream that what comes is taken from; `None` while all is left: it comes again with the next stream, or
     /// never was.
     taking: Option<Cut>,
+    /// Held while the slot is left to others: the journal cannot be opened by this process.
+    away: Option<Away>,
     /// Why the journal has to begin a new life, and its term when a stream said so that ended before it could.
     owed: Option<(Reason, (Incarnation, u64))>,
     /// The last record leaves a transaction open: nothing else may come in between.
@@ -71,6 +74,7 @@ pub async fn run(
         exchange,
         visible: Visible::new(pool),
         taking: None,
+        away: None,
         owed: None,
         within: false,
         appended: metrics::counter!(metric::JOURNAL_APPENDED),
@@ -99,11 +103,17 @@ impl Relay {
         (submissions, events): (&mut mpsc::Receiver<Submission>, &mut Vec<Submission>),
     ) -> bool {
         let open = self.taking.is_some();
+        let reachable = self.writer.reachable();
         // Not biased: neither may starve the other.
         tokio::select! {
             // The journal, or the exchange: what it has not confirmed has to come again.
             error = self.writer.lost(), if open => self.lose(&error),
             error = lost(self.exchange.as_mut()), if open => self.lose(&error),
+            // The slot is worth having again.
+            () = reachable, if self.away.is_some() => {
+                tracing::info!("the broker can be used again: this process takes the slot if nobody has it");
+                self.away = None;
+            }
             // What was committed.
             taken = deliveries.recv_many(batch, DELIVERIES_AT_ONCE) => if taken == 0 { return false },
             // What services publish, between two transactions.
@@ -123,6 +133,7 @@ impl Relay {
         match delivery {
             Delivery::Opened { system_id, timeline, starts_at, flushed, continuity, cut } => {
                 self.visible.opened(system_id, timeline, cut.clone());
+                self.away = None;
                 if let Continuity::Reset(reason) = continuity {
                     // Whatever becomes of this stream: the source goes on only then.
                     self.writer.forget();
@@ -177,24 +188,31 @@ impl Relay {
             () = ends.wait() => return,
             opened = self.writer.open(history) => opened,
         };
+        let opened = match opened {
+            Ok(opened) => opened,
+            Err(error) => return self.leave(&error, &cut),
+        };
         self.taking = Some(cut);
         if let Some(exchange) = &mut self.exchange {
             exchange.open();
         }
         // A transaction may be open still that a former writer has begun: its end comes before anything else.
         self.within = !self.writer.ends_transaction();
-        if opened.is_ok() {
-            self.owed = None;
-        }
+        self.owed = None;
         match opened {
-            Ok(Opened::Continued) => {}
-            Ok(Opened::Created) => tracing::info!("the journal begins"),
-            Ok(Opened::Reset(reason)) => {
+            Opened::Continued => {}
+            Opened::Created => tracing::info!("the journal begins"),
+            Opened::Reset(reason) => {
                 metrics::counter!(metric::SOURCE_RESETS, metric::REASON => reason).increment(1);
                 tracing::warn!(reason, "changes may have been missed: every subscriber starts over");
             }
-            Err(error) => self.lose(&error),
         }
+    }
+
+    /// Leaves the slot to whoever can write the journal.
+    fn leave(&mut self, error: &journal::Error, stream: &Cut) {
+        tracing::warn!(error = %Chain(error), "the journal cannot be opened: the slot is left to others");
+        self.away = Some(stream.leave());
     }
 
     async fn append(&mut self, record: Record, reaches: Option<Lsn>) {

@@ -12,7 +12,7 @@
 //! `(commit_lsn, index)`. So a reader may drop what it has not kept when it learns of the end of a stream ([`Cut`]).
 //!
 //! Never here: a confirmation beyond what the reader has confirmed, more than one chunk of a transaction in memory,
-//! a fight over a slot that someone else reads.
+//! a fight over a slot that someone else reads, a slot held for a reader that could do nothing with it ([`Cut::leave`]).
 
 mod assembler;
 mod backoff;
@@ -38,7 +38,7 @@ use crate::postgres::Settings;
 use crate::telemetry::{Chain, metric};
 
 pub use assembler::Assembler;
-pub use delivery::{Continuity, Cut, Delivery, Reason};
+pub use delivery::{Away, Continuity, Cut, Delivery, Reason};
 pub use error::{Error, Recovery, ServerError};
 pub use slot::System;
 
@@ -178,6 +178,7 @@ impl Source {
         loop {
             let delivered = self.life.map(|life| life.delivered);
             let stop = self.once(reader).await;
+            let returns = self.stream.as_ref().and_then(Stream::reader_returns);
             let was_open = self.put_away();
             metrics::gauge!(metric::SOURCE_STREAMING).set(0.0);
             let error = match stop {
@@ -195,6 +196,11 @@ impl Source {
             self.silences = if matches!(error, Error::Silent { .. }) { self.silences + 1 } else { 0 };
             if self.life.map(|life| life.delivered) != delivered {
                 self.backoff.reset();
+            }
+            if let Some(returns) = returns {
+                tracing::info!(error = %Chain(&error), slot = self.config.slot, "the slot is left to others");
+                returns.wait().await;
+                continue;
             }
             let pause = self.backoff.pause();
             tracing::warn!(error = %Chain(&error), pause_ms = pause.as_millis(), "no stream from PostgreSQL");

@@ -5,6 +5,7 @@
 //!  scenario(async |test| …)   a runtime, a deadline, the log: an unlisted WARN or ERROR line fails the test
 //!    test.database()          a fresh database on the cluster that all tests share, with slot and publication names
 //!    private(settings)        a cluster for this test alone, to be crashed and restarted
+//!    private_standby(cluster) a physical standby of it, to be promoted
 //!    test.vhost()             a fresh virtual host on the broker that all tests share
 //!    private_broker()         a broker for this test alone, likewise
 //!    eventually(what, …)      waits for a condition, never for a time
@@ -17,6 +18,7 @@ mod database;
 mod log;
 mod scenario;
 mod shared;
+mod standby;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -27,6 +29,7 @@ use tidegate::cli::demo::cluster::{Cluster, Options};
 pub(crate) use broker::{Vhost, private_broker};
 pub(crate) use database::Database;
 pub(crate) use scenario::{Test, scenario};
+pub(crate) use standby::{follow_primary, private_standby};
 
 /// Long enough for a loaded machine with two cores; a test that waits this long has failed.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(30);

@@ -1,9 +1,14 @@
 //! The journal in a RabbitMQ stream, through the sockets of several servers.
 
+mod audit;
 mod broker;
+mod cards;
+mod cut_off;
 mod exchange;
+mod failover;
 mod faults;
 mod house;
+mod proxy;
 mod services;
 
 use std::time::Duration;

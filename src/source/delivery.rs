@@ -59,32 +59,70 @@ pub enum Delivery {
 /// Tells when a stream has ended, past all that still waits to be taken, [`Delivery::Closed`] included: what came of it
 /// and is not confirmed comes again, or was of a history that is no more.
 ///
-/// Whoever has lost what it had not confirmed cuts the stream itself.
+/// Whoever has lost what it had not confirmed cuts the stream itself; and leaves the slot, where nothing could come of
+/// another one yet.
 #[derive(Clone, Debug)]
 pub struct Cut {
     ended: watch::Receiver<()>,
-    wanted: Arc<Notify>,
+    reader: Arc<Wishes>,
 }
 
 /// Held for as long as a stream goes on.
 #[derive(Debug)]
 pub(super) struct Uncut {
     _alive: watch::Sender<()>,
-    wanted: Arc<Notify>,
+    reader: Arc<Wishes>,
 }
+
+/// What the reader of a stream wants.
+#[derive(Debug)]
+struct Wishes {
+    /// That it ends.
+    cut: Notify,
+    /// That none follows it.
+    away: watch::Sender<bool>,
+}
+
+/// The reader does without a stream: for as long as this is held the slot is left to whoever else wants it.
+#[derive(Debug)]
+#[must_use = "the slot is taken again once it is dropped"]
+pub struct Away(Arc<Wishes>);
+
+/// Tells when the reader of a stream that has ended wants another one.
+#[derive(Debug)]
+pub(super) struct Return(watch::Receiver<bool>);
 
 impl Uncut {
     /// Waits until the reader wants all that it has not confirmed to come again. Cancel safe.
     pub(super) async fn wanted(&self) {
-        self.wanted.notified().await;
+        self.reader.cut.notified().await;
+    }
+
+    /// When another stream is wanted, if the reader is away.
+    pub(super) fn returns(&self) -> Option<Return> {
+        self.reader.away.borrow().then(|| Return(self.reader.away.subscribe()))
+    }
+}
+
+impl Return {
+    /// Waits until the reader wants another stream. Cancel safe.
+    pub(super) async fn wait(mut self) {
+        // A reader that is gone takes nothing: the source ends by that.
+        _ = self.0.wait_for(|away| !away).await;
+    }
+}
+
+impl Drop for Away {
+    fn drop(&mut self) {
+        self.0.away.send_replace(false);
     }
 }
 
 impl Cut {
     pub(super) fn new() -> (Uncut, Self) {
         let (alive, ended) = watch::channel(());
-        let wanted = Arc::new(Notify::new());
-        (Uncut { _alive: alive, wanted: wanted.clone() }, Self { ended, wanted })
+        let reader = Arc::new(Wishes { cut: Notify::new(), away: watch::channel(false).0 });
+        (Uncut { _alive: alive, reader: reader.clone() }, Self { ended, reader })
     }
 
     /// Waits until the stream has ended. Cancel safe.
@@ -94,7 +132,15 @@ impl Cut {
 
     /// Cuts the stream, so that all that was not confirmed comes again with the next one.
     pub fn cut(&self) {
-        self.wanted.notify_one();
+        self.reader.cut.notify_one();
+    }
+
+    /// Cuts the stream, and has the slot left to others: the next stream, in which all comes again that was not confirmed,
+    /// is opened when the reader is back.
+    pub fn leave(&self) -> Away {
+        self.reader.away.send_replace(true);
+        self.cut();
+        Away(self.reader.clone())
     }
 }
 

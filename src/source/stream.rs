@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use super::assembler::Assembler;
 use super::connection::{Connection, Word};
-use super::delivery::Uncut;
+use super::delivery::{Return, Uncut};
 use super::feedback::{Answer, Feedback, status_update};
 use super::pace::Pace;
 use super::{Config, Delivery, Error, Life, Reader};
@@ -120,6 +120,11 @@ impl Stream {
     /// What goes on without the connection, unless the reader was never told of it.
     pub(super) fn introduced_life(&self) -> Option<Life> {
         self.introduced.then_some(self.life)
+    }
+
+    /// When another stream is wanted, if the reader is away.
+    pub(super) fn reader_returns(&self) -> Option<Return> {
+        self.uncut.returns()
     }
 
     /// Tells that the stream is open. After a reset, waits until the reader has let go of the former life's positions.

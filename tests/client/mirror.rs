@@ -29,6 +29,8 @@ pub(crate) struct Mirror {
     pub(crate) snapshots: usize,
     /// Resumes that were let in without a snapshot.
     pub(crate) resumes: usize,
+    /// Resumes that were answered with a fresh start.
+    pub(crate) refusals: usize,
     /// How often it was told to start over, by reason.
     pub(crate) resyncs: HashMap<String, usize>,
 }
@@ -95,6 +97,7 @@ impl Mirror {
             transactions: 0,
             snapshots: 0,
             resumes: 0,
+            refusals: 0,
             resyncs: HashMap::new(),
         }
     }
@@ -213,6 +216,7 @@ impl Mirror {
             // Positions of another life of the journal cannot be compared.
             self.last = None;
         }
+        self.refusals += usize::from(matches!(self.phase, Phase::Asked { resumes: true }));
         *self.resyncs.entry(reason).or_default() += 1;
         self.phase = Phase::Resync;
     }

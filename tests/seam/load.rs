@@ -8,7 +8,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::reader::Reader;
-use super::writer::{self, Kind};
+use super::writer::{self, Commits, Kind};
 use crate::fixture::Database;
 use crate::server::Server;
 
@@ -20,25 +20,35 @@ const READERS: u64 = 10;
 /// In which all readers come to rest.
 const REST: Duration = Duration::from_secs(60);
 
-/// Two tables, one with whole old images and one with keys only, and a history of every version that was committed.
+/// Two tables, one with whole old images and one with keys only, and a history of every change that was committed.
 ///
 /// Versions grow with every write to a row, and history is only added to: whoever is told of a version can look there
-/// whether its transaction is visible.
+/// whether its transaction is visible. A change has one line there, and a table that was emptied has one. `turns` holds
+/// the order in which some of the transactions were committed: see [`Commits`].
 pub(crate) const SCHEMA: &str = "
 create sequence versions;
 create table cards (id bigint primary key, board int not null, version bigint not null, place int not null, note text, body text);
 alter table cards replica identity full;
 alter table cards alter body set storage external;
 create table ticks (like cards including all);
-create table history (name text not null, id bigint not null, version bigint not null);
+create table history (name text not null, id bigint, version bigint, xid xid8 not null default pg_current_xact_id());
 create index on history (name, id, version);
+create table turns (turn bigserial primary key, xid xid8 not null default pg_current_xact_id());
 create function remember() returns trigger language plpgsql as $$
 begin
-  insert into history values (tg_table_name, new.id, new.version);
+  if tg_op = 'TRUNCATE' then
+    insert into history values (tg_table_name);
+  elsif tg_op = 'DELETE' then
+    insert into history values (tg_table_name, old.id, old.version);
+  else
+    insert into history values (tg_table_name, new.id, new.version);
+  end if;
   return null;
 end $$;
-create trigger remember after insert or update on cards for each row execute function remember();
-create trigger remember after insert or update on ticks for each row execute function remember();
+create trigger remember after insert or update or delete on cards for each row execute function remember();
+create trigger remember after insert or update or delete on ticks for each row execute function remember();
+create trigger empty after truncate on cards for each statement execute function remember();
+create trigger empty after truncate on ticks for each statement execute function remember();
 insert into cards select i, i % 5, nextval('versions'), i % 100, null, null from generate_series(1, 200) i;
 insert into ticks select i, i % 5, nextval('versions'), i % 100, null, repeat('x', 9000) from generate_series(1, 100) i;
 ";
@@ -63,6 +73,8 @@ pub(crate) struct Sum {
     pub(crate) transactions: usize,
     pub(crate) snapshots: usize,
     pub(crate) resumes: usize,
+    /// Resumes that were answered with a fresh start.
+    pub(crate) refusals: usize,
     /// Changes that were looked up on another connection when they came.
     pub(crate) looked_up: usize,
     pub(crate) resyncs: HashMap<String, usize>,
@@ -70,16 +82,20 @@ pub(crate) struct Sum {
 
 impl Load {
     pub(crate) fn start(database: &Database, server: &Server) -> Self {
-        Self::start_on(database, &[server.address()])
+        Self::run(database, &[server.address()], Commits::AsTheyCome)
     }
 
-    /// The same with readers that come back to any of several servers.
+    /// The same with readers that come back to any of several servers, and with transactions that take turns.
     pub(crate) fn start_on(database: &Database, servers: &[SocketAddr]) -> Self {
+        Self::run(database, servers, Commits::InTurns)
+    }
+
+    fn run(database: &Database, servers: &[SocketAddr], commits: Commits) -> Self {
         let (writing, reading) = (CancellationToken::new(), CancellationToken::new());
         let mut writers = JoinSet::new();
         for number in 0..WRITERS {
             let kind = if number % 3 == 2 { Kind::Long } else { Kind::Short };
-            writers.spawn(writer::write(database.url(), kind, number % 2 == 0, writing.clone()));
+            writers.spawn(writer::write(database.url(), (kind, commits), number % 2 == 0, writing.clone()));
         }
         let mut readers = JoinSet::new();
         for number in 0..READERS {

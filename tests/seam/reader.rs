@@ -120,6 +120,7 @@ impl Reader {
             sum.transactions += mirror.transactions;
             sum.snapshots += mirror.snapshots;
             sum.resumes += mirror.resumes;
+            sum.refusals += mirror.refusals;
             for (reason, count) in &mirror.resyncs {
                 *sum.resyncs.entry(reason.clone()).or_default() += count;
             }

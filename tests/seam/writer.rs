@@ -14,12 +14,29 @@ pub(crate) enum Kind {
     Long,
 }
 
+/// Whether it is known in which order transactions were committed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Commits {
+    /// It is not: nobody waits for another, and several commit at once.
+    AsTheyCome,
+    /// Half of them draw a number as the last thing that they do, one after another: the next one draws when the one
+    /// before has been committed. The others come in between as they will.
+    InTurns,
+}
+
+/// Held from a number to the end of its transaction.
+const TAKE_TURN: &str = "select pg_advisory_xact_lock(7); insert into turns default values;";
 /// Keys that are written to: few enough that writers meet.
 const KEYS: i64 = 300;
 
 /// Commits until told to stop, and tells how often it did. A server that is away is waited for.
-pub(crate) async fn write(url: String, kind: Kind, synchronous: bool, stop: CancellationToken) -> u64 {
-    let mut commits = 0;
+pub(crate) async fn write(
+    url: String,
+    (kind, commits): (Kind, Commits),
+    synchronous: bool,
+    stop: CancellationToken,
+) -> u64 {
+    let mut committed = 0;
     while !stop.is_cancelled() {
         let Ok((client, connection)) = tokio_postgres::connect(&url, NoTls).await else {
             sleep(Duration::from_millis(20)).await;
@@ -33,7 +50,7 @@ pub(crate) async fn write(url: String, kind: Kind, synchronous: bool, stop: Canc
             // Whatever goes wrong with a session, the next one goes on.
             if client.batch_execute(&session).await.is_ok() {
                 while !stop.is_cancelled() && !client.is_closed() {
-                    commits += u64::from(transaction(&client, kind).await);
+                    committed += u64::from(transaction(&client, kind, commits).await);
                 }
             }
         };
@@ -42,17 +59,26 @@ pub(crate) async fn write(url: String, kind: Kind, synchronous: bool, stop: Canc
             () = writing => {}
         }
     }
-    commits
+    committed
 }
 
 /// Whether it was committed: deadlocks, collisions of keys and changes of mind take it back.
-async fn transaction(client: &Client, kind: Kind) -> bool {
+async fn transaction(client: &Client, kind: Kind, commits: Commits) -> bool {
     let written = match kind {
         Kind::Short => short(client).await,
         Kind::Long => long(client).await,
     };
-    let end = if written.is_ok() && fastrand::u32(..10) > 0 { "commit" } else { "rollback" };
-    client.batch_execute(end).await.is_ok() && written.is_ok() && end == "commit"
+    if written.is_err() || fastrand::u32(..10) == 0 {
+        // A session that cannot even do that is at its end.
+        _ = client.batch_execute("rollback").await;
+        return false;
+    }
+    let turn = if commits == Commits::InTurns && fastrand::bool() { TAKE_TURN } else { "" };
+    let ended = client.batch_execute(&format!("{turn} commit")).await;
+    if ended.is_err() {
+        _ = client.batch_execute("rollback").await;
+    }
+    ended.is_ok()
 }
 
 async fn short(client: &Client) -> Result<(), Error> {

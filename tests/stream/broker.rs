@@ -5,79 +5,21 @@ use std::time::Duration;
 use lapin::options::{QueueDeclareOptions, QueueDeleteOptions};
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{Connection, ConnectionProperties};
-use serde_json::{Value, json};
 use tokio::task::block_in_place;
 use tokio::time::{Instant, sleep_until};
 
+use super::cards::{CARDS, follow, follow_each, mirror, settle, write};
 use super::house::House;
-use crate::client::{Client, Mirror};
 use crate::fixture::{copy_files, eventually, scenario};
-use crate::stage::lsn;
-
-const CARDS: &str = "
-    create table public.cards (id bigint primary key, note text not null);
-    alter table public.cards replica identity full;
-    insert into public.cards select n, 'before' from generate_series(1, 20) n;";
 
 const SETTINGS: [(&str, &str); 2] =
     [("postgres.tables", r#"["public.cards"]"#), ("journal.confirm_delay_ms", "3000")];
 
-/// A client of the table, live.
-async fn follow(house: &House, server: usize, mirror: &mut Mirror) -> Client {
-    let mut client = Client::connect(house.servers[server].address).await;
-    client.send(&mirror.request()).await;
-    while !mirror.is_live() {
-        mirror.apply(&client.next().await.expect("the connection lives"));
-    }
-    client
-}
-
-/// A client on each server.
-async fn follow_each(house: &House, mirrors: &mut [Mirror]) -> Vec<Client> {
-    let mut clients = Vec::new();
-    for (server, mirror) in mirrors.iter_mut().enumerate() {
-        clients.push(follow(house, server, mirror).await);
-    }
-    clients
-}
-
-/// Reads all that was committed until now, and holds the mirror to it.
-async fn settle(house: &House, client: &mut Client, mirror: &mut Mirror) {
-    let end = lsn(&house.database).await;
-    client
-        .await_lsn(end, |frame| {
-            mirror.apply(frame);
-        })
-        .await;
-    compare(house, mirror).await;
-}
-
-async fn compare(house: &House, mirror: &Mirror) {
-    let query = "select coalesce(json_object_agg(id, note), '{}')::text from public.cards";
-    let row = house.database.client().await.query_one(query, &[]).await.expect("the table is there");
-    let expected: Value = serde_json::from_str(row.get(0)).expect("JSON");
-    let held =
-        mirror.rows().values().map(|row| (row["id"].as_str().expect("text").to_owned(), row["note"].clone()));
-    assert_eq!(Value::Object(held.collect()), expected);
-}
-
-/// Commits now and then, for a while.
-async fn write(house: &House, what: &str, count: u32) {
-    for n in 0..count {
-        let id = n % 20 + 1;
-        house.database.execute(&format!("update public.cards set note = '{what} {n}' where id = {id}")).await;
-    }
-}
-
-async fn amqp(house: &House) -> (Connection, lapin::Channel) {
+pub(super) async fn amqp(house: &House) -> (Connection, lapin::Channel) {
     let url = house.broker.url("/");
     let connection = Connection::connect(&url, ConnectionProperties::default()).await.expect("it runs");
     let channel = connection.create_channel().await.expect("a channel");
     (connection, channel)
-}
-
-fn mirror() -> Mirror {
-    Mirror::new("cards", json!({"table": "public.cards"}))
 }
 
 #[test]
@@ -93,7 +35,7 @@ fn a_broker_that_freezes_for_half_a_minute_costs_nothing_but_the_time() {
         house.broker.unpause().expect("ours");
         write(&house, "after", 10).await;
         for (client, mirror) in clients.iter_mut().zip(&mut mirrors) {
-            settle(&house, client, mirror).await;
+            settle(&house.database, client, mirror).await;
             assert_eq!((mirror.snapshots, mirror.resyncs.len()), (1, 0), "{:?}", mirror.resyncs);
         }
         house.close().await;
@@ -115,7 +57,7 @@ fn a_disk_alarm_has_the_journal_wait_and_says_so() {
         assert!(house.logged("takes no messages for want of disk or memory") >= 1);
         write(&house, "meanwhile", 40).await;
         block_in_place(|| house.broker.ctl(&["set_disk_free_limit", "50MB"])).expect("it takes it");
-        settle(&house, &mut client, &mut mirror).await;
+        settle(&house.database, &mut client, &mut mirror).await;
         assert_eq!(house.servers[0].metric("tidegate_journal_blocked").await, Some(0.0));
         assert_eq!((mirror.snapshots, mirror.resyncs.len()), (1, 0), "{:?}", mirror.resyncs);
         house.close().await;
@@ -144,7 +86,7 @@ fn a_user_without_permission_is_told_so_and_let_in_without_a_restart() {
         let mut mirror = mirror();
         let mut client = follow(&house, 0, &mut mirror).await;
         write(&house, "allowed", 3).await;
-        settle(&house, &mut client, &mut mirror).await;
+        settle(&house.database, &mut client, &mut mirror).await;
         house.close().await;
     });
 }
@@ -188,7 +130,7 @@ fn a_stream_that_is_deleted_has_everybody_start_over_and_nobody_miss_anything() 
             .expect("it goes");
         write(&house, "after", 30).await;
         for (client, mirror) in clients.iter_mut().zip(&mut mirrors) {
-            settle(&house, client, mirror).await;
+            settle(&house.database, client, mirror).await;
             assert!(mirror.resyncs.contains_key("source_reset"), "{:?}", mirror.resyncs);
         }
         house.close().await;
@@ -202,7 +144,7 @@ fn what_a_broker_has_forgotten_of_the_last_seconds_is_filled_in_again() {
         let mut mirrors = [mirror(), mirror()];
         let mut client = follow(&house, 0, &mut mirrors[0]).await;
         write(&house, "kept", 10).await;
-        settle(&house, &mut client, &mut mirrors[0]).await;
+        settle(&house.database, &mut client, &mut mirrors[0]).await;
         drop(client);
         mirrors[0].cut();
         // As after a loss of power: what the broker had said was safe was not on its disk.
@@ -210,7 +152,7 @@ fn what_a_broker_has_forgotten_of_the_last_seconds_is_filled_in_again() {
         block_in_place(|| copy_files(&data, &copy));
         let mut client = follow(&house, 1, &mut mirrors[1]).await;
         write(&house, "forgotten", 15).await;
-        settle(&house, &mut client, &mut mirrors[1]).await;
+        settle(&house.database, &mut client, &mut mirrors[1]).await;
         block_in_place(|| {
             house.broker.kill().expect("ours");
             std::fs::remove_dir_all(&data).expect("ours");
@@ -218,10 +160,10 @@ fn what_a_broker_has_forgotten_of_the_last_seconds_is_filled_in_again() {
             house.broker.resume().expect("it takes the copy");
         });
         write(&house, "after", 5).await;
-        settle(&house, &mut client, &mut mirrors[1]).await;
+        settle(&house.database, &mut client, &mut mirrors[1]).await;
         // Whoever reads the stream from before finds all of it, in one piece.
         let mut returns = follow(&house, 0, &mut mirrors[0]).await;
-        settle(&house, &mut returns, &mut mirrors[0]).await;
+        settle(&house.database, &mut returns, &mut mirrors[0]).await;
         assert_eq!(house.logged("changes may have been missed"), 0, "it was filled in");
         assert_eq!(house.logged("the journal begins"), 1, "in the same life");
         assert!(house.logged("lost its place") >= 1, "the servers noticed");

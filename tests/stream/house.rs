@@ -5,13 +5,16 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
+use serde_json::json;
 use tidegate::cli::demo::broker::Broker;
 use tidegate::cli::demo::cluster::Cluster;
+use tidegate::event::Lsn;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
 use tokio::task::{block_in_place, spawn_blocking};
 
+use crate::client::Client;
 use crate::fixture::{Database, eventually, private, private_broker};
 
 /// Everything is on disk that PostgreSQL says is.
@@ -57,11 +60,16 @@ impl House {
         let database = Database::create_on(cluster.address()).await;
         database.execute(schema).await;
         let mut house = Self { servers: Vec::new(), database, cluster, broker };
-        for number in 0..servers {
-            let server = Process::new(&house, number, settings);
-            house.servers.push(server);
+        for _ in 0..servers {
+            house.add(settings);
         }
         house
+    }
+
+    /// Adds a server that has not been started.
+    pub(crate) fn add(&mut self, settings: &[(&str, &str)]) {
+        let server = Process::new(self, self.servers.len(), settings);
+        self.servers.push(server);
     }
 
     pub(crate) fn addresses(&self) -> Vec<SocketAddr> {
@@ -157,6 +165,17 @@ impl Process {
     pub(crate) async fn ready(&self) {
         eventually("the server is ready", async || {
             self.get("/readyz").await.is_some_and(|answer| answer.contains("200 OK")).then_some(())
+        })
+        .await;
+    }
+
+    /// Waits until it has told everything up to `end`.
+    pub(crate) async fn comes_through(&self, end: Lsn) {
+        eventually("changes come through", async || {
+            let mut client = Client::try_connect(self.address).await.ok()?;
+            client.send(&json!({"type": "await", "lsn": end.to_string()})).await;
+            let reached = client.next_within(Duration::from_secs(20)).await?.ok()?;
+            (reached["type"] == "reached").then_some(())
         })
         .await;
     }

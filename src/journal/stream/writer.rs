@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use super::message::{Author, Term};
 use super::publisher::{Link, Publisher};
@@ -50,6 +50,9 @@ const PENDING: usize = 4_096;
 const READ_WITHIN: Duration = Duration::from_secs(15);
 /// A term's first record leaves so many positions free at most.
 const STEP: u32 = 1 << 16;
+/// How long the slot is held for a broker that cannot be used, unless the one attempt takes longer: about as long as the
+/// slot takes to be handed over, and shorter than a broker takes to restart, when nobody can use it.
+const PATIENCE: Duration = Duration::from_secs(5);
 /// The first and the longest pause between attempts to reach the broker.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(2));
 
@@ -114,16 +117,31 @@ impl Writer {
 
     pub(in crate::journal) async fn open(&mut self, history: &History) -> Result<Opened, Error> {
         self.close();
-        let mut pause = PAUSES.0;
+        let (mut pause, since) = (PAUSES.0, Instant::now());
         loop {
             let error = match self.attempt(history).await {
                 Ok(opened) => return Ok(opened),
-                Err(Error::Closed) => return Err(Error::Closed),
                 Err(error) => error,
             };
+            if matches!(error, Error::Closed) || since.elapsed() >= PATIENCE {
+                return Err(error);
+            }
             say_again(&error, pause, "the journal cannot be opened");
             sleep(pause.mul_f64(0.5 + fastrand::f64())).await;
             pause = (pause * 2).min(PAUSES.1);
+        }
+    }
+
+    /// Waits until the broker can be used, as far as can be seen without the slot.
+    pub(in crate::journal) fn reachable(&self) -> impl Future<Output = ()> + Send + use<> {
+        let config = self.config.clone();
+        async move {
+            let mut pause = PAUSES.0;
+            while let Err(error) = Link::open(&config).await {
+                say_again(&error, pause, "the broker cannot be used");
+                sleep(pause.mul_f64(0.5 + fastrand::f64())).await;
+                pause = (pause * 2).min(PAUSES.1);
+            }
         }
     }
 

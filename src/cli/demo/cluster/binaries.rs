@@ -80,7 +80,8 @@ impl Binaries {
         &self.folder
     }
 
-    pub(super) fn command(&self, program: &str) -> Command {
+    /// A command that runs one of its programs.
+    pub fn command(&self, program: &str) -> Command {
         let mut command = Command::new(self.folder.join(program));
         // Messages in English, whatever the machine speaks: some are looked for.
         command.current_dir("/").env("LC_ALL", "C").env_remove("PGDATA").env_remove("PGPORT");
