@@ -23,7 +23,7 @@ use crate::journal::{Ledger, Status};
 use crate::postgres::publication;
 use crate::postgres::{Pool, Settings};
 use crate::session::{self, Catalogs, Marker, Services, SnapshotConfig, Snapshots};
-use crate::shutdown::{Drained, Scope};
+use crate::shutdown::{self, Drained, Scope};
 use crate::telemetry::{Metrics, metric};
 use crate::{http, hub, journal, relay, source};
 
@@ -52,6 +52,8 @@ pub async fn run(config: Config, scope: Scope) -> Result<(), Error> {
 /// # Errors
 /// As [`run`].
 pub async fn run_on(listener: TcpListener, config: Config, scope: Scope) -> Result<(), Error> {
+    let tls =
+        config.http.tls.files().map(http::Tls::load).transpose().map_err(http::Error::from)?.map(Arc::new);
     let metrics = Metrics::install()?;
     let settings = config.postgres.settings();
     let pool = Pool::new(settings.clone(), config.postgres.pool_size, config.postgres.connect_timeout)?;
@@ -66,8 +68,12 @@ pub async fn run_on(listener: TcpListener, config: Config, scope: Scope) -> Resu
             }
         }
     });
+    if let Some(tls) = &tls {
+        let reloads = shutdown::reloads().map_err(http::Error::Signal)?;
+        edge.spawn("certificate", http::tls::keep(tls.clone(), reloads, edge.clone()));
+    }
     let publication = config.postgres.publication();
-    let server = Server { config: &config, settings, pool, core: core.clone(), edge: edge.clone() };
+    let server = Server { config: &config, settings, pool, core: core.clone(), edge: edge.clone(), tls };
     let outcome = Box::pin(server.serve(listener, publication, metrics, &scope)).await;
     stop(&config, &edge, &core).await;
     outcome.and_then(|()| {
@@ -81,6 +87,7 @@ struct Server<'a> {
     pool: Pool,
     core: Scope,
     edge: Scope,
+    tls: Option<Arc<http::Tls>>,
 }
 
 impl Server<'_> {
@@ -118,6 +125,7 @@ impl Server<'_> {
             }),
             metrics: Arc::new(move || metrics.render()),
             publisher,
+            tls: self.tls.clone(),
         };
         if let Ok(address) = listener.local_addr() {
             tracing::info!(%address, "listening");
@@ -210,6 +218,7 @@ impl Server<'_> {
         http::Config {
             max_connections: http.max_connections,
             handshake_timeout: self.config.session.handshake_timeout,
+            write_timeout: self.config.session.write_timeout,
             event_bytes: self.config.event_bytes(),
             origins,
         }

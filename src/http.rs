@@ -12,12 +12,14 @@
 //! a browser cannot read the status of a refused upgrade.
 
 mod connection;
+mod line;
 mod origin;
 mod problem;
 mod publish;
 mod route;
 mod socket;
 mod stream;
+pub mod tls;
 mod web;
 
 use std::net::SocketAddr;
@@ -30,16 +32,18 @@ use crate::journal::Publisher;
 use crate::session::Services;
 use crate::shutdown::Scope;
 
-pub use connection::serve;
 pub use origin::Origins;
+pub use tls::Tls;
 
 /// What the edge listens to and whom it lets in.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// The most connections at once; further ones are told so with 503 and closed.
     pub max_connections: usize,
-    /// How long a client may take for the head of a request.
+    /// How long a client may take for the TLS handshake, for the head of a request, and for its body.
     pub handshake_timeout: Duration,
+    /// How long a client may take no byte of what is written to it.
+    pub write_timeout: Duration,
     /// The largest event that is taken, in bytes.
     pub event_bytes: usize,
     /// Which pages may connect.
@@ -59,6 +63,8 @@ pub struct Context {
     pub publisher: Publisher,
     /// The text of `/metrics`.
     pub metrics: Arc<dyn Fn() -> String + Send + Sync>,
+    /// TLS; none for plain connections.
+    pub tls: Option<Arc<Tls>>,
 }
 
 /// The server cannot listen.
@@ -73,6 +79,12 @@ pub enum Error {
         #[source]
         source: std::io::Error,
     },
+    /// The certificate or its key is of no use.
+    #[error(transparent)]
+    Tls(#[from] tls::Error),
+    /// `SIGHUP` cannot be waited for.
+    #[error("cannot listen for SIGHUP")]
+    Signal(#[source] std::io::Error),
 }
 
 /// Listens on `address`.

@@ -33,28 +33,30 @@ fn read(path: &Path) -> io::Result<String> {
     Ok(text)
 }
 
-/// `section.key` with its value; what is no section, or an empty one, stands for itself.
+/// Each key with its sections before it and its value, as `section.key` or `section.section.key`; an empty section stands
+/// for itself.
 pub(super) fn flatten(table: Table) -> Vec<(String, Value)> {
     let mut settings = Vec::new();
-    for (section, value) in table {
+    for (name, value) in table {
         match value {
             Value::Table(keys) if !keys.is_empty() => {
-                settings.extend(keys.into_iter().map(|(key, value)| (format!("{section}.{key}"), value)));
+                let below = flatten(keys).into_iter();
+                settings.extend(below.map(|(key, value)| (format!("{name}.{key}"), value)));
             }
-            other => settings.push((section, other)),
+            other => settings.push((name, other)),
         }
     }
     settings
 }
 
+/// The line of each section and key, by its whole name.
 fn lines(text: &str, table: &DeTable<'_>) -> BTreeMap<String, usize> {
     let mut lines = BTreeMap::new();
-    for (section, value) in table {
-        lines.insert(section.get_ref().to_string(), line(text, &section.span()));
+    for (name, value) in table {
+        lines.insert(name.get_ref().to_string(), line(text, &name.span()));
         if let DeValue::Table(keys) = value.get_ref() {
-            for key in keys.keys() {
-                lines.insert(format!("{}.{}", section.get_ref(), key.get_ref()), line(text, &key.span()));
-            }
+            let below = self::lines(text, keys).into_iter();
+            lines.extend(below.map(|(key, line)| (format!("{}.{key}", name.get_ref()), line)));
         }
     }
     lines

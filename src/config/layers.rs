@@ -110,18 +110,13 @@ impl Tree {
 
     /// The setting of `key` that holds.
     pub(super) fn setting(&self, key: &str) -> Setting {
-        let value = key.split_once('.').and_then(|(section, key)| self.table.get(section)?.get(key));
-        let value = value.expect("rules name keys that there are").clone();
+        let value = value(&self.table, key).expect("rules name keys that there are").clone();
         let origin = self.origins.get(key).cloned().unwrap_or(Origin::Default);
         Setting { key: key.to_owned(), value, origin }
     }
 
     fn apply(&mut self, setting: &Setting) -> Result<(), Error> {
-        let place = setting
-            .key
-            .split_once('.')
-            .and_then(|(section, key)| self.table.get_mut(section)?.as_table_mut()?.get_mut(key));
-        let Some(place) = place else {
+        let Some(place) = place(&mut self.table, &setting.key) else {
             return Err(Error::UnknownKey {
                 key: setting.key.clone(),
                 origin: setting.origin.clone(),
@@ -153,6 +148,22 @@ impl Tree {
             .filter(|(score, _)| *score >= ALIKE)
             .max_by(|a, b| a.0.total_cmp(&b.0))
             .map(|(_, known)| known)
+    }
+}
+
+/// The value of `key`.
+fn value<'a>(table: &'a Table, key: &str) -> Option<&'a Value> {
+    match key.split_once('.') {
+        Some((section, key)) => value(table.get(section)?.as_table()?, key),
+        None => table.get(key),
+    }
+}
+
+/// Where the value of `key` stands; nothing for what is no key, a section included.
+fn place<'a>(table: &'a mut Table, key: &str) -> Option<&'a mut Value> {
+    match key.split_once('.') {
+        Some((section, key)) => place(table.get_mut(section)?.as_table_mut()?, key),
+        None => table.get_mut(key).filter(|value| !value.is_table()),
     }
 }
 

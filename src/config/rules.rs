@@ -15,6 +15,12 @@ pub(super) fn check(config: &Config, tree: &Tree) -> Result<(), Error> {
     if !config.http.listen.ip().is_loopback() && !config.auth.allow_insecure {
         return Err(Error::Exposed { listen: at("http.listen"), mode: at("auth.mode") });
     }
+    let tls = &config.http.tls;
+    if tls.certificate_file.is_some() != tls.key_file.is_some() {
+        let keys = ["http.tls.certificate_file", "http.tls.key_file"];
+        let [set, missing] = if tls.key_file.is_some() { [keys[1], keys[0]] } else { keys };
+        return Err(Error::Half { set: at(set), missing });
+    }
     match conflicts(config).into_iter().find(|(holds, ..)| !holds) {
         Some((_, key, relation, other)) => {
             Err(Error::Conflict { setting: at(key), relation, other: at(other) })

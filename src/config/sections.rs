@@ -1,10 +1,12 @@
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::scalar::{count, flag, list, milliseconds, parsed, text};
+use super::scalar::{count, flag, list, milliseconds, parsed, path, text};
 use crate::event::envelope::Source as Speaker;
+use crate::http::tls;
 use crate::journal;
 use crate::postgres::Settings;
 use crate::postgres::publication::{self, Patterns};
@@ -249,6 +251,21 @@ pub struct Http {
     pub allowed_origins: AllowedOrigins,
     /// Whether errors carry the SQL that mends them; [`Config::shows_hints`] decides.
     pub hints: Hints,
+    /// TLS on the listener.
+    pub tls: Tls,
+}
+
+/// `[http.tls]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[non_exhaustive]
+pub struct Tls {
+    /// The certificate and those between it and a root; none for no TLS.
+    #[serde(deserialize_with = "path")]
+    pub certificate_file: Option<PathBuf>,
+    /// Its key; set if and only if there is a certificate.
+    #[serde(deserialize_with = "path")]
+    pub key_file: Option<PathBuf>,
 }
 
 /// `[auth]`
@@ -323,6 +340,14 @@ impl Journal {
             window_bytes: self.memory_bytes,
             event_bytes,
         }
+    }
+}
+
+impl Tls {
+    /// The files; `None` for no TLS.
+    pub fn files(&self) -> Option<tls::Files> {
+        let (certificate, key) = self.certificate_file.clone().zip(self.key_file.clone())?;
+        Some(tls::Files { certificate, key })
     }
 }
 

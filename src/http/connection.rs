@@ -10,11 +10,12 @@ use hyper::upgrade::{OnUpgrade, Parts};
 use hyper::{Request, Response};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use parking_lot::Mutex;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{self, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{sleep, timeout};
 
+use super::line::{self, Line};
 use super::problem::Body;
 use super::{Context, route};
 use crate::protocol::CloseCode;
@@ -74,7 +75,7 @@ pub(super) async fn accept(listener: TcpListener, context: Context, scope: Scope
                 }
                 metrics::counter!(metric::SESSION_REFUSED, metric::REASON => "max_connections").increment(1);
                 if let Ok(place) = turned_away.clone().try_acquire_owned() {
-                    scope.spawn("turned away", turn_away(stream, place));
+                    scope.spawn("turned away", turn_away(stream, context.clone(), place));
                 }
             }
             Err(error) => {
@@ -86,25 +87,39 @@ pub(super) async fn accept(listener: TcpListener, context: Context, scope: Scope
 }
 
 /// Says that there is no room, whatever is asked for.
-async fn turn_away(mut stream: TcpStream, _place: OwnedSemaphorePermit) {
+async fn turn_away(stream: TcpStream, context: Context, _place: OwnedSemaphorePermit) {
     let goodbye = async {
+        let mut stream = line::open(stream, context.tls.as_deref(), GOODBYE, GOODBYE).await?;
         stream.write_all(NO_ROOM).await?;
         stream.shutdown().await?;
         // The request is read, and not looked at: a socket closed on unread bytes is reset, and the reset may overtake
         // the answer.
         let mut unread = [0; 1_024];
         while stream.read(&mut unread).await? > 0 {}
-        Ok::<(), std::io::Error>(())
+        Ok::<(), io::Error>(())
     };
     // A client that is gone hears no answer.
     _ = timeout(GOODBYE, goodbye).await;
 }
 
 /// Serves one connection: requests one after another, until one of them upgrades it.
-pub async fn serve(stream: TcpStream, context: Context, scope: Scope, place: OwnedSemaphorePermit) {
+async fn serve(stream: TcpStream, context: Context, scope: Scope, place: OwnedSemaphorePermit) {
     let open = Open::new();
     // Frames are written whole: there is nothing to wait for. A socket that refuses the option works all the same.
     _ = stream.set_nodelay(true);
+    let (tls, config) = (context.tls.as_deref(), &context.config);
+    let opened = tokio::select! {
+        biased;
+        () = scope.closing() => return,
+        opened = line::open(stream, tls, config.write_timeout, config.handshake_timeout) => opened,
+    };
+    let line = match opened {
+        Ok(line) => line,
+        Err(error) => {
+            tracing::debug!(error = %Chain(&error), "a TLS handshake came to nothing");
+            return;
+        }
+    };
     let slot = Slot::default();
     let answer = service_fn(|request: Request<Incoming>| {
         let (context, slot) = (context.clone(), slot.clone());
@@ -114,7 +129,7 @@ pub async fn serve(stream: TcpStream, context: Context, scope: Scope, place: Own
         .timer(TokioTimer::new())
         .header_read_timeout(context.config.handshake_timeout)
         .max_buf_size(HEAD_BYTES)
-        .serve_connection(TokioIo::new(stream), answer)
+        .serve_connection(TokioIo::new(line), answer)
         .with_upgrades();
     tokio::pin!(connection);
     let ended = tokio::select! {
@@ -131,8 +146,8 @@ pub async fn serve(stream: TcpStream, context: Context, scope: Scope, place: Own
     }
     let Some(Upgrade { upgrade, then }) = slot.lock().take() else { return };
     let Ok(upgraded) = upgrade.await else { return };
-    // hyper boxes the connection; ours is known to be a TCP stream, and that is smaller.
-    let Ok(Parts { io, read_buf, .. }) = upgraded.downcast::<TokioIo<TcpStream>>() else { return };
+    // hyper boxes the connection; ours is known, and that is smaller.
+    let Ok(Parts { io, read_buf, .. }) = upgraded.downcast::<TokioIo<Line>>() else { return };
     let services = context.services.clone();
     // A task of its own: what this one held for hyper is given back.
     scope.spawn("session", converse(services, io.into_inner(), read_buf, then, open, place));
@@ -140,7 +155,7 @@ pub async fn serve(stream: TcpStream, context: Context, scope: Scope, place: Own
 
 async fn converse(
     services: Arc<session::Services>,
-    stream: TcpStream,
+    stream: Line,
     read: Bytes,
     then: Then,
     _open: Open,

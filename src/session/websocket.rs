@@ -21,7 +21,8 @@ const FAREWELL: Duration = Duration::from_secs(2);
 /// An empty ping.
 const PING: [u8; 2] = [0x89, 0];
 
-/// Serves one client on a connection whose upgrade is complete; `read` is what came behind the request.
+/// Serves one client on a connection whose upgrade is complete; `read` is what came behind the request. `stream` fails
+/// with [`TimedOut`](std::io::ErrorKind::TimedOut) once the client has taken no byte of a flush for too long.
 pub async fn serve<S>(services: Arc<Services>, stream: S, read: Bytes)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send,
