@@ -20,6 +20,7 @@ use tokio::sync::{mpsc, watch};
 use crate::config::{AllowedOrigins, AuthMode, Backend, Config};
 use crate::event::Lsn;
 use crate::journal::{Ledger, Status};
+use crate::limit::Limits;
 use crate::postgres::publication;
 use crate::postgres::{Pool, Settings};
 use crate::session::{self, Catalogs, Marker, Services, SnapshotConfig, Snapshots};
@@ -119,6 +120,7 @@ impl Server<'_> {
         let context = http::Context {
             services,
             config: Arc::new(self.edge_config()),
+            limits: self.limits(),
             ready: Arc::new(move || match *readiness.borrow() {
                 Status::Streaming => Ok(()),
                 Status::Connecting => Err("PostgreSQL's changes do not come in yet".to_owned()),
@@ -177,15 +179,12 @@ impl Server<'_> {
             timeout: config.snapshot.timeout,
             chunk_bytes: config.snapshot.chunk_bytes,
         };
-        let rate = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
         let sessions = session::Config {
             outbox_bytes: config.session.outbox_bytes,
             max_subscriptions: config.session.max_subscriptions,
             max_frame_bytes: config.session.max_frame_bytes,
             heartbeat: config.session.heartbeat,
             idle_timeout: config.session.idle_timeout,
-            frames_per_second: rate(config.session.frames_per_second),
-            frames_burst: rate(config.session.frames_burst),
             latest_min_interval: config.session.latest_min_interval,
             write_timeout: config.session.write_timeout,
             hints: config.shows_hints(),
@@ -205,6 +204,12 @@ impl Server<'_> {
         }
     }
 
+    fn limits(&self) -> Arc<Limits> {
+        let limits = Arc::new(Limits::new(&self.config.limits()));
+        self.edge.spawn("limits", limits.clone().keep(self.edge.clone()));
+        limits
+    }
+
     fn edge_config(&self) -> http::Config {
         let http = &self.config.http;
         let origins = match &http.allowed_origins {
@@ -219,8 +224,11 @@ impl Server<'_> {
             max_connections: http.max_connections,
             handshake_timeout: self.config.session.handshake_timeout,
             write_timeout: self.config.session.write_timeout,
+            header_bytes: http.max_header_bytes,
+            headers: http.max_headers,
             event_bytes: self.config.event_bytes(),
             origins,
+            proxies: http::Proxies { networks: http.trusted_proxies.clone(), header: http.forwarding_header },
         }
     }
 

@@ -21,5 +21,5 @@ pub use error::{Error, Origin, Setting};
 pub use layers::{DEFAULTS, Layers};
 pub use sections::{
     AllowedOrigins, Auth, AuthMode, Backend, BrokerUrl, Catalog, Config, ConnectionString, Exchange, Hints,
-    Http, Hub, Journal, Postgres, Publish, Session, Shutdown, Snapshot, Source, Tls,
+    Http, Hub, Journal, Limits, Postgres, Publish, Session, Shutdown, Snapshot, Source, Tls,
 };

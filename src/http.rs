@@ -12,6 +12,7 @@
 //! a browser cannot read the status of a refused upgrade.
 
 mod connection;
+mod forwarded;
 mod line;
 mod origin;
 mod problem;
@@ -20,6 +21,7 @@ mod route;
 mod socket;
 mod stream;
 pub mod tls;
+mod visit;
 mod web;
 
 use std::net::SocketAddr;
@@ -29,9 +31,11 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 
 use crate::journal::Publisher;
+use crate::limit::Limits;
 use crate::session::Services;
 use crate::shutdown::Scope;
 
+pub use forwarded::{Header, Proxies};
 pub use origin::Origins;
 pub use tls::Tls;
 
@@ -44,10 +48,16 @@ pub struct Config {
     pub handshake_timeout: Duration,
     /// How long a client may take no byte of what is written to it.
     pub write_timeout: Duration,
+    /// How large the head of a request may be, in bytes; 8,192 at least.
+    pub header_bytes: usize,
+    /// How many header fields it may have.
+    pub headers: usize,
     /// The largest event that is taken, in bytes.
     pub event_bytes: usize,
     /// Which pages may connect.
     pub origins: Origins,
+    /// Whose word on a client's address is believed.
+    pub proxies: Proxies,
 }
 
 /// What answers requests need.
@@ -57,6 +67,8 @@ pub struct Context {
     pub services: Arc<Services>,
     /// The edge's own limits.
     pub config: Arc<Config>,
+    /// How much one client may ask.
+    pub limits: Arc<Limits>,
     /// Why the server is not ready, if it is not.
     pub ready: Arc<dyn Fn() -> Result<(), String> + Send + Sync>,
     /// Takes events.

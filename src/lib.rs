@@ -22,6 +22,7 @@ pub mod protocol;
 pub mod telemetry;
 pub mod shutdown;
 pub mod report;
+pub mod limit;
 // Adapters: each wraps one server.
 pub mod postgres;
 pub mod source;

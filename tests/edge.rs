@@ -1,5 +1,7 @@
 //! HTTP at the edge: who is let in, what is refused and how, each beside a bystander.
 
+mod rates;
+mod slow;
 mod tls;
 
 use serde_json::json;

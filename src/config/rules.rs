@@ -32,8 +32,8 @@ pub(super) fn check(config: &Config, tree: &Tree) -> Result<(), Error> {
 /// Whether a rule holds; the key that must yield, its relation, and the key that it is held against.
 type Rule = (bool, &'static str, &'static str, &'static str);
 
-fn conflicts(config: &Config) -> [Rule; 7] {
-    let Config { postgres, source, journal, hub, snapshot, session, .. } = config;
+fn conflicts(config: &Config) -> [Rule; 9] {
+    let Config { postgres, source, journal, hub, snapshot, session, limits, publish, .. } = config;
     [
         // Snapshots would leave the catalog and the visibility queries without a connection.
         (postgres.pool_size > snapshot.concurrent, "postgres.pool_size", "more than", "snapshot.concurrent"),
@@ -68,6 +68,19 @@ fn conflicts(config: &Config) -> [Rule; 7] {
             "snapshot.chunk_bytes",
             "at most",
             "session.outbox_bytes",
+        ),
+        // One frame, or one event, would ask for more than there ever is.
+        (
+            limits.bytes_per_second == 0 || limits.bytes_burst >= session.max_frame_bytes,
+            "limits.bytes_burst",
+            "at least",
+            "session.max_frame_bytes",
+        ),
+        (
+            limits.bytes_per_second == 0 || limits.bytes_burst >= publish.max_bytes,
+            "limits.bytes_burst",
+            "at least",
+            "publish.max_bytes",
         ),
         // A client is heard from only when it answers a ping.
         (

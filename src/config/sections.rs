@@ -2,20 +2,23 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use ipnet::IpNet;
 use serde::Deserialize;
 
 use super::scalar::{count, flag, list, milliseconds, parsed, path, text};
 use crate::event::envelope::Source as Speaker;
-use crate::http::tls;
+use crate::http::{self, tls};
 use crate::journal;
 use crate::postgres::Settings;
 use crate::postgres::publication::{self, Patterns};
 use crate::telemetry;
 
+mod limits;
 mod values;
 
+pub use limits::Limits;
 pub use values::{AllowedOrigins, AuthMode, Backend, BrokerUrl, ConnectionString, Hints};
-use values::{format, listen, patterns, publication, queue, slot};
+use values::{format, forwarding, listen, networks, patterns, publication, queue, slot};
 
 /// Everything that can be set, checked.
 ///
@@ -44,6 +47,8 @@ pub struct Config {
     pub session: Session,
     /// The edge.
     pub http: Http,
+    /// How much one client may ask.
+    pub limits: Limits,
     /// Who may connect.
     pub auth: Auth,
     /// Log lines.
@@ -247,6 +252,21 @@ pub struct Http {
     /// Connections at once.
     #[serde(deserialize_with = "count::<1, 1_000_000, _>")]
     pub max_connections: usize,
+    /// Connections at once from one address.
+    #[serde(deserialize_with = "count::<1, 1_000_000, _>")]
+    pub max_connections_per_address: usize,
+    /// The head of a request.
+    #[serde(deserialize_with = "count::<8_192, 1_048_576, _>")]
+    pub max_header_bytes: usize,
+    /// Header fields of a request.
+    #[serde(deserialize_with = "count::<16, 1_000, _>")]
+    pub max_headers: usize,
+    /// Whose word on a client's address is believed.
+    #[serde(deserialize_with = "networks")]
+    pub trusted_proxies: Vec<IpNet>,
+    /// How they give it.
+    #[serde(deserialize_with = "forwarding")]
+    pub forwarding_header: http::Header,
     /// Whose pages may connect.
     pub allowed_origins: AllowedOrigins,
     /// Whether errors carry the SQL that mends them; [`Config::shows_hints`] decides.

@@ -5,10 +5,10 @@ use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until, timeout};
 
-use super::Services;
 use super::conversation::{Action, Conversation};
 use super::driver::Driver;
 use super::places::{self, Places};
+use super::{Guest, Services};
 use crate::hub::{Batch, Entry, Outbox};
 use crate::protocol::{CloseCode, ErrorFrame, Frame, Start, Subscribe};
 use crate::telemetry::metric;
@@ -35,6 +35,7 @@ const FIRST_FRAME: Duration = Duration::from_secs(2);
 /// Starts a stream of `subscribes`. `last_event_id` resumes each where that event left it.
 pub async fn stream(
     services: Arc<Services>,
+    guest: Guest,
     mut subscribes: Vec<Subscribe>,
     last_event_id: Option<&str>,
 ) -> Stream {
@@ -44,7 +45,7 @@ pub async fn stream(
     let (sender, pieces) = mpsc::channel(PIECES);
     let (tell, told) = oneshot::channel();
     let outbox = Arc::new(Outbox::new(services.config.outbox_bytes));
-    let conversation = Conversation::new(outbox.clone(), &services.config, Instant::now().into_std());
+    let conversation = Conversation::new(outbox.clone(), &services.config, guest);
     let scope = services.scope.clone();
     let driver = Driver::new(services, outbox, conversation);
     let session = Session { driver, sender, places: Places::default() };

@@ -8,10 +8,10 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, Sleep, sleep_until, timeout};
 use tokio_tungstenite::tungstenite::{Error, Message};
 
-use super::Services;
 use super::conversation::{Action, Conversation};
 use super::driver::Driver;
 use super::socket::{Broken, Socket, Written, write_text};
+use super::{Guest, Services};
 use crate::hub::{Batch, Entry, Outbox};
 use crate::protocol::{CloseCode, Frame};
 use crate::telemetry::metric;
@@ -23,14 +23,14 @@ const PING: [u8; 2] = [0x89, 0];
 
 /// Serves one client on a connection whose upgrade is complete; `read` is what came behind the request. `stream` fails
 /// with [`TimedOut`](std::io::ErrorKind::TimedOut) once the client has taken no byte of a flush for too long.
-pub async fn serve<S>(services: Arc<Services>, stream: S, read: Bytes)
+pub async fn serve<S>(services: Arc<Services>, guest: Guest, stream: S, read: Bytes)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send,
 {
     let socket = Socket::open(stream, read, services.config.max_frame_bytes).await;
     let outbox = Arc::new(Outbox::new(services.config.outbox_bytes));
     let now = Instant::now();
-    let conversation = Conversation::new(outbox.clone(), &services.config, now.into_std());
+    let conversation = Conversation::new(outbox.clone(), &services.config, guest);
     metrics::gauge!(metric::SESSION_CONNECTIONS, metric::TRANSPORT => "websocket").increment(1.0);
     let heartbeat = services.config.heartbeat;
     let session = Session {
@@ -188,18 +188,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
         let action = match message {
             Some(Ok(Message::Text(text))) => {
                 metrics::counter!(metric::SESSION_FRAMES_IN).increment(1);
-                self.driver.conversation.receive(text.as_bytes(), self.heard_at.into_std())
+                self.driver.conversation.receive(text.as_bytes())
             }
             Some(Ok(Message::Binary(_)) | Err(Error::Utf8(_))) => {
                 Some(Action::Close(CloseCode::NotAnObject, None))
             }
             Some(Err(Error::Capacity(_))) => Some(Action::Close(CloseCode::FrameTooLarge, None)),
             // A ping is answered by tungstenite, at the next flush.
-            Some(Ok(Message::Ping(_))) => {
+            Some(Ok(Message::Ping(payload))) => {
                 self.socket.flush(self.driver.services.config.write_timeout).await?;
-                self.driver.conversation.count(self.heard_at.into_std())
+                self.driver.conversation.count(payload.len())
             }
-            Some(Ok(_)) => self.driver.conversation.count(self.heard_at.into_std()),
+            Some(Ok(message)) => self.driver.conversation.count(message.len()),
             None | Some(Err(_)) => return Err(End::Gone),
         };
         match action {

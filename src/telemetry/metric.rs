@@ -131,6 +131,11 @@ catalogue! {
     /// Snapshots that ended without their last row.
     counter SNAPSHOT_FAILURES = "tidegate_snapshot_failures_total", Count;
 
+    /// What clients were refused for asking too much in too short a time, by `reason`: connections, subscribes, frames,
+    /// requests or bytes.
+    counter LIMIT_DENIED = "tidegate_limit_denied_total", Count;
+    /// Clients that shared one bucket, since `limits.max_keys` others had one of their own.
+    counter LIMIT_CROWDED = "tidegate_limit_crowded_total", Count;
     /// HTTP requests, by `route` and `status`.
     counter HTTP_REQUESTS = "tidegate_http_requests_total", Count;
     /// Connections to the HTTP listener that are open, upgraded ones included.
