@@ -17,6 +17,7 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 
+use crate::audit::Audit;
 use crate::config::{AllowedOrigins, AuthMode, Backend, Config};
 use crate::event::Lsn;
 use crate::journal::{Ledger, Status};
@@ -121,6 +122,7 @@ impl Server<'_> {
             services,
             config: Arc::new(self.edge_config()),
             limits: self.limits(),
+            audit: Audit::open(&config.audit.settings(), &self.pool, core),
             ready: Arc::new(move || match *readiness.borrow() {
                 Status::Streaming => Ok(()),
                 Status::Connecting => Err("PostgreSQL's changes do not come in yet".to_owned()),

@@ -20,6 +20,6 @@ pub use environment::variable;
 pub use error::{Error, Origin, Setting};
 pub use layers::{DEFAULTS, Layers};
 pub use sections::{
-    AllowedOrigins, Auth, AuthMode, Backend, BrokerUrl, Catalog, Config, ConnectionString, Exchange, Hints,
-    Http, Hub, Journal, Limits, Postgres, Publish, Session, Shutdown, Snapshot, Source, Tls,
+    AllowedOrigins, Audit, Auth, AuthMode, Backend, BrokerUrl, Catalog, Config, ConnectionString, Exchange,
+    Hints, Http, Hub, Journal, Limits, Postgres, Publish, Session, Shutdown, Snapshot, Source, Tls,
 };

@@ -13,6 +13,7 @@
 
 mod connection;
 mod forwarded;
+mod headers;
 mod line;
 mod origin;
 mod problem;
@@ -30,6 +31,7 @@ use std::time::Duration;
 
 use tokio::net::TcpListener;
 
+use crate::audit::Audit;
 use crate::journal::Publisher;
 use crate::limit::Limits;
 use crate::session::Services;
@@ -69,6 +71,8 @@ pub struct Context {
     pub config: Arc<Config>,
     /// How much one client may ask.
     pub limits: Arc<Limits>,
+    /// Who asks for what is told here.
+    pub audit: Audit,
     /// Why the server is not ready, if it is not.
     pub ready: Arc<dyn Fn() -> Result<(), String> + Send + Sync>,
     /// Takes events.

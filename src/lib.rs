@@ -28,6 +28,7 @@ pub mod postgres;
 pub mod source;
 pub mod journal;
 // Engines.
+pub mod audit;
 pub mod auth;
 pub mod hub;
 pub mod session;

@@ -31,6 +31,7 @@ pub mod visibility;
 pub mod literals;
 pub mod check;
 pub mod teardown;
+pub mod audit;
 mod impersonation;
 mod text;
 mod nearest;

@@ -1,5 +1,8 @@
 //! HTTP at the edge: who is let in, what is refused and how, each beside a bystander.
 
+mod audit;
+mod headers;
+mod masking;
 mod rates;
 mod slow;
 mod tls;

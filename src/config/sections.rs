@@ -6,6 +6,8 @@ use ipnet::IpNet;
 use serde::Deserialize;
 
 use super::scalar::{count, flag, list, milliseconds, parsed, path, text};
+use crate::audit;
+use crate::event::TableName;
 use crate::event::envelope::Source as Speaker;
 use crate::http::{self, tls};
 use crate::journal;
@@ -18,7 +20,7 @@ mod values;
 
 pub use limits::Limits;
 pub use values::{AllowedOrigins, AuthMode, Backend, BrokerUrl, ConnectionString, Hints};
-use values::{format, forwarding, listen, networks, patterns, publication, queue, slot};
+use values::{events, format, forwarding, listen, networks, patterns, publication, queue, slot, table};
 
 /// Everything that can be set, checked.
 ///
@@ -51,6 +53,8 @@ pub struct Config {
     pub limits: Limits,
     /// Who may connect.
     pub auth: Auth,
+    /// Who asked for what.
+    pub audit: Audit,
     /// Log lines.
     #[serde(with = "Telemetry")]
     pub telemetry: telemetry::Config,
@@ -301,6 +305,25 @@ pub struct Auth {
     pub allow_insecure: bool,
 }
 
+/// `[audit]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[non_exhaustive]
+pub struct Audit {
+    /// Which events are told.
+    #[serde(deserialize_with = "events")]
+    pub events: audit::Events,
+    /// The table that they are appended to; `None` for the log alone.
+    #[serde(deserialize_with = "table")]
+    pub table: Option<TableName>,
+    /// Events that may wait for the table.
+    #[serde(deserialize_with = "count::<100, 10_000_000, _>")]
+    pub queue_events: usize,
+    /// How long an event waits for others.
+    #[serde(rename = "interval_ms", deserialize_with = "milliseconds::<1, 60_000, _>")]
+    pub interval: Duration,
+}
+
 /// `[telemetry]`
 #[derive(Deserialize)]
 #[serde(remote = "telemetry::Config", deny_unknown_fields)]
@@ -360,6 +383,14 @@ impl Journal {
             window_bytes: self.memory_bytes,
             event_bytes,
         }
+    }
+}
+
+impl Audit {
+    /// What is told, and where.
+    pub fn settings(&self) -> audit::Config {
+        let Self { events, table, queue_events, interval } = self.clone();
+        audit::Config { events, table, queue: queue_events, interval }
     }
 }
 

@@ -213,6 +213,7 @@ async fn serve(stream: TcpStream, context: Context, peer: Peer, scope: Scope, pl
         .timer(TokioTimer::new())
         .header_read_timeout(context.config.handshake_timeout)
         .max_buf_size(context.config.header_bytes)
+        .max_header_size(context.config.header_bytes)
         .max_headers(context.config.headers)
         .serve_connection(TokioIo::new(line), answer)
         .with_upgrades();

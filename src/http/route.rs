@@ -8,7 +8,7 @@ use hyper::{Method, Request, Response, StatusCode};
 use super::connection::Slot;
 use super::problem::{Body, problem, respond};
 use super::visit::{self, Peer, Visit};
-use super::{Context, publish, socket, stream, web};
+use super::{Context, headers, publish, socket, stream, web};
 use crate::protocol::{ErrorCode, ErrorFrame};
 use crate::telemetry::metric;
 
@@ -25,10 +25,11 @@ pub(super) async fn answer(
 ) -> Response<Body> {
     let route = name(request.uri().path());
     let stays = matches!(route, "/v1/socket" | "/v1/stream");
-    let visit = Visit::begin(context, peer, &request, stays);
+    let visit = Visit::begin(context, peer, &request, (route, stays));
     let allowed = visit.allowed;
     let mut response = dispatch(context, visit, request, slot).await;
     visit::tell(&mut response, &allowed);
+    headers::protect(&mut response, context.tls.is_some());
     if peer.denied.is_some() && response.status() != StatusCode::SWITCHING_PROTOCOLS {
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
@@ -55,7 +56,9 @@ async fn dispatch(
         (&Method::GET | &Method::POST, "/v1/stream") => {
             shared_with(origin, stream::answer(context, visit, request).await)
         }
-        (&Method::POST, "/v1/publish") => shared_with(origin, publish::answer(context, request).await),
+        (&Method::POST, "/v1/publish") => {
+            shared_with(origin, publish::answer(context, &visit, request).await)
+        }
         (&Method::GET, "/v1/publish") => not_allowed(path),
         (&Method::OPTIONS, "/v1/stream" | "/v1/publish")
             if context.config.origins.admit(request.headers()) =>

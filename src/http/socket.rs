@@ -9,8 +9,9 @@ use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use super::Context;
 use super::connection::{Slot, Then, Upgrade};
 use super::problem::{Body, bad_request, full};
-use super::visit::Visit;
-use crate::protocol::{CloseCode, SUBPROTOCOL};
+use super::visit::{Visit, denied};
+use crate::audit::Action;
+use crate::protocol::{CloseCode, ErrorCode, SUBPROTOCOL};
 
 /// Upgrades a request to a WebSocket; what is refused for who asks is told through it.
 ///
@@ -42,7 +43,10 @@ pub(super) fn upgrade(
     let speaks = !offered.is_empty();
     let then = match visit.allowed {
         Err(denied) => Then::Refuse(CloseCode::TooFast, Some(denied.retry_after())),
-        Ok(_) if !context.config.origins.admit(headers) => Then::Refuse(CloseCode::Forbidden, None),
+        Ok(_) if !context.config.origins.admit(headers) => {
+            visit.guest.trail.tell(Action::Connect, "/v1/socket", denied(ErrorCode::Forbidden));
+            Then::Refuse(CloseCode::Forbidden, None)
+        }
         Ok(_) => Then::Serve(visit.guest, visit.seat),
     };
     *slot.lock() = Some(Upgrade { upgrade: hyper::upgrade::on(&mut request), then });

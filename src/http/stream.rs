@@ -14,7 +14,8 @@ use tokio::time::timeout;
 
 use super::Context;
 use super::problem::{Body, problem};
-use super::visit::{Visit, too_much};
+use super::visit::{Visit, denied, too_much};
+use crate::audit::Action;
 use crate::limit::{Seat, Subject};
 use crate::protocol::{ClientFrame, ErrorCode, ErrorFrame, FrameError, Subscribe};
 use crate::session::{self, Stream};
@@ -28,6 +29,7 @@ const PARAMETERS: &str = "`table`, `where`, `param`, `columns`, `snapshot`, `ord
 /// Answers with a stream of server-sent events.
 pub(super) async fn answer(context: &Context, visit: Visit, request: Request<Incoming>) -> Response<Body> {
     if !context.config.origins.admit(request.headers()) {
+        visit.guest.trail.tell(Action::Connect, "/v1/stream", denied(ErrorCode::Forbidden));
         let message = "this page's origin is not allowed: name it in `http.allowed_origins`";
         return problem(&ErrorFrame::new(ErrorCode::Forbidden, message));
     }
@@ -43,8 +45,9 @@ pub(super) async fn answer(context: &Context, visit: Visit, request: Request<Inc
         Err(error) => return problem(&error),
     };
     let count = u32::try_from(subscribes.len()).unwrap_or(u32::MAX);
-    if let Err(denied) = visit.guest.meter.take(Subject::Subscribes, count) {
-        return too_much(&denied);
+    if let Err(much) = visit.guest.meter.take(Subject::Subscribes, count) {
+        visit.guest.trail.tell(Action::Subscribe, "/v1/stream", denied(ErrorCode::RateLimited));
+        return too_much(&much);
     }
     let Stream { pieces, refused } =
         session::stream(context.services.clone(), visit.guest, subscribes, last_event_id.as_deref()).await;

@@ -7,6 +7,7 @@ use hyper::{Method, Request, Response};
 
 use super::Context;
 use super::problem::{Body, problem, seconds};
+use crate::audit::{Action, Verdict};
 use crate::limit::{Allowance, Denied, Seat, Subject};
 use crate::protocol::{ErrorCode, ErrorFrame};
 use crate::session::Guest;
@@ -36,10 +37,15 @@ pub(super) struct Visit {
 }
 
 impl Visit {
-    /// Counts a request. `stays` says whether what is asked for is a socket or a stream.
-    pub(super) fn begin(context: &Context, peer: &Peer, request: &Request<Incoming>, stays: bool) -> Self {
+    /// Counts a request for a route, and whether that is for a socket or a stream, which stay.
+    pub(super) fn begin(
+        context: &Context,
+        peer: &Peer,
+        request: &Request<Incoming>,
+        (route, stays): (&str, bool),
+    ) -> Self {
         let address = context.config.proxies.client(peer.address, request.headers());
-        let guest = Guest { meter: context.limits.meter(address) };
+        let guest = Guest { meter: context.limits.meter(address), trail: context.audit.trail(address) };
         let mut seat = Seat::default();
         let allowed = peer.denied.map_or(Ok(()), Err).and_then(|()| {
             let left = guest.meter.take(Subject::Requests, 1)?;
@@ -50,6 +56,10 @@ impl Visit {
             }
             Ok(left)
         });
+        if allowed.is_err() {
+            let action = if stays { Action::Connect } else { Action::Request };
+            guest.trail.tell(action, route, denied(ErrorCode::RateLimited));
+        }
         Self { guest, seat, allowed }
     }
 }
@@ -60,6 +70,11 @@ fn body_bytes(context: &Context, request: &Request<Incoming>) -> u32 {
     let said = request.body().size_hint().upper();
     let bytes = if request.method() == Method::GET { said.unwrap_or(0) } else { said.unwrap_or(most) };
     u32::try_from(bytes).unwrap_or(u32::MAX)
+}
+
+/// What the audit log is told of a refusal.
+pub(super) const fn denied(code: ErrorCode) -> Verdict {
+    Verdict::Denied(code.as_str())
 }
 
 /// The answer to one who asks too much.

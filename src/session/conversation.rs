@@ -36,6 +36,8 @@ struct Subscription {
     target: Arc<Target>,
     again: Again,
     state: State,
+    /// Whether it was told that this is allowed.
+    told: bool,
     /// Older rows asked for and not yet being read.
     page: Option<Box<Page>>,
 }
@@ -107,7 +109,10 @@ impl Conversation {
         self.denied = self.guest.meter.frame(bytes).err();
         self.refused = if self.denied.is_some() { self.refused + 1 } else { 0 };
         let wait = self.denied?.retry_after().max(RETRY_AFTER);
-        (self.refused > MOST_REFUSED).then_some(Action::Close(CloseCode::TooFast, Some(wait)))
+        (self.refused > MOST_REFUSED).then(|| {
+            self.guest.too_fast();
+            Action::Close(CloseCode::TooFast, Some(wait))
+        })
     }
 
     /// Takes what the client says.
@@ -161,6 +166,7 @@ impl Conversation {
         }
         if self.subscriptions.len() >= self.max_subscriptions {
             let message = format!("a connection holds at most {} subscriptions", self.max_subscriptions);
+            self.guest.tell(&target, Err(ErrorCode::TooManySubscriptions));
             self.refuse(Some(&id), &ErrorFrame::new(ErrorCode::TooManySubscriptions, message));
             return None;
         }
@@ -178,6 +184,7 @@ impl Conversation {
             target: target_,
             again,
             state,
+            told: false,
             page: None,
         });
         metrics::gauge!(metric::SESSION_SUBSCRIPTIONS).increment(1.0);
@@ -200,11 +207,15 @@ impl Conversation {
         let subscription = &mut self.subscriptions[index];
         match note {
             Note::Live(ticket, selection) => {
+                if !std::mem::replace(&mut subscription.told, true) {
+                    self.guest.tell(&subscription.target, Ok(()));
+                }
                 subscription.state = State::Live(ticket, selection);
                 subscription.page.is_some().then_some(Action::Release { key, ticket })
             }
             Note::Fell(Fall::Failed(error)) => {
                 let subscription = self.remove(index);
+                self.guest.tell(&subscription.target, Err(error.code));
                 self.refuse(Some(&subscription.id), &error);
                 None
             }
@@ -299,6 +310,7 @@ impl Conversation {
             ClientFrame::Subscribe(subscribe) => match self.guest.meter.take(Subject::Subscribes, 1) {
                 Ok(_) => self.subscribe(subscribe),
                 Err(denied) => {
+                    self.guest.tell(&subscribe.target, Err(ErrorCode::RateLimited));
                     self.slow_down(Some(&subscribe.id), &denied);
                     None
                 }

@@ -44,11 +44,13 @@ pub async fn stream(
     }
     let (sender, pieces) = mpsc::channel(PIECES);
     let (tell, told) = oneshot::channel();
+    guest.came("/v1/stream");
+    let name = guest.trail.session();
     let outbox = Arc::new(Outbox::new(services.config.outbox_bytes));
     let conversation = Conversation::new(outbox.clone(), &services.config, guest);
     let scope = services.scope.clone();
     let driver = Driver::new(services, outbox, conversation);
-    let session = Session { driver, sender, places: Places::default() };
+    let session = Session { name, driver, sender, places: Places::default() };
     // A task of its own from the start: a client that goes away before it is answered takes this call with it.
     scope.spawn("stream", session.run(subscribes, tell));
     Stream { pieces, refused: told.await.ok().flatten() }
@@ -65,6 +67,7 @@ fn resume(subscribes: &mut [Subscribe], id: &str) {
 }
 
 struct Session {
+    name: String,
     driver: Driver,
     sender: mpsc::Sender<Bytes>,
     /// Where the client has come to with each of its subscriptions.
@@ -109,9 +112,8 @@ impl Session {
     }
 
     async fn serve(&mut self) {
-        let name = format!("{:016x}", fastrand::u64(..));
         let mut ready = Vec::new();
-        let frame = Frame::ready(&name, self.driver.services.config.heartbeat);
+        let frame = Frame::ready(&self.name, self.driver.services.config.heartbeat);
         write_frame(&frame, None, None, None, &mut ready);
         if self.sender.send(ready.into()).await.is_ok() {
             // Ended by the client, by the server, or by its last subscription: in each case nothing more is sent.

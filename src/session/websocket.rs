@@ -29,6 +29,8 @@ where
 {
     let socket = Socket::open(stream, read, services.config.max_frame_bytes).await;
     let outbox = Arc::new(Outbox::new(services.config.outbox_bytes));
+    guest.came("/v1/socket");
+    let name = guest.trail.session();
     let now = Instant::now();
     let conversation = Conversation::new(outbox.clone(), &services.config, guest);
     metrics::gauge!(metric::SESSION_CONNECTIONS, metric::TRANSPORT => "websocket").increment(1.0);
@@ -44,7 +46,7 @@ where
             bytes: metrics::counter!(metric::SESSION_BYTES_OUT),
         },
     };
-    session.run().await;
+    session.run(&name).await;
     metrics::gauge!(metric::SESSION_CONNECTIONS, metric::TRANSPORT => "websocket").decrement(1.0);
 }
 
@@ -92,10 +94,9 @@ impl From<Broken> for End {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
-    async fn run(mut self) {
-        let name = format!("{:016x}", fastrand::u64(..));
-        tracing::debug!(session = %name, "a client connected");
-        self.driver.outbox.push_frame(Frame::ready(&name, self.driver.services.config.heartbeat));
+    async fn run(mut self, name: &str) {
+        tracing::debug!(session = name, "a client connected");
+        self.driver.outbox.push_frame(Frame::ready(name, self.driver.services.config.heartbeat));
         let end = self.converse().await;
         if let End::Close(code, retry_after) = end {
             // Clients leave with their last cursor, and with the reason where it was told before the close.
@@ -111,7 +112,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
             }
         }
         self.driver.end().await;
-        tracing::debug!(session = %name, "a client is gone");
+        tracing::debug!(session = name, "a client is gone");
     }
 
     async fn converse(&mut self) -> End {

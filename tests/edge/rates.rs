@@ -3,6 +3,8 @@
 use serde_json::json;
 
 use crate::client::Client;
+use crate::fixture::{eventually, scenario};
+use crate::server::Server;
 use crate::stage::{Raw, Response, Stage, payload_frame, staged};
 
 /// Clients come from where a proxy on this machine says.
@@ -95,14 +97,18 @@ fn this_machine_is_not_limited_unless_it_is_to_be() {
             assert_eq!(get(stage, "/healthz", "192.0.2.1").await.1.status, 200, "nobody trusts this header");
         }
     });
-    let settings =
-        [("limits.loopback", "true"), ("limits.frames_per_second", "1"), ("limits.frames_burst", "40")];
-    staged(&settings, async |_, stage| {
-        let mut client = stage.client().await;
+    // No bystander: it would come from this machine too.
+    scenario(async |test| {
+        let database = test.database().await;
+        let settings =
+            [("limits.loopback", "true"), ("limits.frames_per_second", "1"), ("limits.frames_burst", "40")];
+        let mut server = Server::start_with(&database, &settings).await;
+        let mut client = Client::connect(server.address()).await;
         for _ in 0..300 {
             client.send(&json!({"type": "ping"})).await;
         }
         assert_eq!(client.closed().await.code, Some(4429), "though its own rate would be 50 a second");
+        server.stop().await;
     });
 }
 
@@ -147,7 +153,7 @@ fn an_address_has_so_many_connections_and_no_other_suffers() {
         let mut other = socket(stage, "192.0.2.2").await;
         other.until(b"\"ready\"").await.expect("another client's own");
         first.cut();
-        crate::fixture::eventually("its place is free again", async || {
+        eventually("its place is free again", async || {
             let mut raw = socket(stage, "192.0.2.1").await;
             raw.until_within(b"\"ready\"", std::time::Duration::from_secs(1)).await.map(drop)
         })

@@ -186,6 +186,11 @@ fn websocket_and_sse_are_spoken_over_tls() {
         database.execute("insert into entries values (5001, 'live')").await;
         assert_eq!(socket.next().await["changes"][0]["row"]["title"], "live");
 
+        for path in ["/", "/healthz", "/v1/stream"] {
+            let answer = authority.ask(server.address(), path).await;
+            assert!(answer.contains("strict-transport-security: max-age=31536000\r\n"), "{answer}");
+        }
+
         let mut stream = authority.connect(server.address(), &[]).await.expect("a handshake");
         let request = "GET /v1/stream?table=entries&where=id=5001 HTTP/1.1\r\nhost: localhost\r\n\r\n";
         stream.write_all(request.as_bytes()).await.expect("it reads");

@@ -8,6 +8,8 @@ use serde::{Deserialize, Deserializer};
 use toml::Value;
 
 use super::{list, text};
+use crate::audit;
+use crate::event::TableName;
 use crate::http;
 use crate::journal;
 use crate::postgres::publication::Patterns;
@@ -250,6 +252,25 @@ pub(super) fn forwarding<'de, D: Deserializer<'de>>(deserializer: D) -> Result<h
         "forwarded" => Ok(http::Header::Forwarded),
         _ => Err(D::Error::custom("must be x-forwarded-for or forwarded")),
     }
+}
+
+pub(super) fn events<'de, D: Deserializer<'de>>(deserializer: D) -> Result<audit::Events, D::Error> {
+    match text(deserializer)?.as_str() {
+        "all" => Ok(audit::Events::All),
+        "denied" => Ok(audit::Events::Denied),
+        "none" => Ok(audit::Events::None),
+        _ => Err(D::Error::custom("must be all, denied or none")),
+    }
+}
+
+/// A table by both its names; `None` for an empty text.
+pub(super) fn table<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<TableName>, D::Error> {
+    let text = text(deserializer)?;
+    if text.is_empty() {
+        return Ok(None);
+    }
+    let table = TableName::parse(&text).filter(|_| text.contains('.'));
+    table.map(Some).ok_or_else(|| D::Error::custom("must be a table as schema.table"))
 }
 
 pub(super) fn format<'de, D: Deserializer<'de>>(deserializer: D) -> Result<telemetry::Format, D::Error> {
