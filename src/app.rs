@@ -17,14 +17,16 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 
+use crate::audit::Audit;
 use crate::config::{AllowedOrigins, AuthMode, Backend, Config};
 use crate::event::Lsn;
 use crate::journal::{Ledger, Status};
+use crate::limit::Limits;
 use crate::policy::Policies;
 use crate::postgres::publication;
 use crate::postgres::{Pool, Settings};
 use crate::session::{self, Catalogs, Marker, Services, SnapshotConfig, Snapshots};
-use crate::shutdown::{Drained, Scope};
+use crate::shutdown::{self, Drained, Scope};
 use crate::telemetry::{Metrics, metric};
 use crate::{http, hub, journal, relay, source};
 
@@ -53,6 +55,8 @@ pub async fn run(config: Config, scope: Scope) -> Result<(), Error> {
 /// # Errors
 /// As [`run`].
 pub async fn run_on(listener: TcpListener, config: Config, scope: Scope) -> Result<(), Error> {
+    let tls =
+        config.http.tls.files().map(http::Tls::load).transpose().map_err(http::Error::from)?.map(Arc::new);
     let metrics = Metrics::install()?;
     let settings = config.postgres.settings();
     let pool = Pool::new(settings.clone(), config.postgres.pool_size, config.postgres.connect_timeout)?;
@@ -67,8 +71,12 @@ pub async fn run_on(listener: TcpListener, config: Config, scope: Scope) -> Resu
             }
         }
     });
+    if let Some(tls) = &tls {
+        let reloads = shutdown::reloads().map_err(http::Error::Signal)?;
+        edge.spawn("certificate", http::tls::keep(tls.clone(), reloads, edge.clone()));
+    }
     let publication = config.postgres.publication();
-    let server = Server { config: &config, settings, pool, core: core.clone(), edge: edge.clone() };
+    let server = Server { config: &config, settings, pool, core: core.clone(), edge: edge.clone(), tls };
     let outcome = Box::pin(server.serve(listener, publication, metrics, &scope)).await;
     stop(&config, &edge, &core).await;
     outcome.and_then(|()| {
@@ -82,6 +90,7 @@ struct Server<'a> {
     pool: Pool,
     core: Scope,
     edge: Scope,
+    tls: Option<Arc<http::Tls>>,
 }
 
 impl Server<'_> {
@@ -116,12 +125,15 @@ impl Server<'_> {
         let context = http::Context {
             services,
             config: Arc::new(self.edge_config()),
+            limits: self.limits(),
+            audit: Audit::open(&config.audit.settings(), &self.pool, core),
             ready: Arc::new(move || match *readiness.borrow() {
                 Status::Streaming => Ok(()),
                 Status::Connecting => Err("PostgreSQL's changes do not come in yet".to_owned()),
             }),
             metrics: Arc::new(move || metrics.render()),
             publisher,
+            tls: self.tls.clone(),
         };
         if let Ok(address) = listener.local_addr() {
             tracing::info!(%address, "listening");
@@ -173,15 +185,12 @@ impl Server<'_> {
             timeout: config.snapshot.timeout,
             chunk_bytes: config.snapshot.chunk_bytes,
         };
-        let rate = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
         let sessions = session::Config {
             outbox_bytes: config.session.outbox_bytes,
             max_subscriptions: config.session.max_subscriptions,
             max_frame_bytes: config.session.max_frame_bytes,
             heartbeat: config.session.heartbeat,
             idle_timeout: config.session.idle_timeout,
-            frames_per_second: rate(config.session.frames_per_second),
-            frames_burst: rate(config.session.frames_burst),
             latest_min_interval: config.session.latest_min_interval,
             write_timeout: config.session.write_timeout,
             hints: config.shows_hints(),
@@ -202,6 +211,12 @@ impl Server<'_> {
         }
     }
 
+    fn limits(&self) -> Arc<Limits> {
+        let limits = Arc::new(Limits::new(&self.config.limits()));
+        self.edge.spawn("limits", limits.clone().keep(self.edge.clone()));
+        limits
+    }
+
     fn edge_config(&self) -> http::Config {
         let http = &self.config.http;
         let origins = match &http.allowed_origins {
@@ -215,8 +230,12 @@ impl Server<'_> {
         http::Config {
             max_connections: http.max_connections,
             handshake_timeout: self.config.session.handshake_timeout,
+            write_timeout: self.config.session.write_timeout,
+            header_bytes: http.max_header_bytes,
+            headers: http.max_headers,
             event_bytes: self.config.event_bytes(),
             origins,
+            proxies: http::Proxies { networks: http.trusted_proxies.clone(), header: http.forwarding_header },
         }
     }
 

@@ -12,12 +12,17 @@
 //! a browser cannot read the status of a refused upgrade.
 
 mod connection;
+mod forwarded;
+mod headers;
+mod line;
 mod origin;
 mod problem;
 mod publish;
 mod route;
 mod socket;
 mod stream;
+pub mod tls;
+mod visit;
 mod web;
 
 use std::net::SocketAddr;
@@ -26,24 +31,35 @@ use std::time::Duration;
 
 use tokio::net::TcpListener;
 
+use crate::audit::Audit;
 use crate::journal::Publisher;
+use crate::limit::Limits;
 use crate::session::Services;
 use crate::shutdown::Scope;
 
-pub use connection::serve;
+pub use forwarded::{Header, Proxies};
 pub use origin::Origins;
+pub use tls::Tls;
 
 /// What the edge listens to and whom it lets in.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// The most connections at once; further ones are told so with 503 and closed.
     pub max_connections: usize,
-    /// How long a client may take for the head of a request.
+    /// How long a client may take for the TLS handshake, for the head of a request, and for its body.
     pub handshake_timeout: Duration,
+    /// How long a client may take no byte of what is written to it.
+    pub write_timeout: Duration,
+    /// How large the head of a request may be, in bytes; 8,192 at least.
+    pub header_bytes: usize,
+    /// How many header fields it may have.
+    pub headers: usize,
     /// The largest event that is taken, in bytes.
     pub event_bytes: usize,
     /// Which pages may connect.
     pub origins: Origins,
+    /// Whose word on a client's address is believed.
+    pub proxies: Proxies,
 }
 
 /// What answers requests need.
@@ -53,12 +69,18 @@ pub struct Context {
     pub services: Arc<Services>,
     /// The edge's own limits.
     pub config: Arc<Config>,
+    /// How much one client may ask.
+    pub limits: Arc<Limits>,
+    /// Who asks for what is told here.
+    pub audit: Audit,
     /// Why the server is not ready, if it is not.
     pub ready: Arc<dyn Fn() -> Result<(), String> + Send + Sync>,
     /// Takes events.
     pub publisher: Publisher,
     /// The text of `/metrics`.
     pub metrics: Arc<dyn Fn() -> String + Send + Sync>,
+    /// TLS; none for plain connections.
+    pub tls: Option<Arc<Tls>>,
 }
 
 /// The server cannot listen.
@@ -73,6 +95,12 @@ pub enum Error {
         #[source]
         source: std::io::Error,
     },
+    /// The certificate or its key is of no use.
+    #[error(transparent)]
+    Tls(#[from] tls::Error),
+    /// `SIGHUP` cannot be waited for.
+    #[error("cannot listen for SIGHUP")]
+    Signal(#[source] std::io::Error),
 }
 
 /// Listens on `address`.

@@ -33,6 +33,7 @@ pub mod literals;
 pub mod policy;
 pub mod check;
 pub mod teardown;
+pub mod audit;
 mod impersonation;
 mod text;
 mod nearest;

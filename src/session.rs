@@ -18,12 +18,12 @@ mod conversation;
 mod deliver;
 mod driver;
 mod flight;
+mod guest;
 mod marker;
 mod open;
 mod order;
 mod page;
 mod places;
-mod rate;
 mod resolve;
 mod services;
 mod socket;
@@ -34,6 +34,7 @@ use std::time::Duration;
 
 pub use catalog::{Catalogs, Refresh};
 pub use flight::Snapshots;
+pub use guest::Guest;
 pub use marker::Marker;
 pub use services::Services;
 pub use sse::{Stream, stream};
@@ -52,10 +53,6 @@ pub struct Config {
     pub heartbeat: Duration,
     /// How long a connection may be silent before it is closed.
     pub idle_timeout: Duration,
-    /// The frames a second that a client may send, on average.
-    pub frames_per_second: u32,
-    /// The frames that it may send at once.
-    pub frames_burst: u32,
     /// The shortest interval for delivery `latest`.
     pub latest_min_interval: Duration,
     /// How long one write may take before the client counts as gone.

@@ -13,4 +13,4 @@ mod signal;
 mod task;
 
 pub use scope::{Drained, Scope, Straggler};
-pub use signal::{Signal, Signals, signals};
+pub use signal::{Reloads, Signal, Signals, reloads, signals};

@@ -16,7 +16,7 @@ fn settings(database: &Database) -> Settings {
 fn config(database: &Database) -> Config {
     let tables = Patterns::parse(["public.*"]).expect("valid");
     let publication = publication::Config { publication: database.publication(), tables };
-    Config { publication, slot: database.slot() }
+    Config { publication, slot: database.slot(), audit: None }
 }
 
 async fn look(database: &Database) -> Report {

@@ -128,7 +128,7 @@ fn a_section_that_is_none_is_an_unknown_key() {
     {
         let file = File::new(name, text);
         let error = mistake(file.layers());
-        assert!(error.contains("sesion`"), "{error}");
+        assert!(error.contains("sesion"), "{error}");
         assert!(error.contains("there is no key"), "{error}");
     }
     let file = File::new("no-section", "postgres = 'postgres://app:hunter2@h'\n");
@@ -343,18 +343,54 @@ fn a_missing_database_and_a_flag_without_a_value_are_said() {
 fn a_file_from_one_key_each_is_what_the_defaults_are() {
     // Every line of the default file stands for itself: each key can be set, in each layer, to its default.
     let table: toml::Table = toml::from_str(DEFAULTS).expect("TOML");
-    for (section, keys) in &table {
-        for (key, value) in keys.as_table().expect("a section") {
-            let name = format!("{section}.{key}");
-            let text = match value {
-                toml::Value::String(text) => text.clone(),
-                other => other.to_string(),
-            };
-            if name != "postgres.url" {
-                load(database().flag("--set", &name, text));
-            }
+    for (name, value) in keys(&table) {
+        let text = match value {
+            toml::Value::String(text) => text.clone(),
+            other => other.to_string(),
+        };
+        if name != "postgres.url" {
+            load(database().flag("--set", &name, text));
         }
     }
+}
+
+/// All keys by their whole names.
+fn keys(table: &toml::Table) -> Vec<(String, &toml::Value)> {
+    let mut all = Vec::new();
+    for (name, value) in table {
+        match value.as_table() {
+            Some(section) => {
+                all.extend(keys(section).into_iter().map(|(key, value)| (format!("{name}.{key}"), value)));
+            }
+            None => all.push((name.clone(), value)),
+        }
+    }
+    all
+}
+
+#[test]
+fn a_section_in_a_section_is_set_in_every_layer_and_a_mistake_in_it_is_named() {
+    let file = File::new("nested", "[http.tls]\ncertificate_file = 'file.crt'\nkey_file = 'file.key'\n");
+    let layers = file.layers().flag("--url", "postgres.url", URL);
+    let layers = layers.environment(variables([("TIDEGATE__HTTP__TLS__KEY_FILE", "variable.key")]));
+    let config = load(layers.set("http.tls.certificate_file=flag.crt").expect("an assignment"));
+    let files = config.http.tls.files().expect("both are set");
+    assert_eq!((files.certificate, files.key), ("flag.crt".into(), "variable.key".into()));
+    let file = File::new("nested-typo", "\n[http.tls]\nkey_fil = 'x'\n");
+    assert_eq!(
+        mistake(file.layers()),
+        format!(
+            "{}:3: there is no key `http.tls.key_fil`; did you mean `http.tls.key_file`?",
+            file.0.display()
+        )
+    );
+    for text in ["[http]\ntls = 1\n", "http.tls.key_file.x = 1\n", "[http.tls.key_file]\n"] {
+        assert!(mistake(File::new("nested-kind", text).layers()).contains("http.tls"), "{text}");
+    }
+    assert_eq!(
+        mistake(database().set("http.tls.key_file=a.key").expect("an assignment")),
+        "`http.tls.key_file` = \"a.key\" (--set) is of no use without `http.tls.certificate_file`"
+    );
 }
 
 #[test]

@@ -1,5 +1,12 @@
 //! HTTP at the edge: who is let in, what is refused and how, each beside a bystander.
 
+mod audit;
+mod headers;
+mod masking;
+mod rates;
+mod slow;
+mod tls;
+
 use serde_json::json;
 
 use crate::stage::{payload_frame, staged};

@@ -34,6 +34,13 @@ impl Server {
 
     /// The same with other settings, as `("section.key", "value")`.
     pub(crate) async fn start_with(database: &Database, settings: &[(&str, &str)]) -> Self {
+        let mut server = Self::stopped(database, settings);
+        server.resume().await;
+        server
+    }
+
+    /// One that has not been started, for [`Server::resume`] and its kin.
+    pub(crate) fn stopped(database: &Database, settings: &[(&str, &str)]) -> Self {
         let own = [
             ("postgres.url", database.url()),
             ("postgres.slot", database.slot()),
@@ -46,9 +53,7 @@ impl Server {
         let layers = settings
             .iter()
             .fold(layers, |layers, (key, value)| layers.flag("test", key, (*value).to_owned()));
-        let mut server = Self { address: ([127, 0, 0, 1], 0).into(), layers, running: None };
-        server.resume().await;
-        server
+        Self { address: ([127, 0, 0, 1], 0).into(), layers, running: None }
     }
 
     /// Starts it again after [`Server::stop`], on the same port; returns when changes come in.

@@ -20,7 +20,7 @@ use crate::client::{Client, Mirror};
 use crate::fixture::{Database, Test, eventually, scenario};
 use crate::server::Server;
 
-pub(crate) use raw::{Raw, payload_frame};
+pub(crate) use raw::{Raw, Response, payload_frame};
 
 /// How often the steady writer commits.
 const PACE: Duration = Duration::from_millis(4);

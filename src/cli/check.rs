@@ -68,8 +68,11 @@ impl Error {
 pub async fn run(arguments: Arguments, layers: Layers) -> Result<(), Error> {
     let config = layers.load()?;
     let settings = config.postgres.settings();
-    let subject =
-        check::Config { publication: config.postgres.publication(), slot: config.postgres.slot.clone() };
+    let subject = check::Config {
+        publication: config.postgres.publication(),
+        slot: config.postgres.slot.clone(),
+        audit: config.audit.table.clone(),
+    };
     let mut out = Vec::new();
     if arguments.fix {
         let fixed = check::fix(&settings, &subject).await?;

@@ -6,6 +6,7 @@ use clap::Args;
 
 use crate::app;
 use crate::config::{self, Config, Layers};
+use crate::http;
 use crate::shutdown::{self, Scope, Signals};
 use crate::telemetry;
 
@@ -45,7 +46,10 @@ impl Error {
     /// 2 if the server never started to run, 1 otherwise.
     pub fn exit_status(&self) -> u8 {
         match self {
-            Self::Config(_) | Self::Log(_) | Self::Signals(_) => 2,
+            Self::Config(_)
+            | Self::Log(_)
+            | Self::Signals(_)
+            | Self::App(app::Error::Http(http::Error::Tls(_))) => 2,
             Self::App(_) | Self::Forced(_) => 1,
         }
     }

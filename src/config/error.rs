@@ -129,6 +129,14 @@ pub enum Error {
         /// The value that it must respect.
         other: Box<Setting>,
     },
+    /// Two values are of use only together.
+    #[error("{set} is of no use without `{missing}`")]
+    Half {
+        /// The value that is set.
+        set: Box<Setting>,
+        /// The key that is not.
+        missing: &'static str,
+    },
     /// Everyone could connect from everywhere.
     #[error(
         "{listen} is not a loopback address, and {mode} lets everyone in: listen on 127.0.0.1, \

@@ -20,6 +20,12 @@ pub(super) fn check(config: &Config, tree: &Tree) -> Result<(), Error> {
         AuthMode::Jwt => tokens(&config.auth)
             .map_or(Ok(()), |(key, needs)| Err(Error::Incomplete { setting: at(key), needs }))?,
     }
+    let tls = &config.http.tls;
+    if tls.certificate_file.is_some() != tls.key_file.is_some() {
+        let keys = ["http.tls.certificate_file", "http.tls.key_file"];
+        let [set, missing] = if tls.key_file.is_some() { [keys[1], keys[0]] } else { keys };
+        return Err(Error::Half { set: at(set), missing });
+    }
     match conflicts(config).into_iter().find(|(holds, ..)| !holds) {
         Some((_, key, relation, other)) => {
             Err(Error::Conflict { setting: at(key), relation, other: at(other) })
@@ -72,8 +78,8 @@ fn tokens(auth: &Auth) -> Option<(&'static str, String)> {
 /// Whether a rule holds; the key that must yield, its relation, and the key that it is held against.
 type Rule = (bool, &'static str, &'static str, &'static str);
 
-fn conflicts(config: &Config) -> [Rule; 7] {
-    let Config { postgres, source, journal, hub, snapshot, session, .. } = config;
+fn conflicts(config: &Config) -> [Rule; 9] {
+    let Config { postgres, source, journal, hub, snapshot, session, limits, publish, .. } = config;
     [
         // Snapshots would leave the catalog and the visibility queries without a connection.
         (postgres.pool_size > snapshot.concurrent, "postgres.pool_size", "more than", "snapshot.concurrent"),
@@ -108,6 +114,19 @@ fn conflicts(config: &Config) -> [Rule; 7] {
             "snapshot.chunk_bytes",
             "at most",
             "session.outbox_bytes",
+        ),
+        // One frame, or one event, would ask for more than there ever is.
+        (
+            limits.bytes_per_second == 0 || limits.bytes_burst >= session.max_frame_bytes,
+            "limits.bytes_burst",
+            "at least",
+            "session.max_frame_bytes",
+        ),
+        (
+            limits.bytes_per_second == 0 || limits.bytes_burst >= publish.max_bytes,
+            "limits.bytes_burst",
+            "at least",
+            "publish.max_bytes",
         ),
         // A client is heard from only when it answers a ping.
         (

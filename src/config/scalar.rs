@@ -1,4 +1,5 @@
 use std::fmt::Display;
+use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -62,6 +63,11 @@ pub(super) fn list<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Str
     texts.ok_or_else(|| {
         D::Error::custom("must be a list of texts; in a variable or a flag a JSON array, as in [\"a\",\"b\"]")
     })
+}
+
+/// A file's path; `None` for an empty text.
+pub(super) fn path<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<PathBuf>, D::Error> {
+    text(deserializer).map(|text| (!text.is_empty()).then(|| text.into()))
 }
 
 /// Any text.

@@ -1,10 +1,15 @@
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
+use ipnet::IpNet;
 use serde::Deserialize;
 
-use super::scalar::{count, flag, list, milliseconds, parsed, text};
+use super::scalar::{count, flag, list, milliseconds, parsed, path, text};
+use crate::audit;
+use crate::event::TableName;
 use crate::event::envelope::Source as Speaker;
+use crate::http::{self, tls};
 use crate::journal;
 use crate::policy;
 use crate::postgres::Settings;
@@ -12,11 +17,15 @@ use crate::postgres::publication::{self, Patterns};
 use crate::telemetry;
 
 mod auth;
+mod limits;
 mod values;
 
 pub use auth::{Auth, AuthMode, Jwt};
+pub use limits::Limits;
 pub use values::{AllowedOrigins, Backend, BrokerUrl, ConnectionString, Hints};
-use values::{format, functions, listen, patterns, publication, queue, slot};
+use values::{
+    events, format, forwarding, functions, listen, networks, patterns, publication, queue, slot, table,
+};
 
 /// Everything that can be set, checked.
 ///
@@ -45,10 +54,14 @@ pub struct Config {
     pub session: Session,
     /// The edge.
     pub http: Http,
+    /// How much one client may ask.
+    pub limits: Limits,
     /// Who may connect.
     pub auth: Auth,
     /// Row-level security.
     pub policy: Policy,
+    /// Who asked for what.
+    pub audit: Audit,
     /// Log lines.
     #[serde(with = "Telemetry")]
     pub telemetry: telemetry::Config,
@@ -250,10 +263,40 @@ pub struct Http {
     /// Connections at once.
     #[serde(deserialize_with = "count::<1, 1_000_000, _>")]
     pub max_connections: usize,
+    /// Connections at once from one address.
+    #[serde(deserialize_with = "count::<1, 1_000_000, _>")]
+    pub max_connections_per_address: usize,
+    /// The head of a request.
+    #[serde(deserialize_with = "count::<8_192, 1_048_576, _>")]
+    pub max_header_bytes: usize,
+    /// Header fields of a request.
+    #[serde(deserialize_with = "count::<16, 1_000, _>")]
+    pub max_headers: usize,
+    /// Whose word on a client's address is believed.
+    #[serde(deserialize_with = "networks")]
+    pub trusted_proxies: Vec<IpNet>,
+    /// How they give it.
+    #[serde(deserialize_with = "forwarding")]
+    pub forwarding_header: http::Header,
     /// Whose pages may connect.
     pub allowed_origins: AllowedOrigins,
     /// Whether errors carry the SQL that mends them; [`Config::shows_hints`] decides.
     pub hints: Hints,
+    /// TLS on the listener.
+    pub tls: Tls,
+}
+
+/// `[http.tls]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[non_exhaustive]
+pub struct Tls {
+    /// The certificate and those between it and a root; none for no TLS.
+    #[serde(deserialize_with = "path")]
+    pub certificate_file: Option<PathBuf>,
+    /// Its key; set if and only if there is a certificate.
+    #[serde(deserialize_with = "path")]
+    pub key_file: Option<PathBuf>,
 }
 
 /// `[policy]`
@@ -270,6 +313,25 @@ pub struct Policy {
     /// Functions of the identity alone.
     #[serde(deserialize_with = "functions")]
     pub identity_functions: Vec<String>,
+}
+
+/// `[audit]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[non_exhaustive]
+pub struct Audit {
+    /// Which events are told.
+    #[serde(deserialize_with = "events")]
+    pub events: audit::Events,
+    /// The table that they are appended to; `None` for the log alone.
+    #[serde(deserialize_with = "table")]
+    pub table: Option<TableName>,
+    /// Events that may wait for the table.
+    #[serde(deserialize_with = "count::<100, 10_000_000, _>")]
+    pub queue_events: usize,
+    /// How long an event waits for others.
+    #[serde(rename = "interval_ms", deserialize_with = "milliseconds::<1, 60_000, _>")]
+    pub interval: Duration,
 }
 
 /// `[telemetry]`
@@ -331,6 +393,22 @@ impl Journal {
             window_bytes: self.memory_bytes,
             event_bytes,
         }
+    }
+}
+
+impl Audit {
+    /// What is told, and where.
+    pub fn settings(&self) -> audit::Config {
+        let Self { events, table, queue_events, interval } = self.clone();
+        audit::Config { events, table, queue: queue_events, interval }
+    }
+}
+
+impl Tls {
+    /// The files; `None` for no TLS.
+    pub fn files(&self) -> Option<tls::Files> {
+        let (certificate, key) = self.certificate_file.clone().zip(self.key_file.clone())?;
+        Some(tls::Files { certificate, key })
     }
 }
 

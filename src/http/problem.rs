@@ -1,4 +1,5 @@
 use std::convert::Infallible;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::combinators::UnsyncBoxBody;
@@ -59,9 +60,14 @@ pub(super) fn problem(error: &ErrorFrame) -> Response<Body> {
     let body = serde_json::to_vec(&problem).expect("plain structs with string keys always serialize");
     let mut response = respond(status, "application/problem+json", body);
     if let Some(wait) = error.retry_after {
-        response.headers_mut().insert(RETRY_AFTER, wait.as_secs().max(1).into());
+        response.headers_mut().insert(RETRY_AFTER, seconds(wait).max(1).into());
     }
     response
+}
+
+/// Whole seconds, of which the last may have begun: who waits for them has waited long enough.
+pub(super) fn seconds(time: Duration) -> u64 {
+    time.as_secs() + u64::from(time.subsec_nanos() > 0)
 }
 
 /// The answer to a request that is wrong in itself.

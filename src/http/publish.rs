@@ -11,6 +11,8 @@ use tokio::time::timeout;
 
 use super::Context;
 use super::problem::{Body, problem, respond};
+use super::visit::{Visit, denied};
+use crate::audit::{Action, Verdict};
 use crate::event::{Attributes, InvalidPublication, Publication};
 use crate::journal::{PublishError, now};
 use crate::protocol::{ErrorCode, ErrorFrame};
@@ -25,8 +27,10 @@ const AROUND_BYTES: usize = 4_096;
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// Publishes one event, and answers when it is safe: in the journal, or in the queue before it.
-pub(super) async fn answer(context: &Context, request: Request<Incoming>) -> Response<Body> {
+pub(super) async fn answer(context: &Context, visit: &Visit, request: Request<Incoming>) -> Response<Body> {
+    let trail = &visit.guest.trail;
     if !context.config.origins.admit(request.headers()) {
+        trail.tell(Action::Publish, "/v1/publish", denied(ErrorCode::Forbidden));
         let message = "this page's origin is not allowed: name it in `http.allowed_origins`";
         return problem(&ErrorFrame::new(ErrorCode::Forbidden, message));
     }
@@ -41,6 +45,7 @@ pub(super) async fn answer(context: &Context, request: Request<Incoming>) -> Res
             format!("the event has {bytes} bytes with its attributes, and at most {most} are taken");
         return problem(&ErrorFrame::new(ErrorCode::TooLarge, message));
     }
+    trail.tell(Action::Publish, &publication.event.channel, Verdict::Allowed);
     match context.publisher.publish(publication).await {
         Ok(()) => respond(StatusCode::OK, "application/json", "{\"published\":1}\n"),
         Err(error) => {

@@ -1,13 +1,14 @@
 use hyper::body::Incoming;
 use hyper::header::{
-    ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN, ALLOW,
-    HeaderValue, ORIGIN, VARY,
+    ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
+    ACCESS_CONTROL_EXPOSE_HEADERS, ALLOW, CONNECTION, HeaderValue, ORIGIN, VARY,
 };
 use hyper::{Method, Request, Response, StatusCode};
 
 use super::connection::Slot;
 use super::problem::{Body, problem, respond};
-use super::{Context, publish, socket, stream, web};
+use super::visit::{self, Peer, Visit};
+use super::{Context, headers, publish, socket, stream, web};
 use crate::protocol::{ErrorCode, ErrorFrame};
 use crate::telemetry::metric;
 
@@ -16,25 +17,47 @@ const TEXT: &str = "text/plain; charset=utf-8";
 const EXPOSITION: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// Answers one request.
-pub(super) async fn answer(context: &Context, request: Request<Incoming>, slot: &Slot) -> Response<Body> {
+pub(super) async fn answer(
+    context: &Context,
+    peer: &Peer,
+    request: Request<Incoming>,
+    slot: &Slot,
+) -> Response<Body> {
     let route = name(request.uri().path());
-    let response = dispatch(context, request, slot).await;
+    let stays = matches!(route, "/v1/socket" | "/v1/stream");
+    let visit = Visit::begin(context, peer, &request, (route, stays));
+    let allowed = visit.allowed;
+    let mut response = dispatch(context, visit, request, slot).await;
+    visit::tell(&mut response, &allowed);
+    headers::protect(&mut response, context.tls.is_some());
+    if peer.denied.is_some() && response.status() != StatusCode::SWITCHING_PROTOCOLS {
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
     let status = response.status().as_u16().to_string();
     metrics::counter!(metric::HTTP_REQUESTS, metric::ROUTE => route, metric::STATUS => status).increment(1);
     response
 }
 
-async fn dispatch(context: &Context, request: Request<Incoming>, slot: &Slot) -> Response<Body> {
+async fn dispatch(
+    context: &Context,
+    visit: Visit,
+    request: Request<Incoming>,
+    slot: &Slot,
+) -> Response<Body> {
     let path = request.uri().path();
+    let origin = request.headers().get(ORIGIN).cloned();
+    if path == "/v1/socket" && request.method() == Method::GET {
+        return socket::upgrade(context, visit, request, slot);
+    }
+    if let Err(denied) = &visit.allowed {
+        return shared_with(origin, visit::too_much(denied));
+    }
     match (request.method(), path) {
-        (&Method::GET, "/v1/socket") => socket::upgrade(context, request, slot),
         (&Method::GET | &Method::POST, "/v1/stream") => {
-            let origin = request.headers().get(ORIGIN).cloned();
-            shared_with(origin, stream::answer(context, request).await)
+            shared_with(origin, stream::answer(context, visit, request).await)
         }
         (&Method::POST, "/v1/publish") => {
-            let origin = request.headers().get(ORIGIN).cloned();
-            shared_with(origin, publish::answer(context, request).await)
+            shared_with(origin, publish::answer(context, &visit, request).await)
         }
         (&Method::GET, "/v1/publish") => not_allowed(path),
         (&Method::OPTIONS, "/v1/stream" | "/v1/publish")
@@ -95,6 +118,8 @@ fn shared_with(origin: Option<HeaderValue>, mut response: Response<Body>) -> Res
     headers.insert(VARY, HeaderValue::from_static("origin"));
     if let Some(origin) = origin {
         headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+        let exposed = HeaderValue::from_static("retry-after, ratelimit, ratelimit-policy");
+        headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, exposed);
     }
     response
 }

@@ -9,12 +9,19 @@ use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use super::Context;
 use super::connection::{Slot, Then, Upgrade};
 use super::problem::{Body, bad_request, full};
-use crate::protocol::{CloseCode, SUBPROTOCOL};
+use super::visit::{Visit, denied};
+use crate::audit::Action;
+use crate::protocol::{CloseCode, ErrorCode, SUBPROTOCOL};
 
 /// Upgrades a request to a WebSocket; what is refused for who asks is told through it.
 ///
 /// See <https://www.rfc-editor.org/rfc/rfc6455#section-4.2>.
-pub(super) fn upgrade(context: &Context, mut request: Request<Incoming>, slot: &Slot) -> Response<Body> {
+pub(super) fn upgrade(
+    context: &Context,
+    visit: Visit,
+    mut request: Request<Incoming>,
+    slot: &Slot,
+) -> Response<Body> {
     let headers = request.headers();
     let key = match check(headers) {
         Ok(key) => key,
@@ -34,8 +41,14 @@ pub(super) fn upgrade(context: &Context, mut request: Request<Incoming>, slot: &
     }
     let accept = derive_accept_key(key.as_bytes());
     let speaks = !offered.is_empty();
-    let admitted = context.config.origins.admit(headers);
-    let then = if admitted { Then::Serve } else { Then::Refuse(CloseCode::Forbidden) };
+    let then = match visit.allowed {
+        Err(denied) => Then::Refuse(CloseCode::TooFast, Some(denied.retry_after())),
+        Ok(_) if !context.config.origins.admit(headers) => {
+            visit.guest.trail.tell(Action::Connect, "/v1/socket", denied(ErrorCode::Forbidden));
+            Then::Refuse(CloseCode::Forbidden, None)
+        }
+        Ok(_) => Then::Serve(visit.guest, visit.seat),
+    };
     *slot.lock() = Some(Upgrade { upgrade: hyper::upgrade::on(&mut request), then });
     let mut response = Response::new(full(""));
     *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;

@@ -14,6 +14,9 @@ use tokio::time::timeout;
 
 use super::Context;
 use super::problem::{Body, problem};
+use super::visit::{Visit, denied, too_much};
+use crate::audit::Action;
+use crate::limit::{Seat, Subject};
 use crate::protocol::{ClientFrame, ErrorCode, ErrorFrame, FrameError, Subscribe};
 use crate::session::{self, Stream};
 
@@ -24,8 +27,9 @@ const PARAMETERS: &str = "`table`, `where`, `param`, `columns`, `snapshot`, `ord
                           `delivery`, `interval_ms`, `channel`";
 
 /// Answers with a stream of server-sent events.
-pub(super) async fn answer(context: &Context, request: Request<Incoming>) -> Response<Body> {
+pub(super) async fn answer(context: &Context, visit: Visit, request: Request<Incoming>) -> Response<Body> {
     if !context.config.origins.admit(request.headers()) {
+        visit.guest.trail.tell(Action::Connect, "/v1/stream", denied(ErrorCode::Forbidden));
         let message = "this page's origin is not allowed: name it in `http.allowed_origins`";
         return problem(&ErrorFrame::new(ErrorCode::Forbidden, message));
     }
@@ -40,12 +44,17 @@ pub(super) async fn answer(context: &Context, request: Request<Incoming>) -> Res
         Ok(subscribes) => subscribes,
         Err(error) => return problem(&error),
     };
+    let count = u32::try_from(subscribes.len()).unwrap_or(u32::MAX);
+    if let Err(much) = visit.guest.meter.take(Subject::Subscribes, count) {
+        visit.guest.trail.tell(Action::Subscribe, "/v1/stream", denied(ErrorCode::RateLimited));
+        return too_much(&much);
+    }
     let Stream { pieces, refused } =
-        session::stream(context.services.clone(), subscribes, last_event_id.as_deref()).await;
+        session::stream(context.services.clone(), visit.guest, subscribes, last_event_id.as_deref()).await;
     if let Some(error) = refused {
         return problem(&error);
     }
-    let mut response = Response::new(Pieces(pieces).boxed_unsync());
+    let mut response = Response::new(Pieces { pieces, _seat: visit.seat }.boxed_unsync());
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
@@ -133,7 +142,11 @@ fn bad(message: impl Into<String>) -> ErrorFrame {
 }
 
 /// The pieces of a stream as a body.
-struct Pieces(mpsc::Receiver<Bytes>);
+struct Pieces {
+    pieces: mpsc::Receiver<Bytes>,
+    /// The stream's place among its client's, if the connection is a proxy's.
+    _seat: Seat,
+}
 
 impl HttpBody for Pieces {
     type Data = Bytes;
@@ -143,7 +156,7 @@ impl HttpBody for Pieces {
         mut self: Pin<&mut Self>,
         cx: &mut TaskContext<'_>,
     ) -> Poll<Option<Result<BodyFrame<Bytes>, Infallible>>> {
-        self.0.poll_recv(cx).map(|piece| piece.map(|piece| Ok(BodyFrame::data(piece))))
+        self.pieces.poll_recv(cx).map(|piece| piece.map(|piece| Ok(BodyFrame::data(piece))))
     }
 }
 

@@ -1,7 +1,8 @@
-use hyper::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, HeaderValue, X_CONTENT_TYPE_OPTIONS};
+use hyper::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, HeaderValue};
 use hyper::{Response, StatusCode};
 
 use super::Origins;
+use super::headers::protect_page;
 use super::problem::{Body, respond};
 
 /// Everything the page loads is the server's own; `$connect` is where it may open a socket.
@@ -45,8 +46,8 @@ pub(super) fn file(path: &str, origins: &Origins) -> Option<Response<Body>> {
     };
     let headers = response.headers_mut();
     headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(policy));
-    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    protect_page(&mut response);
     Some(response)
 }
 

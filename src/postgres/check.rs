@@ -4,6 +4,7 @@
 //! makes the event trigger, and sets the replica identity of partitions to that of their root. It never sets FULL where
 //! a publication has a column list (updates would start to fail), and never touches the server's configuration.
 
+mod audit;
 mod role;
 mod server;
 mod slots;
@@ -17,6 +18,7 @@ use super::catalog::{Candidate, candidates};
 use super::event_trigger;
 use super::publication::{self, Found};
 use super::{Connection, Error, Settings};
+use crate::event::TableName;
 
 pub use crate::report::{Finding, Remedy, Report, Safety, Severity};
 
@@ -30,6 +32,8 @@ pub struct Config {
     pub publication: publication::Config,
     /// The replication slot.
     pub slot: String,
+    /// The audit log's table, if it has one.
+    pub audit: Option<TableName>,
 }
 
 /// Looks at everything.
@@ -56,6 +60,9 @@ async fn look(client: &mut Client, config: &Config) -> Result<Report, tokio_post
     slots::look(&transaction, &config.slot, &mut report).await?;
     let candidates: Vec<Candidate> = candidates(&transaction, name).await?;
     tables::look(&transaction, config, found.as_ref(), &candidates, &mut report).await?;
+    if let Some(table) = &config.audit {
+        audit::look(&transaction, table, name, &mut report).await?;
+    }
     match trigger {
         event_trigger::Standing::Present => {
             report.add(Severity::Fine, "event trigger", "changed definitions are told in the stream");

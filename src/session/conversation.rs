@@ -1,13 +1,13 @@
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use super::Config;
 use super::open::From;
-use super::rate::Rate;
+use super::{Config, Guest};
 use crate::event::Lsn;
 use crate::hub::{Delivery, Entry, Fall, Note, Outbox, ReaderKey, Selection, Ticket};
+use crate::limit::{Denied, Subject};
 use crate::protocol::{
     Again, ClientFrame, CloseCode, ErrorCode, ErrorFrame, Frame, FrameError, Page, SnapshotOptions,
     Subscribe, Target,
@@ -21,10 +21,12 @@ pub(super) struct Conversation {
     subscriptions: Vec<Subscription>,
     next_key: u32,
     awaited: Vec<Awaited>,
-    rate: Rate,
+    guest: Guest,
     max_subscriptions: usize,
     /// Frames were refused for their pace since the last one that was not.
     refused: u32,
+    /// Why the last one was.
+    denied: Option<Denied>,
 }
 
 #[derive(Debug)]
@@ -34,6 +36,8 @@ struct Subscription {
     target: Arc<Target>,
     again: Again,
     state: State,
+    /// Whether it was told that this is allowed.
+    told: bool,
     /// Older rows asked for and not yet being read.
     page: Option<Box<Page>>,
 }
@@ -87,30 +91,35 @@ const MOST_REFUSED: u32 = 100;
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 impl Conversation {
-    pub(super) fn new(outbox: Arc<Outbox>, config: &Config, now: Instant) -> Self {
+    pub(super) fn new(outbox: Arc<Outbox>, config: &Config, guest: Guest) -> Self {
         Self {
             outbox,
             subscriptions: Vec::new(),
             next_key: 0,
             awaited: Vec::new(),
-            rate: Rate::new(config.frames_per_second, config.frames_burst, now),
+            guest,
             max_subscriptions: config.max_subscriptions,
             refused: 0,
+            denied: None,
         }
     }
 
-    /// Counts a frame that says nothing; too many of those end the conversation too.
-    pub(super) fn count(&mut self, now: Instant) -> Option<Action> {
-        self.refused = if self.rate.admits(now) { 0 } else { self.refused + 1 };
-        (self.refused > MOST_REFUSED).then_some(Action::Close(CloseCode::TooFast, Some(RETRY_AFTER)))
+    /// Counts a frame of so many bytes; too many of those end the conversation, also if they say nothing.
+    pub(super) fn count(&mut self, bytes: usize) -> Option<Action> {
+        self.denied = self.guest.meter.frame(bytes).err();
+        self.refused = if self.denied.is_some() { self.refused + 1 } else { 0 };
+        let wait = self.denied?.retry_after().max(RETRY_AFTER);
+        (self.refused > MOST_REFUSED).then(|| {
+            self.guest.too_fast();
+            Action::Close(CloseCode::TooFast, Some(wait))
+        })
     }
 
     /// Takes what the client says.
-    pub(super) fn receive(&mut self, text: &[u8], now: Instant) -> Option<Action> {
-        if let Some(close) = self.count(now) {
+    pub(super) fn receive(&mut self, text: &[u8]) -> Option<Action> {
+        if let Some(close) = self.count(text.len()) {
             return Some(close);
         }
-        let admitted = self.refused == 0;
         match ClientFrame::parse(text) {
             Err(FrameError::NotAnObject(_)) => Some(Action::Close(CloseCode::NotAnObject, None)),
             Err(FrameError::BadRequest { id, message, field }) => {
@@ -120,24 +129,31 @@ impl Conversation {
                 self.refuse(id.as_deref(), &error);
                 None
             }
-            Ok(frame) if !admitted => {
-                let id = match &frame {
-                    ClientFrame::Subscribe(subscribe) => Some(subscribe.id.as_str()),
-                    _ => None,
-                };
-                let error = ErrorFrame {
-                    retry_after: Some(RETRY_AFTER),
-                    request: id.filter(|id| self.holds(id)).map(|_| "subscribe"),
-                    ..ErrorFrame::new(ErrorCode::RateLimited, "too many frames in too short a time")
-                };
-                self.refuse(id, &error);
-                None
-            }
-            Ok(frame) => self.obey(frame),
+            Ok(frame) => match self.denied {
+                None => self.obey(frame),
+                Some(denied) => {
+                    let id = match &frame {
+                        ClientFrame::Subscribe(subscribe) => Some(subscribe.id.as_str()),
+                        _ => None,
+                    };
+                    self.slow_down(id, &denied);
+                    None
+                }
+            },
         }
     }
 
-    /// Starts a subscription that came by another way than a frame.
+    /// Tells the client that it asks too much.
+    fn slow_down(&self, id: Option<&str>, denied: &Denied) {
+        let error = ErrorFrame {
+            retry_after: Some(denied.retry_after().max(RETRY_AFTER)),
+            request: id.filter(|id| self.holds(id)).map(|_| "subscribe"),
+            ..ErrorFrame::new(ErrorCode::RateLimited, denied.to_string())
+        };
+        self.refuse(id, &error);
+    }
+
+    /// Starts a subscription, which has been counted.
     pub(super) fn subscribe(&mut self, subscribe: Subscribe) -> Option<Action> {
         let Subscribe { id, target, start } = subscribe;
         if self.holds(&id) {
@@ -150,6 +166,7 @@ impl Conversation {
         }
         if self.subscriptions.len() >= self.max_subscriptions {
             let message = format!("a connection holds at most {} subscriptions", self.max_subscriptions);
+            self.guest.tell(&target, Err(ErrorCode::TooManySubscriptions));
             self.refuse(Some(&id), &ErrorFrame::new(ErrorCode::TooManySubscriptions, message));
             return None;
         }
@@ -167,6 +184,7 @@ impl Conversation {
             target: target_,
             again,
             state,
+            told: false,
             page: None,
         });
         metrics::gauge!(metric::SESSION_SUBSCRIPTIONS).increment(1.0);
@@ -189,11 +207,15 @@ impl Conversation {
         let subscription = &mut self.subscriptions[index];
         match note {
             Note::Live(ticket, selection) => {
+                if !std::mem::replace(&mut subscription.told, true) {
+                    self.guest.tell(&subscription.target, Ok(()));
+                }
                 subscription.state = State::Live(ticket, selection);
                 subscription.page.is_some().then_some(Action::Release { key, ticket })
             }
             Note::Fell(Fall::Failed(error)) => {
                 let subscription = self.remove(index);
+                self.guest.tell(&subscription.target, Err(error.code));
                 self.refuse(Some(&subscription.id), &error);
                 None
             }
@@ -285,7 +307,14 @@ impl Conversation {
                 self.outbox.push(None, Delivery::plain(Frame::pong()));
                 None
             }
-            ClientFrame::Subscribe(subscribe) => self.subscribe(subscribe),
+            ClientFrame::Subscribe(subscribe) => match self.guest.meter.take(Subject::Subscribes, 1) {
+                Ok(_) => self.subscribe(subscribe),
+                Err(denied) => {
+                    self.guest.tell(&subscribe.target, Err(ErrorCode::RateLimited));
+                    self.slow_down(Some(&subscribe.id), &denied);
+                    None
+                }
+            },
             ClientFrame::Unsubscribe { id } => self.unsubscribe(&id),
             ClientFrame::Page(page) => self.page(page),
             ClientFrame::Await(lsn) => {

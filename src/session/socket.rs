@@ -87,7 +87,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Socket<S> {
         let mut frames = frames.into_iter().peekable();
         let mut outcome = Written::AtOnce;
         while frames.peek().is_some() {
-            let rest = poll_fn(|cx| {
+            let left = poll_fn(|cx| {
                 SCRATCH.with_borrow_mut(|scratch| {
                     scratch.clear();
                     while scratch.len() < WRITE_BYTES
@@ -95,19 +95,21 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Socket<S> {
                     {
                         compose(frame, scratch);
                     }
-                    let written = self.write_now(cx, scratch);
-                    let rest = written.map(|written| scratch[written..].to_vec());
+                    let left = self.write_now(cx, scratch);
                     if scratch.capacity() > SCRATCH_BYTES {
                         *scratch = Vec::new();
                     }
-                    Poll::Ready(rest)
+                    Poll::Ready(left)
                 })
             });
-            let mut rest = Bytes::from(rest.await.map_err(|_| Broken::Gone)?);
+            let Some(mut rest) = left.await.map_err(|error| broken(&error))? else { continue };
+            outcome = Written::Taken;
             while !rest.is_empty() {
-                within(patience, self.ws.get_mut().write_buf(&mut rest)).await?;
-                outcome = Written::Taken;
+                let taken = timeout(patience, self.ws.get_mut().write_buf(&mut rest)).await;
+                taken.map_err(|_| Broken::TooSlow)?.map_err(|error| broken(&error))?;
             }
+            // What TLS has taken and the network has not. The stream itself gives up on a client that takes no byte.
+            self.ws.get_mut().flush().await.map_err(|error| broken(&error))?;
         }
         Ok(outcome)
     }
@@ -117,17 +119,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Socket<S> {
         within(patience, self.ws.flush()).await
     }
 
-    /// How much the socket takes at once.
-    fn write_now(&mut self, cx: &mut Context<'_>, buffer: &[u8]) -> io::Result<usize> {
+    /// Writes what the socket takes at once. Gives back the rest, which is empty where only TLS still holds some of it;
+    /// `None` if the kernel took all.
+    fn write_now(&mut self, cx: &mut Context<'_>, buffer: &[u8]) -> io::Result<Option<Bytes>> {
         let mut written = 0;
         while written < buffer.len() {
             match Pin::new(self.ws.get_mut()).poll_write(cx, &buffer[written..])? {
                 Poll::Ready(0) => return Err(io::ErrorKind::WriteZero.into()),
                 Poll::Ready(count) => written += count,
-                Poll::Pending => break,
+                Poll::Pending => return Ok(Some(Bytes::copy_from_slice(&buffer[written..]))),
             }
         }
-        Ok(written)
+        let flushed = Pin::new(self.ws.get_mut()).poll_flush(cx)?;
+        Ok(flushed.is_pending().then(Bytes::new))
     }
 
     /// Says goodbye and waits for the answer, a moment.
@@ -150,6 +154,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Socket<S> {
         };
         _ = timeout(GOODBYE, goodbye).await;
     }
+}
+
+/// What an error of the stream says of the client.
+fn broken(error: &io::Error) -> Broken {
+    if error.kind() == io::ErrorKind::TimedOut { Broken::TooSlow } else { Broken::Gone }
 }
 
 /// Waits for a write for as long as a client may take no byte.

@@ -5,10 +5,10 @@ use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until, timeout};
 
-use super::Services;
 use super::conversation::{Action, Conversation};
 use super::driver::Driver;
 use super::places::{self, Places};
+use super::{Guest, Services};
 use crate::hub::{Batch, Entry, Outbox};
 use crate::protocol::{CloseCode, ErrorFrame, Frame, Start, Subscribe};
 use crate::telemetry::metric;
@@ -35,6 +35,7 @@ const FIRST_FRAME: Duration = Duration::from_secs(2);
 /// Starts a stream of `subscribes`. `last_event_id` resumes each where that event left it.
 pub async fn stream(
     services: Arc<Services>,
+    guest: Guest,
     mut subscribes: Vec<Subscribe>,
     last_event_id: Option<&str>,
 ) -> Stream {
@@ -43,11 +44,13 @@ pub async fn stream(
     }
     let (sender, pieces) = mpsc::channel(PIECES);
     let (tell, told) = oneshot::channel();
+    guest.came("/v1/stream");
+    let name = guest.trail.session();
     let outbox = Arc::new(Outbox::new(services.config.outbox_bytes));
-    let conversation = Conversation::new(outbox.clone(), &services.config, Instant::now().into_std());
+    let conversation = Conversation::new(outbox.clone(), &services.config, guest);
     let scope = services.scope.clone();
     let driver = Driver::new(services, outbox, conversation);
-    let session = Session { driver, sender, places: Places::default() };
+    let session = Session { name, driver, sender, places: Places::default() };
     // A task of its own from the start: a client that goes away before it is answered takes this call with it.
     scope.spawn("stream", session.run(subscribes, tell));
     Stream { pieces, refused: told.await.ok().flatten() }
@@ -64,6 +67,7 @@ fn resume(subscribes: &mut [Subscribe], id: &str) {
 }
 
 struct Session {
+    name: String,
     driver: Driver,
     sender: mpsc::Sender<Bytes>,
     /// Where the client has come to with each of its subscriptions.
@@ -108,9 +112,8 @@ impl Session {
     }
 
     async fn serve(&mut self) {
-        let name = format!("{:016x}", fastrand::u64(..));
         let mut ready = Vec::new();
-        let frame = Frame::ready(&name, self.driver.services.config.heartbeat);
+        let frame = Frame::ready(&self.name, self.driver.services.config.heartbeat);
         write_frame(&frame, None, None, None, &mut ready);
         if self.sender.send(ready.into()).await.is_ok() {
             // Ended by the client, by the server, or by its last subscription: in each case nothing more is sent.

@@ -8,10 +8,10 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, Sleep, sleep_until, timeout};
 use tokio_tungstenite::tungstenite::{Error, Message};
 
-use super::Services;
 use super::conversation::{Action, Conversation};
 use super::driver::Driver;
 use super::socket::{Broken, Socket, Written, write_text};
+use super::{Guest, Services};
 use crate::hub::{Batch, Entry, Outbox};
 use crate::protocol::{CloseCode, Frame};
 use crate::telemetry::metric;
@@ -21,15 +21,18 @@ const FAREWELL: Duration = Duration::from_secs(2);
 /// An empty ping.
 const PING: [u8; 2] = [0x89, 0];
 
-/// Serves one client on a connection whose upgrade is complete; `read` is what came behind the request.
-pub async fn serve<S>(services: Arc<Services>, stream: S, read: Bytes)
+/// Serves one client on a connection whose upgrade is complete; `read` is what came behind the request. `stream` fails
+/// with [`TimedOut`](std::io::ErrorKind::TimedOut) once the client has taken no byte of a flush for too long.
+pub async fn serve<S>(services: Arc<Services>, guest: Guest, stream: S, read: Bytes)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send,
 {
     let socket = Socket::open(stream, read, services.config.max_frame_bytes).await;
     let outbox = Arc::new(Outbox::new(services.config.outbox_bytes));
+    guest.came("/v1/socket");
+    let name = guest.trail.session();
     let now = Instant::now();
-    let conversation = Conversation::new(outbox.clone(), &services.config, now.into_std());
+    let conversation = Conversation::new(outbox.clone(), &services.config, guest);
     metrics::gauge!(metric::SESSION_CONNECTIONS, metric::TRANSPORT => "websocket").increment(1.0);
     let heartbeat = services.config.heartbeat;
     let session = Session {
@@ -43,7 +46,7 @@ where
             bytes: metrics::counter!(metric::SESSION_BYTES_OUT),
         },
     };
-    session.run().await;
+    session.run(&name).await;
     metrics::gauge!(metric::SESSION_CONNECTIONS, metric::TRANSPORT => "websocket").decrement(1.0);
 }
 
@@ -91,10 +94,9 @@ impl From<Broken> for End {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
-    async fn run(mut self) {
-        let name = format!("{:016x}", fastrand::u64(..));
-        tracing::debug!(session = %name, "a client connected");
-        self.driver.outbox.push_frame(Frame::ready(&name, self.driver.services.config.heartbeat));
+    async fn run(mut self, name: &str) {
+        tracing::debug!(session = name, "a client connected");
+        self.driver.outbox.push_frame(Frame::ready(name, self.driver.services.config.heartbeat));
         let end = self.converse().await;
         if let End::Close(code, retry_after) = end {
             // Clients leave with their last cursor, and with the reason where it was told before the close.
@@ -110,7 +112,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
             }
         }
         self.driver.end().await;
-        tracing::debug!(session = %name, "a client is gone");
+        tracing::debug!(session = name, "a client is gone");
     }
 
     async fn converse(&mut self) -> End {
@@ -187,18 +189,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
         let action = match message {
             Some(Ok(Message::Text(text))) => {
                 metrics::counter!(metric::SESSION_FRAMES_IN).increment(1);
-                self.driver.conversation.receive(text.as_bytes(), self.heard_at.into_std())
+                self.driver.conversation.receive(text.as_bytes())
             }
             Some(Ok(Message::Binary(_)) | Err(Error::Utf8(_))) => {
                 Some(Action::Close(CloseCode::NotAnObject, None))
             }
             Some(Err(Error::Capacity(_))) => Some(Action::Close(CloseCode::FrameTooLarge, None)),
             // A ping is answered by tungstenite, at the next flush.
-            Some(Ok(Message::Ping(_))) => {
+            Some(Ok(Message::Ping(payload))) => {
                 self.socket.flush(self.driver.services.config.write_timeout).await?;
-                self.driver.conversation.count(self.heard_at.into_std())
+                self.driver.conversation.count(payload.len())
             }
-            Some(Ok(_)) => self.driver.conversation.count(self.heard_at.into_std()),
+            Some(Ok(message)) => self.driver.conversation.count(message.len()),
             None | Some(Err(_)) => return Err(End::Gone),
         };
         match action {

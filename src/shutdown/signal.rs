@@ -53,3 +53,27 @@ impl Signals {
         }
     }
 }
+
+/// The requests to read files again, as they come.
+#[derive(Debug)]
+pub struct Reloads(unix::Signal);
+
+/// Takes `SIGHUP` over from the operating system: from here on it does not end the process.
+///
+/// # Errors
+/// If the handler cannot be installed.
+///
+/// # Panics
+/// Outside of a tokio runtime with I/O.
+pub fn reloads() -> io::Result<Reloads> {
+    unix::signal(SignalKind::hangup()).map(Reloads)
+}
+
+impl Reloads {
+    /// Waits for the next request. Cancel safe.
+    pub async fn next(&mut self) {
+        if self.0.recv().await.is_none() {
+            std::future::pending().await
+        }
+    }
+}

@@ -136,6 +136,13 @@ catalogue! {
     /// Attempts to fetch the keys of tokens, by `reason`: `ok` or `failed`.
     counter AUTH_KEY_FETCHES = "tidegate_auth_key_fetches_total", Count;
 
+    /// What clients were refused for asking too much in too short a time, by `reason`: connections, subscribes, frames,
+    /// requests or bytes.
+    counter LIMIT_DENIED = "tidegate_limit_denied_total", Count;
+    /// Clients that shared one bucket, since `limits.max_keys` others had one of their own.
+    counter LIMIT_CROWDED = "tidegate_limit_crowded_total", Count;
+    /// Events of the audit log that are in the log and not in its table, since its queue was full.
+    counter AUDIT_LOST = "tidegate_audit_lost_total", Count;
     /// HTTP requests, by `route` and `status`.
     counter HTTP_REQUESTS = "tidegate_http_requests_total", Count;
     /// Connections to the HTTP listener that are open, upgraded ones included.

@@ -50,6 +50,22 @@ impl Raw {
         self.response().await
     }
 
+    /// Has the kernel hold little of what nobody reads.
+    pub(crate) fn small(&self) {
+        let socket = socket2::SockRef::from(&self.stream);
+        socket.set_recv_buffer_size(16_384).expect("an open socket");
+    }
+
+    /// The head of the next answer, if it comes within `patience`.
+    pub(crate) async fn response_within(&mut self, patience: Duration) -> Option<Response> {
+        timeout(patience, self.response()).await.ok()
+    }
+
+    /// As [`Raw::until`]; `None` too if it does not come within `patience`.
+    pub(crate) async fn until_within(&mut self, mark: &[u8], patience: Duration) -> Option<Vec<u8>> {
+        timeout(patience, self.until(mark)).await.ok().flatten()
+    }
+
     /// The head of the next answer.
     pub(crate) async fn response(&mut self) -> Response {
         let head = self.until(b"\r\n\r\n").await.expect("an answer");
@@ -90,6 +106,11 @@ impl Raw {
 
     /// The code of the close frame that comes; `None` if the connection ends without one. Frames before it are read.
     pub(crate) async fn close_code(&mut self) -> Option<u16> {
+        self.close().await.map(|(code, _)| code)
+    }
+
+    /// The same with the reason.
+    pub(crate) async fn close(&mut self) -> Option<(u16, String)> {
         loop {
             let header = self.exactly(2).await?;
             let length = match header[1] {
@@ -101,7 +122,8 @@ impl Raw {
             };
             let payload = self.exactly(length).await?;
             if header[0] == 0x88 {
-                return Some(u16::from_be_bytes([payload[0], payload[1]]));
+                let reason = String::from_utf8_lossy(&payload[2..]).into_owned();
+                return Some((u16::from_be_bytes([payload[0], payload[1]]), reason));
             }
         }
     }

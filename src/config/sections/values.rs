@@ -1,12 +1,16 @@
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
 
+use ipnet::IpNet;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 use toml::Value;
 
 use super::{list, text};
+use crate::audit;
+use crate::event::TableName;
+use crate::http;
 use crate::journal;
 use crate::postgres::publication::Patterns;
 use crate::postgres::{Settings, settings};
@@ -223,6 +227,45 @@ pub(super) fn listen<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Socke
     text(deserializer)?
         .parse()
         .map_err(|_| D::Error::custom("must be an address and a port, as in 127.0.0.1:8080 or [::1]:8080"))
+}
+
+pub(super) fn networks<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<IpNet>, D::Error> {
+    let network = |text: String| {
+        let address = || text.parse::<IpAddr>().map(IpNet::from);
+        text.parse().or_else(|_| address()).map_err(|_| {
+            D::Error::custom(format_args!(
+                "`{text}` is no network: write it as in 10.0.0.0/8, 2001:db8::/32 or 127.0.0.1"
+            ))
+        })
+    };
+    list(deserializer)?.into_iter().map(network).collect()
+}
+
+pub(super) fn forwarding<'de, D: Deserializer<'de>>(deserializer: D) -> Result<http::Header, D::Error> {
+    match text(deserializer)?.to_ascii_lowercase().as_str() {
+        "x-forwarded-for" => Ok(http::Header::XForwardedFor),
+        "forwarded" => Ok(http::Header::Forwarded),
+        _ => Err(D::Error::custom("must be x-forwarded-for or forwarded")),
+    }
+}
+
+pub(super) fn events<'de, D: Deserializer<'de>>(deserializer: D) -> Result<audit::Events, D::Error> {
+    match text(deserializer)?.as_str() {
+        "all" => Ok(audit::Events::All),
+        "denied" => Ok(audit::Events::Denied),
+        "none" => Ok(audit::Events::None),
+        _ => Err(D::Error::custom("must be all, denied or none")),
+    }
+}
+
+/// A table by both its names; `None` for an empty text.
+pub(super) fn table<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<TableName>, D::Error> {
+    let text = text(deserializer)?;
+    if text.is_empty() {
+        return Ok(None);
+    }
+    let table = TableName::parse(&text).filter(|_| text.contains('.'));
+    table.map(Some).ok_or_else(|| D::Error::custom("must be a table as schema.table"))
 }
 
 pub(super) fn format<'de, D: Deserializer<'de>>(deserializer: D) -> Result<telemetry::Format, D::Error> {

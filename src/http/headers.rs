@@ -1,0 +1,34 @@
+use hyper::header::{
+    CACHE_CONTROL, HeaderName, HeaderValue, REFERRER_POLICY, STRICT_TRANSPORT_SECURITY,
+    X_CONTENT_TYPE_OPTIONS,
+};
+use hyper::{Response, StatusCode};
+
+use super::problem::Body;
+
+/// See <https://html.spec.whatwg.org/multipage/browsers.html#cross-origin-opener-policies>.
+const OPENER_POLICY: HeaderName = HeaderName::from_static("cross-origin-opener-policy");
+/// A year, of this host alone: what is beside it or below it is not ours to speak for.
+const TRANSPORT_SECURITY: HeaderValue = HeaderValue::from_static("max-age=31536000");
+
+/// Tells a browser to take the answer for what it says it is, to keep none that does not say otherwise, and, where the
+/// answer came over TLS, never to ask without again.
+pub(super) fn protect(response: &mut Response<Body>, over_tls: bool) {
+    if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+        return;
+    }
+    let headers = response.headers_mut();
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    if over_tls {
+        headers.insert(STRICT_TRANSPORT_SECURITY, TRANSPORT_SECURITY);
+    }
+}
+
+/// What a page is told beside its policy: it tells nobody where its user comes from, and no page that it opened, or that
+/// opened it, reaches into it.
+pub(super) fn protect_page(response: &mut Response<Body>) {
+    let headers = response.headers_mut();
+    headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    headers.insert(OPENER_POLICY, HeaderValue::from_static("same-origin"));
+}
