@@ -17,6 +17,8 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 
+use crate::auth::Authenticator;
+use crate::cache::Cache;
 use crate::config::{AllowedOrigins, AuthMode, Backend, Config};
 use crate::event::Lsn;
 use crate::journal::{Ledger, Status};
@@ -107,7 +109,9 @@ impl Server<'_> {
         let (refreshes, wishes) = mpsc::channel(REFRESHES);
         let (keeper, current) =
             Keeper::new(self.pool.clone(), hub.clone(), publication, config.catalog.event_trigger, describe);
-        let services = Arc::new(self.services(hub, Catalogs::new(current.clone(), refreshes)));
+        let cache = Cache::open(config.cache.config(), core)?;
+        let auth = Authenticator::start(config.auth.authenticator(), cache, core).await?;
+        let services = Arc::new(self.services(auth, hub, Catalogs::new(current.clone(), refreshes)));
         let readiness = streaming.clone();
         let context = http::Context {
             services,
@@ -162,7 +166,7 @@ impl Server<'_> {
         }
     }
 
-    fn services(&self, hub: hub::Handle, catalogs: Catalogs) -> Services {
+    fn services(&self, auth: Authenticator, hub: hub::Handle, catalogs: Catalogs) -> Services {
         let config = self.config;
         let snapshot = SnapshotConfig {
             concurrent: config.snapshot.concurrent,
@@ -176,6 +180,7 @@ impl Server<'_> {
             max_frame_bytes: config.session.max_frame_bytes,
             heartbeat: config.session.heartbeat,
             idle_timeout: config.session.idle_timeout,
+            handshake_timeout: config.session.handshake_timeout,
             frames_per_second: rate(config.session.frames_per_second),
             frames_burst: rate(config.session.frames_burst),
             latest_min_interval: config.session.latest_min_interval,
@@ -188,6 +193,7 @@ impl Server<'_> {
             Snapshots::new(snapshot, self.pool.clone(), hub.clone(), marker.clone(), self.edge.clone());
         Services {
             config: sessions,
+            auth,
             hub,
             catalogs,
             pool: self.pool.clone(),

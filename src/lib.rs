@@ -26,6 +26,7 @@ pub mod report;
 pub mod postgres;
 pub mod source;
 pub mod journal;
+pub mod cache;
 // Engines.
 pub mod auth;
 pub mod hub;

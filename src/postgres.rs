@@ -29,6 +29,7 @@ pub mod snapshot;
 pub mod marker;
 pub mod visibility;
 pub mod literals;
+pub mod privileges;
 pub mod check;
 pub mod teardown;
 mod impersonation;

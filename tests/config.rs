@@ -177,6 +177,9 @@ fn values_out_of_their_range_or_kind_are_refused() {
         ("auth.jwt.jwks_url=http://keys.example.com/jwks", "begins with https://"),
         ("auth.jwt.role_claim=a..b", "names with dots"),
         ("auth.jwt.audience=[7]", "list of texts"),
+        ("cache.backend=disk", "memory or redis"),
+        ("cache.backend=redis", "needs to know where Redis is"),
+        ("cache.url=http://hunter2@h", "must be a URL as in redis://"),
         ("http.hints=maybe", "true, false or auto"),
         (r#"http.allowed_origins=["app.example.com"]"#, "`app.example.com` is no origin"),
         ("telemetry.level=inof", "`inof` is not a level"),
@@ -344,15 +347,23 @@ fn a_file_from_one_key_each_is_what_the_defaults_are() {
     // Every line of the default file stands for itself: each key can be set, in each layer, to its default.
     let table: toml::Table = toml::from_str(DEFAULTS).expect("TOML");
     for (section, keys) in &table {
-        for (key, value) in keys.as_table().expect("a section") {
-            let name = format!("{section}.{key}");
-            let text = match value {
-                toml::Value::String(text) => text.clone(),
-                other => other.to_string(),
-            };
-            if name != "postgres.url" {
-                load(database().flag("--set", &name, text));
+        set_each(section, keys.as_table().expect("a section"));
+    }
+}
+
+fn set_each(section: &str, keys: &toml::Table) {
+    for (key, value) in keys {
+        let name = format!("{section}.{key}");
+        let text = match value {
+            toml::Value::Table(keys) => {
+                set_each(&name, keys);
+                continue;
             }
+            toml::Value::String(text) => text.clone(),
+            other => other.to_string(),
+        };
+        if name != "postgres.url" {
+            load(database().flag("--set", &name, text));
         }
     }
 }

@@ -7,6 +7,7 @@
 //!    private(settings)        a cluster for this test alone, to be crashed and restarted
 //!    test.vhost()             a fresh virtual host on the broker that all tests share
 //!    private_broker()         a broker for this test alone, likewise
+//!    Redis::start()          a Redis for this test alone, likewise
 //!    eventually(what, …)      waits for a condition, never for a time
 //! ```
 //!
@@ -15,6 +16,7 @@
 mod broker;
 mod database;
 mod log;
+mod redis;
 mod scenario;
 mod shared;
 
@@ -26,6 +28,7 @@ use tidegate::cli::demo::cluster::{Cluster, Options};
 
 pub(crate) use broker::{Vhost, private_broker};
 pub(crate) use database::Database;
+pub(crate) use redis::Redis;
 pub(crate) use scenario::{Test, scenario};
 
 /// Long enough for a loaded machine with two cores; a test that waits this long has failed.

@@ -11,9 +11,11 @@ use crate::postgres::publication::{self, Patterns};
 use crate::telemetry;
 
 mod auth;
+mod cache;
 mod values;
 
 pub use auth::{Auth, AuthMode, Jwt};
+pub use cache::{Cache, CacheBackend};
 pub use values::{AllowedOrigins, Backend, BrokerUrl, ConnectionString, Hints};
 use values::{format, listen, patterns, publication, queue, slot};
 
@@ -46,6 +48,8 @@ pub struct Config {
     pub http: Http,
     /// Who may connect.
     pub auth: Auth,
+    /// Sessions of browsers.
+    pub cache: Cache,
     /// Log lines.
     #[serde(with = "Telemetry")]
     pub telemetry: telemetry::Config,

@@ -17,13 +17,15 @@ use tokio::time::{sleep, timeout};
 
 use super::problem::Body;
 use super::{Context, route};
+use crate::auth::Identity;
 use crate::protocol::CloseCode;
 use crate::session;
 use crate::shutdown::Scope;
 use crate::telemetry::{Chain, metric};
 
-/// The head of a request may be this large, in bytes; hyper's smallest.
-const HEAD_BYTES: usize = 8 * 1_024;
+/// The head of a request may be this large, in bytes: the largest token of the default configuration, and what browsers
+/// send beside it.
+const HEAD_BYTES: usize = 16 * 1_024;
 /// After an accept that failed for want of resources, the next one is tried this much later.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
@@ -44,12 +46,12 @@ pub(super) struct Upgrade {
 }
 
 /// What follows an upgrade.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) enum Then {
-    /// A conversation.
-    Serve,
+    /// A conversation, with somebody who may have to say first who it is.
+    Serve(Option<Arc<Identity>>),
     /// A refusal that a browser can read.
-    Refuse(CloseCode),
+    Refuse(CloseCode, Option<Duration>),
 }
 
 /// Where a request leaves its upgrade for the connection to take.
@@ -147,8 +149,8 @@ async fn converse(
     _place: OwnedSemaphorePermit,
 ) {
     match then {
-        Then::Serve => session::serve(services, stream, read).await,
-        Then::Refuse(code) => session::refuse(stream, read, code, None).await,
+        Then::Serve(identity) => session::serve(services, identity, stream, read).await,
+        Then::Refuse(code, retry_after) => session::refuse(stream, read, code, retry_after).await,
     }
 }
 

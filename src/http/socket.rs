@@ -6,15 +6,20 @@ use hyper::header::{
 use hyper::{Request, Response, StatusCode};
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
-use super::Context;
 use super::connection::{Slot, Then, Upgrade};
 use super::problem::{Body, bad_request, full};
+use super::{Context, who};
+use crate::auth::Refusal;
 use crate::protocol::{CloseCode, SUBPROTOCOL};
 
 /// Upgrades a request to a WebSocket; what is refused for who asks is told through it.
 ///
 /// See <https://www.rfc-editor.org/rfc/rfc6455#section-4.2>.
-pub(super) fn upgrade(context: &Context, mut request: Request<Incoming>, slot: &Slot) -> Response<Body> {
+pub(super) async fn upgrade(
+    context: &Context,
+    mut request: Request<Incoming>,
+    slot: &Slot,
+) -> Response<Body> {
     let headers = request.headers();
     let key = match check(headers) {
         Ok(key) => key,
@@ -34,8 +39,15 @@ pub(super) fn upgrade(context: &Context, mut request: Request<Incoming>, slot: &
     }
     let accept = derive_accept_key(key.as_bytes());
     let speaks = !offered.is_empty();
-    let admitted = context.config.origins.admit(headers);
-    let then = if admitted { Then::Serve } else { Then::Refuse(CloseCode::Forbidden) };
+    let then = if context.config.origins.admit(headers) {
+        match who::asks(context, headers, &offered).await {
+            Ok(identity) => Then::Serve(identity),
+            Err(Refusal::Unavailable) => Then::Refuse(CloseCode::TimedOut, Some(who::RETRY_AFTER)),
+            Err(refusal) => Then::Refuse(CloseCode::Unauthorized(refusal.as_str()), None),
+        }
+    } else {
+        Then::Refuse(CloseCode::Forbidden, None)
+    };
     *slot.lock() = Some(Upgrade { upgrade: hyper::upgrade::on(&mut request), then });
     let mut response = Response::new(full(""));
     *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;

@@ -12,8 +12,8 @@ use serde_json::{Map, Value, json};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
-use super::Context;
 use super::problem::{Body, problem};
+use super::{Context, who};
 use crate::protocol::{ClientFrame, ErrorCode, ErrorFrame, FrameError, Subscribe};
 use crate::session::{self, Stream};
 
@@ -29,6 +29,10 @@ pub(super) async fn answer(context: &Context, request: Request<Incoming>) -> Res
         let message = "this page's origin is not allowed: name it in `http.allowed_origins`";
         return problem(&ErrorFrame::new(ErrorCode::Forbidden, message));
     }
+    let identity = match who::must_be_known(context, request.headers()).await {
+        Ok(identity) => identity,
+        Err(refusal) => return who::unauthorized(refusal),
+    };
     let last_event_id =
         request.headers().get("last-event-id").and_then(|id| id.to_str().ok()).map(str::to_owned);
     let subscribes = if request.method() == Method::POST {
@@ -41,7 +45,7 @@ pub(super) async fn answer(context: &Context, request: Request<Incoming>) -> Res
         Err(error) => return problem(&error),
     };
     let Stream { pieces, refused } =
-        session::stream(context.services.clone(), subscribes, last_event_id.as_deref()).await;
+        session::stream(context.services.clone(), identity, subscribes, last_event_id.as_deref()).await;
     if let Some(error) = refused {
         return problem(&error);
     }

@@ -9,6 +9,7 @@ use tokio::time::{timeout, timeout_at};
 
 use super::order::Order;
 use super::{Marker, SnapshotConfig};
+use crate::auth::Identity;
 use crate::event::Seen;
 use crate::event::{Datum, Lsn, Row};
 use crate::hub::{self, Delivery, Place, Rows, Selection};
@@ -37,6 +38,8 @@ struct Shared {
 /// What a snapshot reads: equal ones are shared.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Wanted {
+    /// As whom: what one may see must not reach another.
+    pub(super) identity: Arc<Identity>,
     pub(super) selection: Selection,
     pub(super) order: Option<Arc<Order>>,
     pub(super) limit: Option<u32>,
@@ -193,7 +196,7 @@ impl Shared {
         let sql = rows.filter.as_ref().map(|filter| filter.to_sql());
         let order = wanted.order.as_ref().map(|order| order.to_sql());
         let query = Query {
-            impersonation: None,
+            impersonation: wanted.identity.impersonation(),
             table: &rows.table,
             columns: &rows.projection.columns,
             condition: sql.as_ref().map(|sql| Condition { sql: &sql.text, values: &sql.params }),

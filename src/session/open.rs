@@ -6,8 +6,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::deliver::{Missed, catch_up, offer};
 use super::flight::{End, Failure, Next, Wanted};
-use super::resolve::{Resolved, resolve, unavailable};
+use super::resolve::{Resolved, channel, resolve, unavailable};
 use super::{Services, page};
+use crate::auth::Identity;
 use crate::event::Cursor;
 use crate::hub::{Delivery, Fall, Fingerprint, Note, Outbox, Place, ReaderKey, Selection, Stamp};
 use crate::journal::NotYet;
@@ -20,6 +21,8 @@ pub(super) struct Opener {
     pub(super) services: Arc<Services>,
     pub(super) outbox: Arc<Outbox>,
     pub(super) key: ReaderKey,
+    /// For whom.
+    pub(super) identity: Arc<Identity>,
     pub(super) target: Arc<Target>,
     /// How it starts over.
     pub(super) again: Again,
@@ -172,6 +175,7 @@ impl Opener {
     async fn select(&self) -> Result<(Selection, Frame), Failed> {
         match &*self.target {
             Target::Channel(name) => {
+                channel(&self.identity).map_err(|error| Failed::Error(Box::new(error)))?;
                 self.services.catalogs.ready().map_err(|error| Failed::Error(Box::new(error)))?;
                 Ok((Selection::Channel(name.as_str().into()), Frame::subscribed_channel()))
             }
@@ -185,7 +189,7 @@ impl Opener {
     }
 
     async fn resolve(&self, select: &Select) -> Result<Resolved, Failed> {
-        resolve(&self.services, select).await.map_err(|error| Failed::Error(Box::new(error)))
+        resolve(&self.services, &self.identity, select).await.map_err(|error| Failed::Error(Box::new(error)))
     }
 
     /// The place that a cursor names, if the reader can go on from there.
@@ -229,7 +233,12 @@ impl Opener {
         let Resolved { rows, order } = self.resolve(select).await?;
         let shape = rows.fingerprint.to_string();
         let subscribed = Frame::subscribed(&shape, &rows.table, &rows.projection.columns);
-        let wanted = Wanted { selection: Selection::Rows(rows), order, limit: select.snapshot.limit };
+        let wanted = Wanted {
+            identity: self.identity.clone(),
+            selection: Selection::Rows(rows),
+            order,
+            limit: select.snapshot.limit,
+        };
         let snapshots = &self.services.snapshots;
         let mut passenger = if alone { snapshots.alone(&wanted) } else { snapshots.board(&wanted) };
         self.begin(&wanted.selection, subscribed, None);
@@ -284,7 +293,7 @@ impl Opener {
     /// Sends older rows, then what happened since the reader was taken out.
     async fn page(&self, selection: &Selection, place: Place, page: &Page) -> Result<(), Failed> {
         if let (Selection::Rows(rows), Target::Table(select)) = (selection, &*self.target) {
-            let frame = page::read(&self.services, rows, select, page).await;
+            let frame = page::read(&self.services, &self.identity, rows, select, page).await;
             // A page that is refused leaves the subscription as it is.
             let refused = |error| Frame::error(&ErrorFrame { request: Some("page"), ..error });
             let frame = Arc::new(Delivery::plain(frame.unwrap_or_else(refused)));

@@ -2,6 +2,7 @@ use super::Services;
 use super::flight::rows_json;
 use super::order::Order;
 use super::resolve::unavailable;
+use crate::auth::Identity;
 use crate::hub::Rows;
 use crate::postgres::snapshot::{self, Condition, Query};
 use crate::protocol::{ErrorCode, ErrorFrame, Frame, Page, Select};
@@ -13,6 +14,7 @@ use crate::telemetry::Chain;
 /// What was wrong with the request, or that PostgreSQL is away.
 pub(super) async fn read(
     services: &Services,
+    identity: &Identity,
     rows: &Rows,
     select: &Select,
     page: &Page,
@@ -34,7 +36,7 @@ pub(super) async fn read(
         None => after.sql,
     };
     let query = Query {
-        impersonation: None,
+        impersonation: identity.impersonation(),
         table: &rows.table,
         columns: &rows.projection.columns,
         condition: Some(Condition { sql: &condition, values: &values }),

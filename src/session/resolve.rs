@@ -3,10 +3,12 @@ use std::time::Duration;
 
 use super::Services;
 use super::order::Order;
+use crate::auth::Identity;
 use crate::event::Table;
 use crate::filter::{self, Filter};
 use crate::hub::{Projection, Rows};
-use crate::postgres::literals;
+use crate::postgres::privileges::{self, Privileges};
+use crate::postgres::{Impersonation, literals};
 use crate::protocol::{Delivery, ErrorCode, ErrorFrame, Param, Select};
 
 /// A request, understood against the catalog.
@@ -21,11 +23,15 @@ pub(super) struct Resolved {
 /// When a client may ask again after PostgreSQL was away.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
-/// Understands a request, asking PostgreSQL where only PostgreSQL knows.
+/// Understands a request for `identity`, asking PostgreSQL where only PostgreSQL knows.
 ///
 /// # Errors
 /// What was wrong with it, and how to mend it.
-pub(super) async fn resolve(services: &Services, select: &Select) -> Result<Resolved, ErrorFrame> {
+pub(super) async fn resolve(
+    services: &Services,
+    identity: &Identity,
+    select: &Select,
+) -> Result<Resolved, ErrorFrame> {
     let hints = services.config.hints;
     let table = services.catalogs.table(&select.table, hints).await?;
     let columns = match &select.columns {
@@ -46,6 +52,8 @@ pub(super) async fn resolve(services: &Services, select: &Select) -> Result<Reso
         }
     };
     let projection = Arc::new(Projection::new(&table, columns));
+    let read = filter.iter().flat_map(|filter| filter.columns()).chain(&projection.columns).copied();
+    policy(services, identity, &table, read.collect()).await?;
     let delivery = match select.delivery {
         Delivery::Every => Delivery::Every,
         Delivery::Latest { interval_ms } => {
@@ -54,6 +62,49 @@ pub(super) async fn resolve(services: &Services, select: &Select) -> Result<Reso
         }
     };
     Ok(Resolved { rows: Rows::new(table, filter, projection, delivery), order })
+}
+
+/// What `identity` may see of a table, whose columns with the indexes `read` are sent or judged.
+///
+/// # Errors
+/// `forbidden` without the privilege to select all of these, and `policy_unsupported` where row-level security applies:
+/// a snapshot would obey it, and what is streamed afterwards would not.
+async fn policy(
+    services: &Services,
+    identity: &Identity,
+    table: &Table,
+    read: Vec<usize>,
+) -> Result<(), ErrorFrame> {
+    let Some(Impersonation { role, .. }) = identity.impersonation() else { return Ok(()) };
+    let columns: Vec<_> = read.iter().map(|column| &*table.columns[*column].name).collect();
+    let away = |error: crate::postgres::Error| {
+        unavailable(format!("privileges could not be read: {}", crate::telemetry::Chain(&error)))
+    };
+    let client = services.pool.get().await.map_err(away)?;
+    let privileges = privileges::read(&client, role, table.oid, &columns).await.map_err(away)?;
+    match privileges {
+        Privileges::Whole => Ok(()),
+        Privileges::Secured => {
+            let message = format!("row-level security applies to table {} for this role", table.name);
+            Err(ErrorFrame { field: Some("table"), ..ErrorFrame::new(ErrorCode::PolicyUnsupported, message) })
+        }
+        Privileges::Missing => {
+            let message = format!("this role may not read all of that from table {}", table.name);
+            Err(ErrorFrame { field: Some("table"), ..ErrorFrame::new(ErrorCode::Forbidden, message) })
+        }
+    }
+}
+
+/// Whether `identity` may listen to channels.
+///
+/// # Errors
+/// `forbidden`: there are no rules yet by which anybody who is asked for a token might.
+pub(super) fn channel(identity: &Identity) -> Result<(), ErrorFrame> {
+    if identity.impersonation().is_none() {
+        return Ok(());
+    }
+    let message = "this role may listen to no channel";
+    Err(ErrorFrame { field: Some("channel"), ..ErrorFrame::new(ErrorCode::Forbidden, message) })
 }
 
 /// What a client is told while PostgreSQL is away.
