@@ -9,6 +9,7 @@
 mod algorithms;
 mod attacks;
 mod house;
+mod minted;
 mod provider;
 mod renewal;
 mod roles;
