@@ -18,6 +18,8 @@ use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 
 use crate::audit::Audit;
+use crate::auth::Authenticator;
+use crate::cache::Cache;
 use crate::config::{AllowedOrigins, AuthMode, Backend, Config};
 use crate::event::Lsn;
 use crate::journal::{Ledger, Status};
@@ -119,8 +121,10 @@ impl Server<'_> {
             Keeper::new(self.pool.clone(), hub.clone(), publication, config.catalog.event_trigger, describe);
         let policies = Policies::new(config.policy(), self.pool.clone(), current.clone());
         self.core.spawn_essential("policies", follow(policies.clone(), hub.clone(), self.core.clone()));
+        let cache = Cache::open(config.cache.config(), core)?;
+        let auth = Authenticator::start(config.auth.authenticator(), cache, core).await?;
         let catalogs = Catalogs::new(current.clone(), refreshes);
-        let services = Arc::new(self.services(hub, catalogs, policies));
+        let services = Arc::new(self.services(auth, hub, catalogs, policies));
         let readiness = streaming.clone();
         let context = http::Context {
             services,
@@ -178,7 +182,13 @@ impl Server<'_> {
         }
     }
 
-    fn services(&self, hub: hub::Handle, catalogs: Catalogs, policies: Policies) -> Services {
+    fn services(
+        &self,
+        auth: Authenticator,
+        hub: hub::Handle,
+        catalogs: Catalogs,
+        policies: Policies,
+    ) -> Services {
         let config = self.config;
         let snapshot = SnapshotConfig {
             concurrent: config.snapshot.concurrent,
@@ -191,6 +201,7 @@ impl Server<'_> {
             max_frame_bytes: config.session.max_frame_bytes,
             heartbeat: config.session.heartbeat,
             idle_timeout: config.session.idle_timeout,
+            handshake_timeout: config.session.handshake_timeout,
             latest_min_interval: config.session.latest_min_interval,
             write_timeout: config.session.write_timeout,
             hints: config.shows_hints(),
@@ -201,6 +212,7 @@ impl Server<'_> {
             Snapshots::new(snapshot, self.pool.clone(), hub.clone(), marker.clone(), self.edge.clone());
         Services {
             config: sessions,
+            auth,
             hub,
             catalogs,
             policies,

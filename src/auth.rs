@@ -8,6 +8,9 @@
 //!            configuration, file, JWKS, OIDC discovery: cached, refreshed, rotated by `kid`
 //! ```
 //!
+//! A browser that cannot keep a token trades it for a session: a cookie's random name, of which the cache knows whom it
+//! stands for, until it is revoked.
+//!
 //! Only verification makes an [`Identity`] other than the server's own: what holds one has been proven, and nothing else
 //! in the tree can. A key decides by its kind which algorithms it serves, never the token: `none`, or an HMAC with a
 //! public key, finds no key that serves it. What a token's header says of keys (`jwk`, `jku`, `x5u`) is not looked at.
@@ -25,6 +28,7 @@ mod key;
 mod keys;
 mod mint;
 mod refusal;
+mod sessions;
 mod strict;
 mod token;
 mod url;
@@ -37,4 +41,5 @@ pub use jwk::InvalidKeySet;
 pub use key::{InvalidKey, PublicKey, Secret};
 pub use mint::mint;
 pub use refusal::Refusal;
+pub use sessions::{Begun, Session};
 pub use url::{InvalidUrl, SecureUrl};

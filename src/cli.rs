@@ -5,6 +5,7 @@ pub mod demo;
 pub mod serve;
 pub mod tail;
 pub mod teardown;
+pub mod token;
 pub mod types;
 
 use std::io::{self, Write as _};
@@ -46,6 +47,7 @@ enum Command {
     Check(check::Arguments),
     Teardown(teardown::Arguments),
     Tail(Box<tail::Arguments>),
+    Token(token::Arguments),
     Types(types::Arguments),
 }
 
@@ -69,6 +71,8 @@ enum Error {
     #[error(transparent)]
     Tail(#[from] tail::Error),
     #[error(transparent)]
+    Token(#[from] token::Error),
+    #[error(transparent)]
     Types(#[from] types::Error),
 }
 
@@ -87,6 +91,7 @@ impl Error {
             Self::Check(error) => error.exit_status(),
             Self::Teardown(error) => error.exit_status(),
             Self::Tail(error) => error.exit_status(),
+            Self::Token(error) => error.exit_status(),
             Self::Types(error) => error.exit_status(),
         }
     }
@@ -121,6 +126,7 @@ impl Command {
             Self::Demo(arguments) => Ok(demo::run(arguments, settings.layers()?).await?),
             Self::Check(arguments) => Ok(check::run(arguments, settings.layers()?).await?),
             Self::Teardown(arguments) => Ok(teardown::run(arguments, settings.layers()?).await?),
+            Self::Token(arguments) => Ok(token::run(arguments, settings.layers()?)?),
             Self::Types(arguments) => Ok(types::run(arguments, settings.layers()?).await?),
             Self::Tail(arguments) => {
                 settings.refuse("tail")?;

@@ -4,14 +4,18 @@
 //!  accept ──▶ connection ──▶ route ─┬─ /v1/socket  upgrade ─▶ session::serve   (a task of its own, hyper is gone)
 //!                                   ├─ /v1/stream  body    ─▶ session::stream
 //!                                   ├─ /v1/publish ─▶ journal::Publisher
+//!                                   ├─ /v1/session ─▶ auth::Authenticator
 //!                                   ├─ /healthz /readyz /metrics
 //!                                   └─ / and its files
 //! ```
+//!
+//! Who asks is told by a token or by a session's cookie ([`auth`](crate::auth)), before anything else is looked at.
 //!
 //! Whatever is refused is answered with `application/problem+json` (RFC 9457), or, on a WebSocket, with a close code:
 //! a browser cannot read the status of a refused upgrade.
 
 mod connection;
+mod cookie;
 mod forwarded;
 mod headers;
 mod line;
@@ -19,11 +23,13 @@ mod origin;
 mod problem;
 mod publish;
 mod route;
+mod session;
 mod socket;
 mod stream;
 pub mod tls;
 mod visit;
 mod web;
+mod who;
 
 use std::net::SocketAddr;
 use std::sync::Arc;

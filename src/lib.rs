@@ -27,6 +27,7 @@ pub mod limit;
 pub mod postgres;
 pub mod source;
 pub mod journal;
+pub mod cache;
 // Engines.
 pub mod audit;
 pub mod auth;

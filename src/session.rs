@@ -11,6 +11,9 @@
 //!
 //! `Conversation` is a value: frames and notes in, actions out, no socket and no clock. An opener is a short task that
 //! brings one subscription up to the hub, at the reader's pace; then the hub delivers, and the task is gone.
+//! A conversation is with somebody, an `auth::Identity`, or with nobody yet, who can say no more than who it is. Whatever is
+//! read for a client is read as that; a client that becomes another one has all of its subscriptions start over.
+//!
 //! A session never touches another one's outbox, and no failure of one subscription ends another.
 
 mod catalog;
@@ -28,6 +31,7 @@ mod resolve;
 mod services;
 mod socket;
 mod sse;
+mod term;
 mod websocket;
 
 use std::time::Duration;
@@ -53,6 +57,8 @@ pub struct Config {
     pub heartbeat: Duration,
     /// How long a connection may be silent before it is closed.
     pub idle_timeout: Duration,
+    /// How long a client may take to say who it is, where it has to.
+    pub handshake_timeout: Duration,
     /// The shortest interval for delivery `latest`.
     pub latest_min_interval: Duration,
     /// How long one write may take before the client counts as gone.

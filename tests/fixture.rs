@@ -8,6 +8,7 @@
 //!    private_standby(cluster) a physical standby of it, to be promoted
 //!    test.vhost()             a fresh virtual host on the broker that all tests share
 //!    private_broker()         a broker for this test alone, likewise
+//!    Redis::start()          a Redis for this test alone, likewise
 //!    eventually(what, …)      waits for a condition, never for a time
 //! ```
 //!
@@ -16,6 +17,7 @@
 mod broker;
 mod database;
 mod log;
+mod redis;
 mod scenario;
 mod shared;
 mod standby;
@@ -28,6 +30,7 @@ use tidegate::cli::demo::cluster::{Cluster, Options};
 
 pub(crate) use broker::{Vhost, private_broker};
 pub(crate) use database::Database;
+pub(crate) use redis::Redis;
 pub(crate) use scenario::{Test, scenario};
 pub(crate) use standby::{follow_primary, private_standby};
 

@@ -1,6 +1,6 @@
 use crate::postgres::publication;
 use crate::telemetry::Taken;
-use crate::{http, postgres, source};
+use crate::{auth, cache, http, postgres, source};
 
 /// Why the server did not start, or could not go on.
 #[derive(Debug, thiserror::Error)]
@@ -9,6 +9,12 @@ pub enum Error {
     /// Metrics cannot be recorded.
     #[error(transparent)]
     Metrics(#[from] Taken),
+    /// Tokens cannot be verified.
+    #[error(transparent)]
+    Auth(#[from] auth::Error),
+    /// Nothing can be remembered.
+    #[error(transparent)]
+    Cache(#[from] cache::Error),
     /// The address cannot be listened on.
     #[error(transparent)]
     Http(#[from] http::Error),

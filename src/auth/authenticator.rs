@@ -6,8 +6,10 @@ use std::time::{Duration, SystemTime};
 use super::fetch::Fetcher;
 use super::key::{Key, KeySet, Material};
 use super::keys::{Keys, Pace, Source};
+use super::sessions::{Begun, Sessions};
 use super::token::Token;
 use super::{Algorithm, Identity, InvalidKey, PublicKey, Refusal, Rules, Secret, SecureUrl};
+use crate::cache::Cache;
 use crate::shutdown::Scope;
 use crate::telemetry::metric;
 
@@ -37,6 +39,8 @@ pub struct Jwt {
     pub refresh: Duration,
     /// How often at most for a token whose key is not known.
     pub least_interval: Duration,
+    /// How long a session lasts at most.
+    pub session_lifetime: Duration,
 }
 
 /// Where the keys come from.
@@ -98,6 +102,7 @@ struct Verifier {
     rules: Rules,
     max_bytes: usize,
     anonymous: Option<Arc<Identity>>,
+    sessions: Sessions,
 }
 
 impl fmt::Debug for Authenticator {
@@ -112,11 +117,11 @@ impl Authenticator {
         Self(Arc::new(Mode::None(Arc::new(Identity::server()))))
     }
 
-    /// Starts it; what fetches keys runs in `scope`.
+    /// Starts it, with sessions in `cache`; what fetches keys runs in `scope`.
     ///
     /// # Errors
     /// [`Error`] if there can never be a key. Keys that are away now are waited for, token by token.
-    pub async fn start(config: Config, scope: &Scope) -> Result<Self, Error> {
+    pub async fn start(config: Config, cache: Cache, scope: &Scope) -> Result<Self, Error> {
         let Config::Jwt(jwt) = config else { return Ok(Self::none()) };
         let pace = Pace { refresh: jwt.refresh, least_interval: jwt.least_interval };
         let fetched = |source| -> Result<Keys, Error> {
@@ -136,7 +141,8 @@ impl Authenticator {
         };
         let anonymous = jwt.anonymous_role.map(|role| Arc::new(Identity::anonymous(&role)));
         let (algorithms, rules, max_bytes) = (jwt.algorithms, jwt.rules, jwt.max_bytes);
-        let verifier = Verifier { keys, algorithms, rules, max_bytes, anonymous };
+        let sessions = Sessions::start(cache, jwt.session_lifetime, scope);
+        let verifier = Verifier { keys, algorithms, rules, max_bytes, anonymous, sessions };
         Ok(Self(Arc::new(Mode::Jwt(Box::new(verifier)))))
     }
 
@@ -170,6 +176,42 @@ impl Authenticator {
         }
     }
 
+    /// Begins a session for whoever has proven who it is.
+    ///
+    /// # Errors
+    /// [`Refusal::Missing`] where nobody is asked, [`Refusal::Unavailable`] while the cache is away.
+    pub async fn begin_session(&self, identity: &Identity) -> Result<Begun, Refusal> {
+        match &*self.0 {
+            Mode::None(_) => Err(Refusal::Missing),
+            Mode::Jwt(verifier) => verifier.sessions.begin(identity).await.map_err(|it| self.refuse(it)),
+        }
+    }
+
+    /// Whose session a cookie names. Where nobody is asked it may name anything.
+    ///
+    /// # Errors
+    /// [`Refusal::Session`], [`Refusal::Role`] if its role is no longer allowed, [`Refusal::Unavailable`] while the
+    /// cache is away.
+    pub async fn by_session(&self, id: &str) -> Result<Arc<Identity>, Refusal> {
+        let verifier = match &*self.0 {
+            Mode::None(server) => return Ok(server.clone()),
+            Mode::Jwt(verifier) => verifier,
+        };
+        let found = verifier.sessions.find(id).await.and_then(|identity| verifier.still_allows(identity));
+        found.map(Arc::new).map_err(|refusal| self.refuse(refusal))
+    }
+
+    /// Revokes a session: whoever is connected by it is closed within a second.
+    ///
+    /// # Errors
+    /// [`Refusal::Unavailable`] while the cache is away: then it goes on.
+    pub async fn end_session(&self, id: &str) -> Result<(), Refusal> {
+        match &*self.0 {
+            Mode::None(_) => Ok(()),
+            Mode::Jwt(verifier) => verifier.sessions.end(id).await.map_err(|it| self.refuse(it)),
+        }
+    }
+
     /// Counts and logs that somebody was not let in; gives back why.
     pub fn refuse(&self, refusal: Refusal) -> Refusal {
         metrics::counter!(metric::AUTH_REFUSED, metric::REASON => refusal.as_str()).increment(1);
@@ -179,6 +221,13 @@ impl Authenticator {
 }
 
 impl Verifier {
+    /// The configuration may be another one than when the session began.
+    fn still_allows(&self, identity: Identity) -> Result<Identity, Refusal> {
+        let allowed =
+            identity.impersonation().is_some_and(|it| self.rules.roles.iter().any(|role| **role == *it.role));
+        if allowed { Ok(identity) } else { Err(Refusal::Role) }
+    }
+
     async fn verify(&self, text: &str) -> Result<Identity, Refusal> {
         let token = Token::parse(text, self.max_bytes)?;
         let keys = self.keys.current().await?;

@@ -1,8 +1,10 @@
 use std::hash::{Hash, Hasher};
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use serde_json::{Map, Value, json};
 
+use super::Session;
 use crate::postgres::Impersonation;
 
 /// Who a client is, as verified.
@@ -13,6 +15,8 @@ use crate::postgres::Impersonation;
 pub struct Identity {
     impersonation: Option<Impersonation>,
     expires_at: Option<SystemTime>,
+    /// The session that it is known by, if that is not a token.
+    session: Option<Arc<Session>>,
 }
 
 /// Claims that say when and by which token, and not who.
@@ -21,7 +25,7 @@ const OF_THE_TOKEN: [&str; 4] = ["exp", "iat", "nbf", "jti"];
 impl Identity {
     /// The server's own: what everybody is where nobody is asked (`auth.mode = "none"`).
     pub const fn server() -> Self {
-        Self { impersonation: None, expires_at: None }
+        Self { impersonation: None, expires_at: None, session: None }
     }
 
     /// Whoever brings no token.
@@ -33,7 +37,12 @@ impl Identity {
     /// Whom a token names; `claims` is the text that was signed.
     pub(super) fn verified(role: &str, claims: &str, expires_at: Option<SystemTime>) -> Self {
         let impersonation = Impersonation { role: role.into(), claims: claims.into() };
-        Self { impersonation: Some(impersonation), expires_at }
+        Self { impersonation: Some(impersonation), expires_at, session: None }
+    }
+
+    /// The same, known by a session.
+    pub(super) fn by(self, session: Arc<Session>) -> Self {
+        Self { session: Some(session), ..self }
     }
 
     /// As whom its statements run; `None` for the server's own role, which no policy binds.
@@ -41,9 +50,25 @@ impl Identity {
         self.impersonation.as_ref()
     }
 
+    /// What it is called where who asks is counted or told: the role, and the subject that the token names; `None` for the
+    /// server's own.
+    pub fn name(&self) -> Option<String> {
+        let Impersonation { role, claims } = self.impersonation.as_ref()?;
+        let claims: Map<String, Value> = serde_json::from_str(claims).unwrap_or_default();
+        Some(match claims.get("sub").and_then(Value::as_str) {
+            Some(subject) => format!("{role}/{subject}"),
+            None => role.to_string(),
+        })
+    }
+
     /// When it ends; `None` for never.
     pub const fn expires_at(&self) -> Option<SystemTime> {
         self.expires_at
+    }
+
+    /// The session that it is known by, if that is not a token: it may be revoked before its end.
+    pub const fn session(&self) -> Option<&Arc<Session>> {
+        self.session.as_ref()
     }
 
     /// Whether another token says the same of the same person: role and claims are equal but for those that every new

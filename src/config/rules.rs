@@ -1,5 +1,5 @@
 use super::layers::Tree;
-use super::{Auth, AuthMode, Backend, Config, Error};
+use super::{Auth, AuthMode, Backend, CacheBackend, Config, Error};
 use crate::auth::Algorithm;
 
 /// What no value can be asked by itself: how they go together.
@@ -12,6 +12,10 @@ pub(super) fn check(config: &Config, tree: &Tree) -> Result<(), Error> {
         return Err(Error::NoBroker);
     }
     let at = |key: &str| Box::new(tree.setting(key));
+    if config.cache.backend == CacheBackend::Redis && config.cache.url.is_none() {
+        let needs = "needs to know where Redis is: cache.url".to_owned();
+        return Err(Error::Incomplete { setting: at("cache.backend"), needs });
+    }
     match config.auth.mode {
         AuthMode::None if !config.http.listen.ip().is_loopback() && !config.auth.allow_insecure => {
             return Err(Error::Exposed { listen: at("http.listen"), mode: at("auth.mode") });

@@ -17,10 +17,12 @@ use crate::postgres::publication::{self, Patterns};
 use crate::telemetry;
 
 mod auth;
+mod cache;
 mod limits;
 mod values;
 
 pub use auth::{Auth, AuthMode, Jwt};
+pub use cache::{Cache, CacheBackend};
 pub use limits::Limits;
 pub use values::{AllowedOrigins, Backend, BrokerUrl, ConnectionString, Hints};
 use values::{
@@ -62,6 +64,8 @@ pub struct Config {
     pub policy: Policy,
     /// Who asked for what.
     pub audit: Audit,
+    /// Sessions of browsers.
+    pub cache: Cache,
     /// Log lines.
     #[serde(with = "Telemetry")]
     pub telemetry: telemetry::Config,

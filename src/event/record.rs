@@ -1,5 +1,6 @@
 use std::fmt;
 use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::{Change, Lsn, Position, Xid};
 
@@ -138,6 +139,15 @@ impl Timestamp {
     }
 }
 
+impl From<SystemTime> for Timestamp {
+    /// What lies further away than a `Timestamp` reaches becomes the last one; what lies before 1970 begins then.
+    fn from(at: SystemTime) -> Self {
+        let since = at.duration_since(UNIX_EPOCH).unwrap_or_default();
+        let micros = i64::try_from(since.as_micros()).unwrap_or(i64::MAX);
+        Self(micros - EPOCH_DAYS * DAY_MICROS)
+    }
+}
+
 /// Writes a number that has at most `DIGITS` of them, with zeros in front.
 fn write_digits<const DIGITS: usize>(mut number: i64, out: &mut Vec<u8>) {
     let mut digits = [b'0'; DIGITS];
@@ -175,6 +185,12 @@ fn civil_from_days(days: i64) -> (i64, i64, i64) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_systems_time_is_the_same_moment() {
+        let at = UNIX_EPOCH + std::time::Duration::from_millis(1_764_000_000_500);
+        assert_eq!(Timestamp::from(at).to_string(), "2025-11-24T16:00:00.500000Z");
+    }
 
     #[test]
     fn timestamps_are_written_as_rfc_3339() {

@@ -20,6 +20,7 @@ use super::line::{self, Line};
 use super::problem::Body;
 use super::visit::Peer;
 use super::{Context, route};
+use crate::auth::Identity;
 use crate::limit::{Denied, Seat, Subject};
 use crate::protocol::{CloseCode, ErrorCode};
 use crate::session::{self, Guest};
@@ -43,8 +44,8 @@ pub(super) struct Upgrade {
 /// What follows an upgrade.
 #[derive(Debug)]
 pub(super) enum Then {
-    /// A conversation, and the place of whom it is with.
-    Serve(Guest, Seat),
+    /// A conversation with a guest, who may have to say first who it is; and its place.
+    Serve(Guest, Option<Arc<Identity>>, Seat),
     /// A refusal that a browser can read, and for how long to stay away.
     Refuse(CloseCode, Option<Duration>),
 }
@@ -247,7 +248,9 @@ async fn converse(
     _held: (Open, Places),
 ) {
     match then {
-        Then::Serve(guest, _seat) => session::serve(services, guest, stream, read).await,
+        Then::Serve(guest, identity, _seat) => {
+            session::serve(services, guest, identity, stream, read).await;
+        }
         Then::Refuse(code, retry_after) => session::refuse(stream, read, code, retry_after).await,
     }
 }

@@ -46,7 +46,7 @@ fn authority(origin: &str) -> Option<&str> {
 }
 
 /// Whether `host[:port]` names this machine to itself.
-fn is_loopback(authority: &str) -> bool {
+pub(super) fn is_loopback(authority: &str) -> bool {
     let host = match authority.strip_prefix('[') {
         Some(rest) => rest.split(']').next().unwrap_or_default(),
         None => authority.rsplit_once(':').map_or(authority, |(host, _)| host),

@@ -9,9 +9,9 @@ use hyper::{Request, Response, StatusCode};
 use serde_json::value::RawValue;
 use tokio::time::timeout;
 
-use super::Context;
 use super::problem::{Body, problem, respond};
 use super::visit::{Visit, denied};
+use super::{Context, who};
 use crate::audit::{Action, Verdict};
 use crate::event::{Attributes, InvalidPublication, Publication};
 use crate::journal::{PublishError, now};
@@ -33,6 +33,18 @@ pub(super) async fn answer(context: &Context, visit: &Visit, request: Request<In
         trail.tell(Action::Publish, "/v1/publish", denied(ErrorCode::Forbidden));
         let message = "this page's origin is not allowed: name it in `http.allowed_origins`";
         return problem(&ErrorFrame::new(ErrorCode::Forbidden, message));
+    }
+    match who::must_be_known_and_meant(context, request.headers()).await {
+        Ok(identity) if identity.impersonation().is_none() => {}
+        // There are no rules yet by which anybody might who is asked for a token.
+        Ok(_) => {
+            trail.tell(Action::Publish, "/v1/publish", denied(ErrorCode::Forbidden));
+            return problem(&ErrorFrame::new(ErrorCode::Forbidden, "this role may publish to no channel"));
+        }
+        Err(refusal) => {
+            trail.tell(Action::Publish, "/v1/publish", denied(ErrorCode::Unauthenticated));
+            return who::unauthorized(refusal);
+        }
     }
     let most = context.config.event_bytes;
     let publication = match read(request, most, context.config.handshake_timeout).await {

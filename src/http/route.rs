@@ -1,14 +1,14 @@
 use hyper::body::Incoming;
 use hyper::header::{
-    ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
-    ACCESS_CONTROL_EXPOSE_HEADERS, ALLOW, CONNECTION, HeaderValue, ORIGIN, VARY,
+    ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS,
+    ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS, ALLOW, CONNECTION, HeaderValue, ORIGIN, VARY,
 };
 use hyper::{Method, Request, Response, StatusCode};
 
 use super::connection::Slot;
 use super::problem::{Body, problem, respond};
 use super::visit::{self, Peer, Visit};
-use super::{Context, headers, publish, socket, stream, web};
+use super::{Context, Origins, headers, publish, session, socket, stream, web};
 use crate::protocol::{ErrorCode, ErrorFrame};
 use crate::telemetry::metric;
 
@@ -47,23 +47,29 @@ async fn dispatch(
     let path = request.uri().path();
     let origin = request.headers().get(ORIGIN).cloned();
     if path == "/v1/socket" && request.method() == Method::GET {
-        return socket::upgrade(context, visit, request, slot);
+        return socket::upgrade(context, visit, request, slot).await;
     }
     if let Err(denied) = &visit.allowed {
-        return shared_with(origin, visit::too_much(denied));
+        return shared_with(context, origin, visit::too_much(denied));
     }
     match (request.method(), path) {
         (&Method::GET | &Method::POST, "/v1/stream") => {
-            shared_with(origin, stream::answer(context, visit, request).await)
+            shared_with(context, origin, stream::answer(context, visit, request).await)
         }
         (&Method::POST, "/v1/publish") => {
-            shared_with(origin, publish::answer(context, &visit, request).await)
+            shared_with(context, origin, publish::answer(context, &visit, request).await)
         }
-        (&Method::GET, "/v1/publish") => not_allowed(path),
-        (&Method::OPTIONS, "/v1/stream" | "/v1/publish")
+        (&Method::POST, "/v1/session") => {
+            shared_with(context, origin, session::begin(context, request).await)
+        }
+        (&Method::DELETE, "/v1/session") => {
+            shared_with(context, origin, session::end(context, &request).await)
+        }
+        (&Method::GET, "/v1/publish" | "/v1/session") => not_allowed(path),
+        (&Method::OPTIONS, "/v1/stream" | "/v1/publish" | "/v1/session")
             if context.config.origins.admit(request.headers()) =>
         {
-            preflight(&request)
+            preflight(context, &request)
         }
         (&Method::GET, "/healthz") => respond(StatusCode::OK, TEXT, "alive\n"),
         (&Method::GET, "/readyz") => match (context.ready)() {
@@ -83,6 +89,7 @@ fn name(path: &str) -> &'static str {
         "/v1/socket" => "/v1/socket",
         "/v1/stream" => "/v1/stream",
         "/v1/publish" => "/v1/publish",
+        "/v1/session" => "/v1/session",
         "/healthz" => "/healthz",
         "/readyz" => "/readyz",
         "/metrics" => "/metrics",
@@ -103,6 +110,7 @@ fn not_allowed(path: &str) -> Response<Body> {
     let methods = match path {
         "/v1/stream" => "GET, POST",
         "/v1/publish" => "POST",
+        "/v1/session" => "POST, DELETE",
         _ => "GET",
     };
     let message = format!("{path} answers {methods}");
@@ -113,8 +121,16 @@ fn not_allowed(path: &str) -> Response<Body> {
 }
 
 /// Lets the page that asked read the answer: it was admitted, or the answer says that it was not.
-fn shared_with(origin: Option<HeaderValue>, mut response: Response<Body>) -> Response<Body> {
+fn shared_with(
+    context: &Context,
+    origin: Option<HeaderValue>,
+    mut response: Response<Body>,
+) -> Response<Body> {
     let headers = response.headers_mut();
+    // Where any page may connect none may do so with a cookie that it was not given.
+    if origin.is_some() && context.config.origins != Origins::Any {
+        headers.insert(ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true"));
+    }
     headers.insert(VARY, HeaderValue::from_static("origin"));
     if let Some(origin) = origin {
         headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin);
@@ -125,12 +141,12 @@ fn shared_with(origin: Option<HeaderValue>, mut response: Response<Body>) -> Res
 }
 
 /// See <https://fetch.spec.whatwg.org/#cors-preflight-fetch>.
-fn preflight(request: &Request<Incoming>) -> Response<Body> {
+fn preflight(context: &Context, request: &Request<Incoming>) -> Response<Body> {
     let origin = request.headers().get(ORIGIN).cloned();
-    let mut response = shared_with(origin, respond(StatusCode::NO_CONTENT, TEXT, ""));
+    let mut response = shared_with(context, origin, respond(StatusCode::NO_CONTENT, TEXT, ""));
     let headers = response.headers_mut();
-    headers.insert(ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("GET, POST"));
-    let allowed = HeaderValue::from_static("authorization, content-type, last-event-id");
+    headers.insert(ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("GET, POST, DELETE"));
+    let allowed = HeaderValue::from_static("authorization, content-type, last-event-id, tidegate-csrf");
     headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, allowed);
     response
 }

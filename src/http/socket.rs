@@ -6,17 +6,18 @@ use hyper::header::{
 use hyper::{Request, Response, StatusCode};
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
-use super::Context;
 use super::connection::{Slot, Then, Upgrade};
 use super::problem::{Body, bad_request, full};
 use super::visit::{Visit, denied};
+use super::{Context, who};
 use crate::audit::Action;
+use crate::auth::Refusal;
 use crate::protocol::{CloseCode, ErrorCode, SUBPROTOCOL};
 
 /// Upgrades a request to a WebSocket; what is refused for who asks is told through it.
 ///
 /// See <https://www.rfc-editor.org/rfc/rfc6455#section-4.2>.
-pub(super) fn upgrade(
+pub(super) async fn upgrade(
     context: &Context,
     visit: Visit,
     mut request: Request<Incoming>,
@@ -47,7 +48,14 @@ pub(super) fn upgrade(
             visit.guest.trail.tell(Action::Connect, "/v1/socket", denied(ErrorCode::Forbidden));
             Then::Refuse(CloseCode::Forbidden, None)
         }
-        Ok(_) => Then::Serve(visit.guest, visit.seat),
+        Ok(_) => match who::asks(context, headers, &offered).await {
+            Ok(identity) => Then::Serve(visit.guest, identity, visit.seat),
+            Err(Refusal::Unavailable) => Then::Refuse(CloseCode::TimedOut, Some(who::RETRY_AFTER)),
+            Err(refusal) => {
+                visit.guest.trail.tell(Action::Connect, "/v1/socket", denied(ErrorCode::Unauthenticated));
+                Then::Refuse(CloseCode::Unauthorized(refusal.as_str()), None)
+            }
+        },
     };
     *slot.lock() = Some(Upgrade { upgrade: hyper::upgrade::on(&mut request), then });
     let mut response = Response::new(full(""));

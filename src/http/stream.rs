@@ -12,9 +12,9 @@ use serde_json::{Map, Value, json};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
-use super::Context;
 use super::problem::{Body, problem};
 use super::visit::{Visit, denied, too_much};
+use super::{Context, who};
 use crate::audit::Action;
 use crate::limit::{Seat, Subject};
 use crate::protocol::{ClientFrame, ErrorCode, ErrorFrame, FrameError, Subscribe};
@@ -33,6 +33,13 @@ pub(super) async fn answer(context: &Context, visit: Visit, request: Request<Inc
         let message = "this page's origin is not allowed: name it in `http.allowed_origins`";
         return problem(&ErrorFrame::new(ErrorCode::Forbidden, message));
     }
+    let identity = match who::must_be_known(context, request.headers()).await {
+        Ok(identity) => identity,
+        Err(refusal) => {
+            visit.guest.trail.tell(Action::Connect, "/v1/stream", denied(ErrorCode::Unauthenticated));
+            return who::unauthorized(refusal);
+        }
+    };
     let last_event_id =
         request.headers().get("last-event-id").and_then(|id| id.to_str().ok()).map(str::to_owned);
     let subscribes = if request.method() == Method::POST {
@@ -49,8 +56,14 @@ pub(super) async fn answer(context: &Context, visit: Visit, request: Request<Inc
         visit.guest.trail.tell(Action::Subscribe, "/v1/stream", denied(ErrorCode::RateLimited));
         return too_much(&much);
     }
-    let Stream { pieces, refused } =
-        session::stream(context.services.clone(), visit.guest, subscribes, last_event_id.as_deref()).await;
+    let Stream { pieces, refused } = session::stream(
+        context.services.clone(),
+        visit.guest,
+        identity,
+        subscribes,
+        last_event_id.as_deref(),
+    )
+    .await;
     if let Some(error) = refused {
         return problem(&error);
     }

@@ -108,8 +108,8 @@ pub enum CloseCode {
     FrameTooLarge,
     /// The frame was not text, not UTF-8, or not a JSON object: do not return.
     NotAnObject,
-    /// Token refused or expired: fetch a new one, return once.
-    Unauthorized,
+    /// Token refused or expired: fetch a new one, return once. Carries why, in one word, as its reason.
+    Unauthorized(&'static str),
     /// Not allowed (origin): do not return.
     Forbidden,
     /// Nothing was heard in time: back off.
@@ -127,7 +127,7 @@ impl CloseCode {
             Self::GoingAway => 1001,
             Self::FrameTooLarge => 1009,
             Self::NotAnObject => 4400,
-            Self::Unauthorized => 4401,
+            Self::Unauthorized(_) => 4401,
             Self::Forbidden => 4403,
             Self::TimedOut => 4408,
             Self::TooSlow => 4409,

@@ -236,6 +236,11 @@ impl Frame {
         Self::bare(FrameKind::Unsubscribed)
     }
 
+    /// `token_expiring`: when the token ends that the client is known by.
+    pub fn token_expiring(expires_at: Timestamp) -> Self {
+        Self::text(FrameKind::TokenExpiring, &format!(",\"expires_at\":\"{expires_at}\"}}"))
+    }
+
     /// `pong`.
     pub fn pong() -> Self {
         Self::bare(FrameKind::Pong)
@@ -342,6 +347,12 @@ mod tests {
                 Some("a\"b"),
                 Some("c"),
                 r#"{"type":"changes","id":"a\"b","cursor":"c","lsn":"16/B374D848","tx":{"id":"743","committed_at":"2000-01-01T00:00:00.000000Z","last":true},"changes":[]}"#,
+            ),
+            (
+                Frame::token_expiring(Timestamp::new(0)),
+                None,
+                None,
+                r#"{"type":"token_expiring","expires_at":"2000-01-01T00:00:00.000000Z"}"#,
             ),
             (
                 Frame::snapshot(b"[{}]"),

@@ -5,12 +5,13 @@ use tokio_util::sync::CancellationToken;
 
 use super::open::From;
 use super::{Config, Guest};
+use crate::auth::Identity;
 use crate::event::Lsn;
 use crate::hub::{Delivery, Entry, Fall, Note, Outbox, ReaderKey, Selection, Ticket};
 use crate::limit::{Denied, Subject};
 use crate::protocol::{
-    Again, ClientFrame, CloseCode, ErrorCode, ErrorFrame, Frame, FrameError, Page, SnapshotOptions,
-    Subscribe, Target,
+    Again, ClientFrame, CloseCode, ErrorCode, ErrorFrame, Frame, FrameError, Page, ResyncReason,
+    SnapshotOptions, Subscribe, Target,
 };
 use crate::telemetry::metric;
 
@@ -18,6 +19,8 @@ use crate::telemetry::metric;
 #[derive(Debug)]
 pub(super) struct Conversation {
     outbox: Arc<Outbox>,
+    /// Who the client is; `None` until it has said so.
+    identity: Option<Arc<Identity>>,
     subscriptions: Vec<Subscription>,
     next_key: u32,
     awaited: Vec<Awaited>,
@@ -62,7 +65,16 @@ struct Awaited {
 #[derive(Debug)]
 pub(super) enum Action {
     /// Bring a subscription up.
-    Open { key: ReaderKey, target: Arc<Target>, again: Again, opener: CancellationToken, from: From },
+    Open {
+        key: ReaderKey,
+        identity: Arc<Identity>,
+        target: Arc<Target>,
+        again: Again,
+        opener: CancellationToken,
+        from: From,
+    },
+    /// Find out whose token this is, and have [`Conversation::identify`] told.
+    Authenticate(String),
     /// Take a reader out of the hub.
     Detach { key: ReaderKey, ticket: Ticket },
     /// Take a reader out of the hub, which notes where it stands then.
@@ -91,9 +103,11 @@ const MOST_REFUSED: u32 = 100;
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 impl Conversation {
+    /// Nobody knows yet who the client is.
     pub(super) fn new(outbox: Arc<Outbox>, config: &Config, guest: Guest) -> Self {
         Self {
             outbox,
+            identity: None,
             subscriptions: Vec::new(),
             next_key: 0,
             awaited: Vec::new(),
@@ -102,6 +116,44 @@ impl Conversation {
             refused: 0,
             denied: None,
         }
+    }
+
+    /// Who the client is, if that is known.
+    pub(super) fn identity(&self) -> Option<&Arc<Identity>> {
+        self.identity.as_ref()
+    }
+
+    /// The client is known, or is another one now. Then whatever it follows is judged anew: it starts over, under a reader
+    /// of its own, so that nothing of what the old one was owed reaches the new one.
+    #[must_use]
+    pub(super) fn identify(&mut self, identity: &Arc<Identity>) -> Vec<Action> {
+        let before = self.identity.replace(identity.clone());
+        self.guest.identify(identity);
+        if before.is_some_and(|before| before.is_renewed_by(identity)) {
+            return Vec::new();
+        }
+        let mut actions = Vec::new();
+        for index in 0..self.subscriptions.len() {
+            let new_key = ReaderKey(self.next_key);
+            self.next_key += 1;
+            let subscription = &mut self.subscriptions[index];
+            let old_key = std::mem::replace(&mut subscription.key, new_key);
+            match &subscription.state {
+                State::Live(ticket, _) => actions.push(Action::Detach { key: old_key, ticket: *ticket }),
+                State::Opening(opener) => opener.cancel(),
+            }
+            let resync = Frame::resync(ResyncReason::PermissionsChanged);
+            self.outbox.push(Some(new_key), Delivery::plain(resync));
+            let page = subscription.page.take();
+            actions.push(subscription.open(Some(identity), From::Again));
+            if page.is_some() {
+                let error =
+                    ErrorFrame::new(ErrorCode::Unavailable, "who asks has changed meanwhile: ask again");
+                let id = self.subscriptions[index].id.clone();
+                self.refuse(Some(&id), &ErrorFrame { request: Some("page"), ..error });
+            }
+        }
+        actions
     }
 
     /// Counts a frame of so many bytes; too many of those end the conversation, also if they say nothing.
@@ -156,6 +208,10 @@ impl Conversation {
     /// Starts a subscription, which has been counted.
     pub(super) fn subscribe(&mut self, subscribe: Subscribe) -> Option<Action> {
         let Subscribe { id, target, start } = subscribe;
+        let Some(identity) = self.identity.clone() else {
+            self.refuse(Some(&id), &unknown());
+            return None;
+        };
         if self.holds(&id) {
             let message =
                 format!("the subscription `{id}` is open already: end it first, or take another `id`");
@@ -188,7 +244,7 @@ impl Conversation {
             page: None,
         });
         metrics::gauge!(metric::SESSION_SUBSCRIPTIONS).increment(1.0);
-        Some(Action::Open { key, target, again, opener, from: From::Start(start) })
+        Some(Action::Open { key, identity, target, again, opener, from: From::Start(start) })
     }
 
     /// Takes the news of a reader.
@@ -224,7 +280,7 @@ impl Conversation {
                 State::Opening(_) => Some(Action::Close(CloseCode::TooSlow, Some(RETRY_AFTER))),
                 State::Live(..) => {
                     self.outbox.push(Some(key), Delivery::plain(Frame::resync(reason)));
-                    Some(subscription.open(From::Again))
+                    Some(subscription.open(self.identity.as_ref(), From::Again))
                 }
             },
             Note::Fell(Fall::Behind(place)) => match &subscription.state {
@@ -235,7 +291,7 @@ impl Conversation {
                         None => From::Place(selection, place),
                         Some(page) => From::Page(selection, place, page),
                     };
-                    Some(subscription.open(from))
+                    Some(subscription.open(self.identity.as_ref(), from))
                 }
             },
             Note::Passed(_) => None,
@@ -301,8 +357,7 @@ impl Conversation {
 
     fn obey(&mut self, frame: ClientFrame) -> Option<Action> {
         match frame {
-            // Nobody is asked for a token in this mode; a client that sends one all the same has nothing to fear.
-            ClientFrame::Auth { .. } => None,
+            ClientFrame::Auth { token } => Some(Action::Authenticate(token)),
             ClientFrame::Ping => {
                 self.outbox.push(None, Delivery::plain(Frame::pong()));
                 None
@@ -317,6 +372,10 @@ impl Conversation {
             },
             ClientFrame::Unsubscribe { id } => self.unsubscribe(&id),
             ClientFrame::Page(page) => self.page(page),
+            ClientFrame::Await(_) if self.identity.is_none() => {
+                self.refuse(None, &unknown());
+                None
+            }
             ClientFrame::Await(lsn) => {
                 if self.awaited.len() >= MAX_AWAITED {
                     let message = format!("at most {MAX_AWAITED} positions are awaited at once");
@@ -399,9 +458,15 @@ impl Conversation {
 }
 
 impl Subscription {
-    fn open(&mut self, from: From) -> Action {
+    fn open(&mut self, identity: Option<&Arc<Identity>>, from: From) -> Action {
         let opener = CancellationToken::new();
         self.state = State::Opening(opener.clone());
-        Action::Open { key: self.key, target: self.target.clone(), again: self.again, opener, from }
+        let identity = identity.expect("nobody subscribes before it is known").clone();
+        Action::Open { key: self.key, identity, target: self.target.clone(), again: self.again, opener, from }
     }
+}
+
+/// What a client is told that wants something before it has said who it is.
+fn unknown() -> ErrorFrame {
+    ErrorFrame::new(ErrorCode::Unauthenticated, "a token comes first: send an `auth` frame")
 }

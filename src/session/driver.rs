@@ -3,13 +3,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::Services;
 use super::conversation::{Action, Conversation};
 use super::open::Opener;
-use crate::auth::Identity;
+use super::term::{Due, Term};
+use crate::auth::{self, Identity, Refusal};
 use crate::event::Lsn;
 use crate::hub::{Batch, Note, Outbox, ReaderKey, Report};
+use crate::protocol::{CloseCode, ErrorCode, ErrorFrame, Frame};
 
 /// Does what a conversation wants done, whatever it is carried by.
 pub(super) struct Driver {
@@ -18,6 +21,10 @@ pub(super) struct Driver {
     pub(super) conversation: Conversation,
     /// News of readers that the conversation has not taken yet: behind what is being written.
     news: VecDeque<(ReaderKey, Note)>,
+    /// How long the client is taken for who it is; `None` for ever. Boxed: where nobody is asked nobody has one.
+    term: Option<Box<Term>>,
+    /// Ends the watch over the session that the client is known by.
+    watched: Option<DropGuard>,
 }
 
 /// How soon a report is tried again that something withheld prevented.
@@ -25,7 +32,71 @@ const RETRY: Duration = Duration::from_millis(50);
 
 impl Driver {
     pub(super) fn new(services: Arc<Services>, outbox: Arc<Outbox>, conversation: Conversation) -> Self {
-        Self { services, outbox, conversation, news: VecDeque::new() }
+        Self { services, outbox, conversation, news: VecDeque::new(), term: None, watched: None }
+    }
+
+    /// The client is known, or is another one from now on, or stays who it is for longer.
+    pub(super) async fn identify(&mut self, identity: &Arc<Identity>) {
+        self.term = Term::of(identity).map(Box::new);
+        self.watched = identity.session().map(|session| self.watch(session.clone()));
+        for action in self.conversation.identify(identity) {
+            self.act(action).await;
+        }
+    }
+
+    /// Has the client told, and the conversation woken, once the session is revoked that it is known by.
+    fn watch(&self, session: Arc<auth::Session>) -> DropGuard {
+        let watched = CancellationToken::new();
+        let (given_up, outbox, closing) = (watched.clone(), self.outbox.clone(), self.services.scope.clone());
+        self.services.scope.spawn("revocation", async move {
+            tokio::select! {
+                biased;
+                () = closing.closing() => {}
+                () = given_up.cancelled() => {}
+                () = session.ended() => {
+                    let error = ErrorFrame::new(ErrorCode::Unauthenticated, "the session was ended");
+                    outbox.push_frame(Frame::error(&error));
+                }
+            }
+        });
+        watched.drop_guard()
+    }
+
+    /// How to close if the session was revoked that the client is known by.
+    pub(super) fn revoked(&self) -> Option<CloseCode> {
+        let session = self.conversation.identity()?.session()?;
+        session.has_ended().then_some(CloseCode::Unauthorized(Refusal::Session.as_str()))
+    }
+
+    /// The client has this long to say who it is.
+    pub(super) fn await_identity(&mut self, patience: Duration) {
+        self.term = Some(Box::new(Term::Unknown(Instant::now() + patience)));
+    }
+
+    /// Finds out whose token this is, and that the conversation is that client's from now on.
+    pub(super) async fn authenticate(&mut self, token: &str) -> Result<(), Refusal> {
+        let identity = self.services.auth.verify(token).await?;
+        self.identify(&identity).await;
+        Ok(())
+    }
+
+    /// When the client's time is over, or nearly so; `None` if never.
+    pub(super) fn due_at(&self) -> Option<Instant> {
+        self.term.as_ref().map(|term| term.due_at())
+    }
+
+    /// Tells the client that its time is nearly over; how to close if it is.
+    pub(super) fn expire(&mut self, now: Instant) -> Option<CloseCode> {
+        loop {
+            match self.term.as_ref()?.due(now) {
+                Due::Nothing => return None,
+                Due::Over(code) => return Some(code),
+                Due::Tell(frame, told) => {
+                    self.outbox.push_frame(frame);
+                    self.term = Some(Box::new(told));
+                }
+            }
+        }
     }
 
     /// Takes all that waits: frames into `batch`, to be written; news for [`Driver::news`], afterwards.
@@ -49,12 +120,12 @@ impl Driver {
     pub(super) async fn act(&mut self, action: Action) {
         let (hub, outbox) = (&self.services.hub, self.outbox.clone());
         match action {
-            Action::Open { key, target, again, opener, from } => {
+            Action::Open { key, identity, target, again, opener, from } => {
                 let opener = Opener {
                     services: self.services.clone(),
                     outbox,
                     key,
-                    identity: Arc::new(Identity::server()),
+                    identity,
                     target,
                     again,
                     cancelled: opener,
@@ -81,7 +152,8 @@ impl Driver {
                     }
                 });
             }
-            Action::Close(..) => {}
+            // For whoever carries the conversation.
+            Action::Close(..) | Action::Authenticate(_) => {}
         }
     }
 

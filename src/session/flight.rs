@@ -38,11 +38,11 @@ struct Shared {
 /// What a snapshot reads: equal ones are shared.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Wanted {
+    /// As whom. Who sees the same as somebody else reads it for himself all the same: PostgreSQL has the last word.
+    pub(super) identity: Arc<Identity>,
     pub(super) selection: Selection,
     pub(super) order: Option<Arc<Order>>,
     pub(super) limit: Option<u32>,
-    /// As whom. Who sees the same as somebody else reads it for himself all the same: PostgreSQL has the last word.
-    pub(super) identity: Arc<Identity>,
 }
 
 /// A snapshot on its way to its readers.

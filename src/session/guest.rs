@@ -1,5 +1,6 @@
 use crate::audit::{Action, Trail, Verdict};
-use crate::limit::Meter;
+use crate::auth::Identity;
+use crate::limit::{Key, Meter};
 use crate::protocol::{ErrorCode, Target};
 
 /// Who came: how much it may ask, and where that is told.
@@ -12,6 +13,13 @@ pub struct Guest {
 }
 
 impl Guest {
+    /// It is known who it is.
+    pub(super) fn identify(&mut self, identity: &Identity) {
+        let Some(name) = identity.name() else { return };
+        self.meter.identify(Key::identity(&name));
+        self.trail.identify(&name);
+    }
+
     /// Tells whether a subscription was allowed: `Err` with why it was not.
     pub(super) fn tell(&self, target: &Target, outcome: Result<(), ErrorCode>) {
         let object = match target {

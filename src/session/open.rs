@@ -6,7 +6,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::deliver::{Missed, catch_up, offer};
 use super::flight::{End, Failure, Next, Wanted};
-use super::resolve::{Resolved, resolve, unavailable};
+use super::resolve::{Resolved, channel, resolve, unavailable};
 use super::{Services, page};
 use crate::auth::Identity;
 use crate::event::Cursor;
@@ -21,7 +21,7 @@ pub(super) struct Opener {
     pub(super) services: Arc<Services>,
     pub(super) outbox: Arc<Outbox>,
     pub(super) key: ReaderKey,
-    /// As whom.
+    /// For whom.
     pub(super) identity: Arc<Identity>,
     pub(super) target: Arc<Target>,
     /// How it starts over.
@@ -175,6 +175,7 @@ impl Opener {
     async fn select(&self) -> Result<(Selection, Frame), Failed> {
         match &*self.target {
             Target::Channel(name) => {
+                channel(&self.identity).map_err(|error| Failed::Error(Box::new(error)))?;
                 self.services.catalogs.ready().map_err(|error| Failed::Error(Box::new(error)))?;
                 Ok((Selection::Channel(name.as_str().into()), Frame::subscribed_channel()))
             }

@@ -23,7 +23,7 @@ pub(super) struct Resolved {
 /// When a client may ask again after PostgreSQL was away.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
-/// Understands a request, asking PostgreSQL where only PostgreSQL knows.
+/// Understands a request for `identity`, asking PostgreSQL where only PostgreSQL knows.
 ///
 /// # Errors
 /// What was wrong with it, and how to mend it.
@@ -103,6 +103,18 @@ fn refuse_policy(error: &policy::Error, hints: bool) -> ErrorFrame {
             unavailable(format!("policies could not be read: {}", crate::telemetry::Chain(error)))
         }
     }
+}
+
+/// Whether `identity` may listen to channels.
+///
+/// # Errors
+/// `forbidden`: there are no rules yet by which anybody who is asked for a token might.
+pub(super) fn channel(identity: &Identity) -> Result<(), ErrorFrame> {
+    if identity.impersonation().is_none() {
+        return Ok(());
+    }
+    let message = "this role may listen to no channel";
+    Err(ErrorFrame { field: Some("channel"), ..ErrorFrame::new(ErrorCode::Forbidden, message) })
 }
 
 /// What a client is told while PostgreSQL is away.

@@ -1,4 +1,5 @@
 use super::{Catalogs, Config, Marker, Snapshots};
+use crate::auth::Authenticator;
 use crate::hub;
 use crate::policy::Policies;
 use crate::postgres::Pool;
@@ -9,6 +10,8 @@ use crate::shutdown::Scope;
 pub struct Services {
     /// Limits and pace.
     pub config: Config,
+    /// Who clients are.
+    pub auth: Authenticator,
     /// The hub.
     pub hub: hub::Handle,
     /// The tables there are.

@@ -136,8 +136,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Socket<S> {
 
     /// Says goodbye and waits for the answer, a moment.
     pub(super) async fn close(&mut self, code: CloseCode, retry_after: Option<Duration>) {
-        let reason =
-            retry_after.map(|wait| format!("retry_after_ms={}", wait.as_millis())).unwrap_or_default();
+        let reason = match (code, retry_after) {
+            (CloseCode::Unauthorized(word), _) => word.to_owned(),
+            (_, Some(wait)) => format!("retry_after_ms={}", wait.as_millis()),
+            (_, None) => String::new(),
+        };
         let frame = CloseFrame { code: WireCode::from(code.number()), reason: reason.into() };
         let goodbye = async {
             // A client that is gone already hears no goodbye.

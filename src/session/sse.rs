@@ -9,6 +9,7 @@ use super::conversation::{Action, Conversation};
 use super::driver::Driver;
 use super::places::{self, Places};
 use super::{Guest, Services};
+use crate::auth::Identity;
 use crate::hub::{Batch, Entry, Outbox};
 use crate::protocol::{CloseCode, ErrorFrame, Frame, Start, Subscribe};
 use crate::telemetry::metric;
@@ -32,10 +33,11 @@ const PIECE_BYTES: usize = 64 * 1_024;
 /// How long a response waits for its first frame before it is sent without one.
 const FIRST_FRAME: Duration = Duration::from_secs(2);
 
-/// Starts a stream of `subscribes`. `last_event_id` resumes each where that event left it.
+/// Starts a stream of `subscribes` for `identity`, which ends with it. `last_event_id` resumes each where that event left it.
 pub async fn stream(
     services: Arc<Services>,
     guest: Guest,
+    identity: Arc<Identity>,
     mut subscribes: Vec<Subscribe>,
     last_event_id: Option<&str>,
 ) -> Stream {
@@ -52,7 +54,7 @@ pub async fn stream(
     let driver = Driver::new(services, outbox, conversation);
     let session = Session { name, driver, sender, places: Places::default() };
     // A task of its own from the start: a client that goes away before it is answered takes this call with it.
-    scope.spawn("stream", session.run(subscribes, tell));
+    scope.spawn("stream", session.run(identity, subscribes, tell));
     Stream { pieces, refused: told.await.ok().flatten() }
 }
 
@@ -78,7 +80,13 @@ struct Session {
 struct Ended;
 
 impl Session {
-    async fn run(mut self, subscribes: Vec<Subscribe>, tell: oneshot::Sender<Option<ErrorFrame>>) {
+    async fn run(
+        mut self,
+        identity: Arc<Identity>,
+        subscribes: Vec<Subscribe>,
+        tell: oneshot::Sender<Option<ErrorFrame>>,
+    ) {
+        self.driver.identify(&identity).await;
         metrics::gauge!(metric::SESSION_CONNECTIONS, metric::TRANSPORT => "sse").increment(1.0);
         let refused = self.open(subscribes).await;
         let goes_on = refused.is_none();
@@ -127,6 +135,7 @@ impl Session {
         let heartbeat = self.driver.services.config.heartbeat;
         let mut beat_at = Instant::now() + heartbeat;
         loop {
+            let due_at = self.driver.due_at().map_or(beat_at, |due| due.min(beat_at));
             let turn = tokio::select! {
                 biased;
                 // 1. Shutdown: what waits is sent, so that the client returns with its last cursor.
@@ -139,7 +148,12 @@ impl Session {
                 // 3. The client is gone.
                 () = sender.closed() => return Ended,
                 // 4. Silence.
-                () = sleep_until(beat_at) => {
+                () = sleep_until(due_at) => if self.driver.expire(Instant::now()).is_some() {
+                    _ = self.deliver().await;
+                    return Ended;
+                } else if due_at < beat_at {
+                    Ok(())
+                } else {
                     beat_at = Instant::now() + heartbeat;
                     self.driver.report_progress().await;
                     self.send(b":\n\n".to_vec()).await
@@ -169,6 +183,9 @@ impl Session {
         }
         metrics::counter!(metric::SESSION_FRAMES_OUT).increment(batch.entries.len() as u64);
         self.driver.outbox.written(&batch.entries);
+        if self.driver.revoked().is_some() {
+            return Err(Ended);
+        }
         while let Some(action) = self.driver.news() {
             match action {
                 Action::Close(CloseCode::TooSlow | CloseCode::GoingAway, _) => return Err(Ended),

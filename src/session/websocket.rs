@@ -12,19 +12,28 @@ use super::conversation::{Action, Conversation};
 use super::driver::Driver;
 use super::socket::{Broken, Socket, Written, write_text};
 use super::{Guest, Services};
+use crate::auth::{Identity, Refusal};
 use crate::hub::{Batch, Entry, Outbox};
 use crate::protocol::{CloseCode, Frame};
 use crate::telemetry::metric;
 
 /// How long a client has to take what it is owed when it is sent away.
 const FAREWELL: Duration = Duration::from_secs(2);
+/// When a client may come again whose token could not be judged.
+const UNAVAILABLE: Duration = Duration::from_secs(1);
 /// An empty ping.
 const PING: [u8; 2] = [0x89, 0];
 
-/// Serves one client on a connection whose upgrade is complete; `read` is what came behind the request. `stream` fails
-/// with [`TimedOut`](std::io::ErrorKind::TimedOut) once the client has taken no byte of a flush for too long.
-pub async fn serve<S>(services: Arc<Services>, guest: Guest, stream: S, read: Bytes)
-where
+/// Serves one client on a connection whose upgrade is complete; `read` is what came behind the request. A client of which
+/// nobody knows who it is yet has to say so first. `stream` fails with [`TimedOut`](std::io::ErrorKind::TimedOut) once the
+/// client has taken no byte of a flush for too long.
+pub async fn serve<S>(
+    services: Arc<Services>,
+    guest: Guest,
+    identity: Option<Arc<Identity>>,
+    stream: S,
+    read: Bytes,
+) where
     S: AsyncRead + AsyncWrite + Unpin + Send,
 {
     let socket = Socket::open(stream, read, services.config.max_frame_bytes).await;
@@ -34,8 +43,8 @@ where
     let now = Instant::now();
     let conversation = Conversation::new(outbox.clone(), &services.config, guest);
     metrics::gauge!(metric::SESSION_CONNECTIONS, metric::TRANSPORT => "websocket").increment(1.0);
-    let heartbeat = services.config.heartbeat;
-    let session = Session {
+    let (heartbeat, patience) = (services.config.heartbeat, services.config.handshake_timeout);
+    let mut session = Session {
         socket,
         driver: Driver::new(services, outbox, conversation),
         heard_at: now,
@@ -46,6 +55,10 @@ where
             bytes: metrics::counter!(metric::SESSION_BYTES_OUT),
         },
     };
+    match identity {
+        Some(identity) => session.driver.identify(&identity).await,
+        None => session.driver.await_identity(patience),
+    }
     session.run(&name).await;
     metrics::gauge!(metric::SESSION_CONNECTIONS, metric::TRANSPORT => "websocket").decrement(1.0);
 }
@@ -143,6 +156,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
 
     fn deadline(&self) -> Instant {
         let deadline = self.beat_at.min(self.silent_until());
+        let deadline = self.driver.due_at().map_or(deadline, |due| deadline.min(due));
         self.driver.retry_at().map_or(deadline, |retry| deadline.min(retry))
     }
 
@@ -177,6 +191,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
             self.heard_at = Instant::now();
         }
         self.driver.outbox.written(&batch.entries);
+        if let Some(code) = self.driver.revoked() {
+            return Err(End::Close(code, None));
+        }
         while let Some(action) = self.driver.news() {
             self.act(action).await?;
         }
@@ -215,6 +232,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
         if now >= self.silent_until() {
             return Err(End::Close(CloseCode::TimedOut, None));
         }
+        if let Some(code) = self.driver.expire(now) {
+            return Err(End::Close(code, None));
+        }
         self.driver.report_owed().await;
         if now < self.beat_at {
             return Ok(());
@@ -229,6 +249,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
     async fn act(&mut self, action: Action) -> Result<(), End> {
         match action {
             Action::Close(code, retry_after) => Err(End::Close(code, retry_after)),
+            // Boxed: it is rare, and what it needs would be room in every session.
+            Action::Authenticate(token) => match Box::pin(self.driver.authenticate(&token)).await {
+                Ok(()) => Ok(()),
+                Err(Refusal::Unavailable) => Err(End::Close(CloseCode::TimedOut, Some(UNAVAILABLE))),
+                Err(refusal) => Err(End::Close(CloseCode::Unauthorized(refusal.as_str()), None)),
+            },
             action => {
                 self.driver.act(action).await;
                 Ok(())
@@ -251,7 +277,7 @@ const fn reason(code: CloseCode) -> &'static str {
         CloseCode::GoingAway => "going_away",
         CloseCode::FrameTooLarge => "frame_too_large",
         CloseCode::NotAnObject => "not_an_object",
-        CloseCode::Unauthorized => "unauthorized",
+        CloseCode::Unauthorized(_) => "unauthorized",
         CloseCode::Forbidden => "forbidden",
         CloseCode::TimedOut => "timed_out",
         CloseCode::TooSlow => "too_slow",

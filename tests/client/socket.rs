@@ -8,6 +8,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use tokio_tungstenite::tungstenite::http::HeaderName;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Error, Message};
@@ -48,9 +49,16 @@ impl Client {
 
     /// Connects and reads nothing.
     pub(crate) async fn open(address: SocketAddr) -> Result<Self, Error> {
+        Self::open_with(address, &[]).await
+    }
+
+    /// The same with these headers beside, or in place of, the usual ones.
+    pub(crate) async fn open_with(address: SocketAddr, headers: &[(&str, &str)]) -> Result<Self, Error> {
         let mut request = format!("ws://{address}/v1/socket").into_client_request()?;
-        let protocol = "tidegate.v1".parse().expect("a header's value");
-        request.headers_mut().insert("sec-websocket-protocol", protocol);
+        for (name, value) in [("sec-websocket-protocol", "tidegate.v1")].iter().chain(headers) {
+            let name: HeaderName = name.parse().expect("a header's name");
+            request.headers_mut().insert(name, value.parse().expect("a header's value"));
+        }
         let stream = TcpStream::connect(address).await?;
         let config = WebSocketConfig::default().max_message_size(None).max_frame_size(None);
         let (ws, _) = tokio_tungstenite::client_async_with_config(request, stream, Some(config)).await?;

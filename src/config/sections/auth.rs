@@ -26,6 +26,9 @@ pub struct Auth {
     /// The role of those who bring none.
     #[serde(deserialize_with = "role")]
     pub anonymous_role: Option<String>,
+    /// How long a session of a browser lasts.
+    #[serde(rename = "session_lifetime_ms", deserialize_with = "milliseconds::<1_000, 2_592_000_000, _>")]
+    pub session_lifetime: Duration,
     /// What tokens must be like.
     pub jwt: Jwt,
 }
@@ -110,6 +113,7 @@ impl Auth {
                 anonymous_role: self.anonymous_role.clone(),
                 refresh: self.jwt.refresh,
                 least_interval: self.jwt.refresh_least,
+                session_lifetime: self.session_lifetime,
             })),
         }
     }
@@ -144,7 +148,7 @@ impl Jwt {
 }
 
 /// A text that the type's own `FromStr` takes; `None` if it is empty.
-fn set<'de, T, D>(deserializer: D) -> Result<Option<T>, D::Error>
+pub(super) fn set<'de, T, D>(deserializer: D) -> Result<Option<T>, D::Error>
 where
     T: FromStr<Err: std::fmt::Display>,
     D: Deserializer<'de>,
@@ -155,7 +159,10 @@ where
 
 fn one_or_more<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
     match Value::deserialize(deserializer)? {
-        Value::String(one) => Ok(Some(one).filter(|one| !one.is_empty()).into_iter().collect()),
+        // A list that a variable could not be read as.
+        Value::String(one) if !one.starts_with('[') => {
+            Ok(Some(one).filter(|one| !one.is_empty()).into_iter().collect())
+        }
         several => list(several).map_err(D::Error::custom),
     }
 }
