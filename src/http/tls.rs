@@ -100,7 +100,7 @@ pub async fn keep(tls: Arc<Tls>, mut reloads: Reloads, scope: Scope) {
         // Two small files, once in a while.
         match tls.reload() {
             Ok(()) => {
-                tracing::info!(certificate = %tls.files.certificate.display(), "the certificate was read again")
+                tracing::info!(certificate = %tls.files.certificate.display(), "the certificate was read again");
             }
             Err(error) => {
                 tracing::error!(error = %Chain(&error), "the certificate could not be read again: the old one stays in use");

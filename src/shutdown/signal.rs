@@ -73,7 +73,7 @@ impl Reloads {
     /// Waits for the next request. Cancel safe.
     pub async fn next(&mut self) {
         if self.0.recv().await.is_none() {
-            std::future::pending().await
+            std::future::pending::<()>().await;
         }
     }
 }

@@ -160,6 +160,12 @@ async fn talk(server: &Talkative, database: &Database) {
         .subscribe(json!({"id": "c", "table": "people", "cursor": "secret-cursor", "shape": "secret-cursor"}))
         .await;
     client.subscribe(json!({"id": "d", "channel": "deploys.eu"})).await;
+    loop {
+        let frame = client.next().await.expect("alive");
+        if frame["type"] == "subscribed" && frame["id"] == "d" {
+            break;
+        }
+    }
     let event = json!({"channel": "deploys.eu", "data": "secret-event"}).to_string();
     let answer = server.ask("POST /v1/publish HTTP/1.1\r\n", &event).await;
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");

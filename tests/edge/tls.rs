@@ -255,12 +255,12 @@ fn a_pair_is_read_again_on_sighup_and_open_connections_go_on() {
         assert_ne!(authority.served(), before);
         assert_eq!(second.certificate(), authority.served());
 
-        let served = authority.served();
+        let in_use = authority.served();
         fs::write(authority.key(), KeyPair::generate().expect("a key").serialize_pem()).expect("ours");
         test.expect_in_log("the certificate could not be read again");
         reloaded(test, "the certificate could not be read again").await;
         let mut third = authority.socket(server.address()).await;
-        assert_eq!(third.certificate(), served, "the old one stays in use");
+        assert_eq!(third.certificate(), in_use, "the old one stays in use");
         for socket in [&mut first, &mut second, &mut third] {
             socket.answers().await;
         }
