@@ -9,6 +9,7 @@ mod failover;
 mod faults;
 mod house;
 mod proxy;
+mod refusals;
 mod services;
 
 use std::time::Duration;

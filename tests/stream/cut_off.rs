@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
 
-use super::audit::{audit, moment};
+use super::audit::{Extent, audit, moment};
 use super::house::{House, Process, timed};
 use super::proxy::Proxy;
 use crate::fixture::{eventually, scenario};
@@ -57,7 +57,7 @@ fn a_holder_that_has_lost_only_the_broker_leaves_the_slot_to_one_that_has_it() {
 
         let told = load.finish(&house.database).await;
         println!("{told:?}");
-        println!("{:?}", audit(&house, since).await);
+        println!("{:?}", audit(&house, since, Extent::Whole).await);
         assert_eq!(told.refusals, 0, "{told:?}");
         assert_eq!(house.logged("changes may have been missed"), 0, "nothing was lost");
         assert_eq!(house.logged("the slot is left to others"), 2, "by the relay and by the source, once");

@@ -5,7 +5,7 @@ use std::time::Duration;
 use rustix::process::Signal;
 use tokio::time::{Instant, sleep_until};
 
-use super::audit::{audit, moment};
+use super::audit::{Extent, audit, moment};
 use super::house::{House, timed};
 use crate::fixture::{eventually, scenario};
 use crate::seam::load::{self, Load};
@@ -137,7 +137,7 @@ fn whatever_is_killed_in_mid_load_every_reader_ends_with_what_postgresql_holds()
         sleep_until(Instant::now() + Duration::from_secs(2)).await;
         let told = load.finish(&house.database).await;
         println!("{} faults, {told:?}", FAULTS.len());
-        println!("{:?}", audit(&house, since).await);
+        println!("{:?}", audit(&house, since, Extent::Whole).await);
         for (fault, took) in handovers {
             let most = match fault {
                 Fault::Holder => KILLED,
