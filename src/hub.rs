@@ -5,7 +5,9 @@
 //!                        ▲         whole       each   which     one for
 //!   sessions ──Command───┘         transactions key    shapes    all readers of a shape
 //!                                              once
-//!  journal ──Record──▶ Replayer ── the same, for one reader who was away
+//!  journal ──Stretch─▶ Resumption ── the same, for one reader who was away
+//!                          ▲
+//!                         Memo ── what others of the same selection were told of the stretch
 //! ```
 //!
 //! A [`Selection`] (table, filter, columns, pace) that somebody follows is a *shape*; who follows it are its *readers*.
@@ -16,17 +18,21 @@ mod assembly;
 mod engine;
 #[cfg(test)]
 mod fixture;
+mod found;
 mod frames;
 mod handle;
 mod judge;
 mod latest;
 mod mapping;
+mod memo;
 mod net;
 mod outbox;
 mod place;
 mod replay;
+mod resumption;
 mod selection;
 mod shapes;
+mod subject;
 mod task;
 mod watches;
 
@@ -36,9 +42,10 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 
 pub use handle::{Attach, Handle, Mark, Report, Stopped};
+pub use memo::Memo;
 pub use outbox::{Batch, Delivery, Entry, Fall, Note, Offer, Outbox, ReaderKey, Stamp};
 pub use place::Place;
-pub use replay::Replayer;
+pub use resumption::{Missed, Resumption};
 pub use selection::{Fingerprint, Projection, Rows, Selection};
 pub use shapes::Ticket;
 

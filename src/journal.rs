@@ -22,6 +22,7 @@ mod publish;
 mod recent;
 mod replay;
 mod stream;
+mod stretch;
 mod window;
 
 use std::sync::Arc;
@@ -40,6 +41,9 @@ pub use stream::{
     Config as StreamConfig, Described, Error, Exchange, ExchangeConfig, InvalidMessage, InvalidUrl, Url,
     check,
 };
+#[cfg(test)]
+pub(crate) use stretch::cut;
+pub use stretch::{BLOCK_BYTES, Stretch};
 pub use window::{Follower, Hold, Read, Step, Tail};
 
 /// Bounds of the window.
@@ -51,6 +55,8 @@ pub struct Bounds {
     pub held_bytes: usize,
     /// The longest that a record is kept.
     pub max_age: Duration,
+    /// How much is in one [`Stretch`], in bytes, about.
+    pub block_bytes: usize,
 }
 
 /// Where the journal is.

@@ -27,8 +27,12 @@ struct Bench {
     followed: Vec<Arc<Record>>,
 }
 
-const BOUNDS: Bounds =
-    Bounds { memory_bytes: 1 << 20, held_bytes: 1 << 20, max_age: Duration::from_secs(600) };
+const BOUNDS: Bounds = Bounds {
+    memory_bytes: 1 << 20,
+    held_bytes: 1 << 20,
+    max_age: Duration::from_secs(600),
+    block_bytes: 1 << 16,
+};
 
 fn history(starts_at: u64, continuity: Continuity) -> History {
     History {

@@ -375,7 +375,7 @@ impl Journal {
     /// Bounds of what a process holds.
     pub const fn bounds(&self) -> journal::Bounds {
         let Self { memory_bytes, held_bytes, max_age, .. } = *self;
-        journal::Bounds { memory_bytes, held_bytes, max_age }
+        journal::Bounds { memory_bytes, held_bytes, max_age, block_bytes: journal::BLOCK_BYTES }
     }
 
     /// Where it is kept.

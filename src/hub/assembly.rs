@@ -37,6 +37,11 @@ impl Assembly {
         self.large
     }
 
+    /// Whether no transaction is coming in.
+    pub(super) fn is_empty(&self) -> bool {
+        self.parts.is_empty() && !self.large
+    }
+
     /// Forgets what it holds.
     pub(super) fn clear(&mut self) {
         *self = Self::new(self.limit_bytes);

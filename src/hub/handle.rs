@@ -4,6 +4,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 
+use super::memo::Memo;
 use super::outbox::{Fall, Outbox, ReaderKey};
 use super::place::Place;
 use super::selection::Selection;
@@ -19,7 +20,7 @@ pub struct Handle {
     commands: mpsc::Sender<Command>,
     shared: Arc<Shared>,
     journal: Journal,
-    config: Config,
+    memo: Memo,
 }
 
 /// How a reader was let in.
@@ -124,7 +125,7 @@ impl Handle {
         journal: Journal,
         config: Config,
     ) -> Self {
-        Self { commands, shared, journal, config }
+        Self { commands, shared, journal, memo: Memo::new(config) }
     }
 
     /// Where the hub stands: everything up to here has been offered to every reader, or is being offered just now. Nobody
@@ -144,9 +145,9 @@ impl Handle {
         &self.journal
     }
 
-    /// The limits that replays obey too.
-    pub fn config(&self) -> Config {
-        self.config
+    /// What those who catch up find in the journal, for each other.
+    pub fn memo(&self) -> &Memo {
+        &self.memo
     }
 
     /// Lets a reader in who stands at `place`.

@@ -8,14 +8,15 @@ use super::outbox::{Delivery, Fall, Stamp};
 use super::place::Place;
 use super::selection::{Rows, Selection};
 use super::{Config, policy_raised, raised, watches};
-use crate::event::{Change, Record, Table, Timestamp, Xid};
+use crate::event::{Change, Position, Record, Table, Timestamp, Xid};
+use crate::policy::Guard;
 use crate::protocol::{Delivery as Pace, Origin, ResyncReason};
 
 /// Tells one reader what it missed, from the journal's records: what the hub would have told it live.
 ///
 /// A conflating reader gets the net of all it missed.
 #[derive(Debug)]
-pub struct Replayer {
+pub(super) struct Replayer {
     selection: Selection,
     config: Config,
     place: Place,
@@ -27,7 +28,7 @@ pub struct Replayer {
 
 impl Replayer {
     /// A reader of `selection` who stands at `place`.
-    pub fn new(selection: Selection, place: Place, config: Config) -> Self {
+    pub(super) fn new(selection: Selection, place: Place, config: Config) -> Self {
         let conflated = match &selection {
             Selection::Rows(Rows { table, delivery: Pace::Latest { .. }, .. }) => {
                 Some(Netting::new(table.clone()))
@@ -39,15 +40,25 @@ impl Replayer {
     }
 
     /// Where the reader stands once it has all that was given back so far.
-    pub fn place(&self) -> &Place {
+    pub(super) fn place(&self) -> &Place {
         &self.place
+    }
+
+    /// Whether it is told the same as everybody else of the selection who stands at its place.
+    pub(super) fn is_like_others(&self) -> bool {
+        self.place.seen.is_none() && self.conflated.is_none() && self.assembly.is_empty()
+    }
+
+    /// Passes over what the reader was told of otherwise, or need not be told of.
+    pub(super) fn pass(&mut self, position: Position) {
+        self.place.advance(position);
     }
 
     /// Takes the next record, and gives back what the reader sees of the transaction that it ends.
     ///
     /// # Errors
     /// Why the reader cannot be told.
-    pub fn feed(&mut self, record: &Arc<Record>) -> Result<Vec<Arc<Delivery>>, Fall> {
+    pub(super) fn feed(&mut self, record: &Arc<Record>) -> Result<Vec<Arc<Delivery>>, Fall> {
         let Some(chunk) = assembly::chunk(record) else {
             self.place.advance(record.end());
             return Ok(Vec::new());
@@ -82,7 +93,7 @@ impl Replayer {
     ///
     /// # Errors
     /// Why the reader cannot be told.
-    pub fn finish(&mut self) -> Result<Vec<Arc<Delivery>>, Fall> {
+    pub(super) fn finish(&mut self) -> Result<Vec<Arc<Delivery>>, Fall> {
         let Selection::Rows(rows) = &self.selection else { return Ok(Vec::new()) };
         let Some(conflated) = self.conflated.replace(Netting::new(rows.table.clone())) else {
             self.conflated = None;
@@ -148,11 +159,7 @@ impl Replayer {
         let Selection::Rows(Rows { visibility: Some(visibility), .. }) = &self.selection else {
             return false;
         };
-        visibility.guards.iter().any(|guard| match net_of(guard.table(), parts) {
-            Ok(None) => false,
-            Ok(Some(net)) => watches::touches(guard, &net),
-            Err(Mismatch) => true,
-        })
+        visibility.guards.iter().any(|guard| revokes(guard, parts))
     }
 
     fn touches(&self, parts: &[Arc<Record>]) -> bool {
@@ -176,6 +183,45 @@ impl Rows {
             let images = Images::new(&self.table, mapping, change);
             !matches!(images.judge(self), Ok(Verdict::Nothing))
         })
+    }
+}
+
+/// Looks out for what takes the rights away that depend on one guard.
+#[derive(Debug)]
+pub(super) struct Sentry {
+    guard: Guard,
+    assembly: Assembly,
+    /// The transaction in work is over the limit and touches it.
+    touched: bool,
+}
+
+impl Sentry {
+    pub(super) fn new(guard: Guard, config: Config) -> Self {
+        Self { guard, assembly: Assembly::new(config.transaction_bytes), touched: false }
+    }
+
+    /// Takes the next record, and tells why readers start over because of the transaction that it ends.
+    pub(super) fn feed(&mut self, record: &Arc<Record>) -> Option<ResyncReason> {
+        assembly::chunk(record)?;
+        match self.assembly.push(record) {
+            Assembled::Partly => None,
+            Assembled::Whole(parts) => {
+                revokes(&self.guard, &parts).then_some(ResyncReason::PermissionsChanged)
+            }
+            Assembled::Large { parts, last } => {
+                self.touched |= revokes(&self.guard, &parts);
+                (last && std::mem::take(&mut self.touched)).then_some(ResyncReason::LargeTransaction)
+            }
+        }
+    }
+}
+
+/// Whether a transaction touches what somebody's rights were worked out from.
+fn revokes(guard: &Guard, parts: &[Arc<Record>]) -> bool {
+    match net_of(guard.table(), parts) {
+        Ok(None) => false,
+        Ok(Some(net)) => watches::touches(guard, &net),
+        Err(Mismatch) => true,
     }
 }
 

@@ -1,11 +1,11 @@
-use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::timeout;
 
 use super::stream::{Archive, Passage, Ride};
+use super::stretch::Stretch;
 use super::window::{Hold, Read, Standing, Tail, Window};
-use crate::event::{Incarnation, Position, Record};
+use crate::event::{Incarnation, Position};
 use crate::protocol::ResyncReason;
 
 /// The journal, to be read by position. Cloning shares it.
@@ -16,7 +16,7 @@ pub struct Journal {
     archive: Option<Archive>,
 }
 
-/// Reads what lies before the window, for one reader.
+/// Reads the journal for one who catches up, from the window or from what is kept behind it.
 #[derive(Debug)]
 pub struct CatchUp {
     journal: Journal,
@@ -39,11 +39,6 @@ impl Journal {
     /// Anything that is not the end of a transaction in this life and within its bounds is a [`Read::Gap`].
     pub fn read(&self, incarnation: Incarnation, position: Position, limit: usize) -> Read {
         self.window.read(incarnation, position, limit)
-    }
-
-    /// As [`Journal::read`], for one who has read up to `position` already: the end of any record.
-    pub fn read_on(&self, incarnation: Incarnation, position: Position, limit: usize) -> Read {
-        self.window.read_on(incarnation, position, limit)
     }
 
     /// Keeps what follows a position in the life `incarnation`, for one who will read it.
@@ -70,9 +65,9 @@ impl Journal {
         }))
     }
 
-    /// Reads what the window does not have any more, if it is kept elsewhere.
-    pub fn catch_up(&self, incarnation: Incarnation) -> Option<CatchUp> {
-        self.archive.as_ref().map(|_| CatchUp { journal: self.clone(), incarnation, passage: None })
+    /// Reads the journal in stretches, for one who catches up in the life `incarnation`.
+    pub fn catch_up(&self, incarnation: Incarnation) -> CatchUp {
+        CatchUp { journal: self.clone(), incarnation, passage: None }
     }
 }
 
@@ -85,20 +80,26 @@ pub struct NotYet;
 const BOARD_WITHIN: Duration = Duration::from_secs(60);
 
 impl CatchUp {
-    /// At most `limit` records after `position`, none if the window has them by now. Waits until there may be one more
-    /// reading of the stream.
+    /// The stretch that follows `position`, the end of a record, up to `until`, which is further on: the end of a
+    /// transaction that the window has. Waits until there may be one more reading of the stream, where it needs one.
     ///
     /// # Errors
-    /// Why they cannot be had any more.
-    pub async fn next(&mut self, position: Position, limit: usize) -> Result<Vec<Arc<Record>>, ResyncReason> {
-        let Some(archive) = &self.journal.archive else { return Err(ResyncReason::CursorExpired) };
+    /// Why it cannot be had any more.
+    pub async fn next(&mut self, position: Position, until: Position) -> Result<Stretch, ResyncReason> {
+        let Journal { window, archive } = &self.journal;
         loop {
-            match self.journal.window.standing(self.incarnation, position) {
-                Standing::OfFormerLife => return Err(ResyncReason::SourceReset),
+            if let Some(stretch) = window.stretch(self.incarnation, position, until) {
+                self.passage = None;
+                return Ok(stretch);
+            }
+            let Some(archive) = archive else { return Err(ResyncReason::CursorExpired) };
+            match window.standing(self.incarnation, position) {
                 Standing::Older => {}
-                _ => {
-                    self.passage = None;
-                    return Ok(Vec::new());
+                // The window has moved on in between.
+                Standing::Kept => continue,
+                Standing::OfFormerLife => return Err(ResyncReason::SourceReset),
+                Standing::Ahead | Standing::Nowhere | Standing::OfLaterLife => {
+                    return Err(ResyncReason::CursorInvalid);
                 }
             }
             let passage = match self.passage.take() {
@@ -107,10 +108,10 @@ impl CatchUp {
                     .await
                     .map_err(|_| ResyncReason::SlowReader)?,
             };
-            match passage.next(position, limit).await? {
-                Ride::Records(records) => {
+            match passage.next(position).await? {
+                Ride::Block(block) => {
                     self.passage = Some(passage);
-                    return Ok(records);
+                    return Ok(Stretch::of_block(block, until));
                 }
                 Ride::Arrived | Ride::Left => {}
             }

@@ -20,6 +20,7 @@ mod index;
 mod message;
 mod order;
 mod outlet;
+mod passengers;
 mod publisher;
 mod reader;
 mod run;

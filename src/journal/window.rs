@@ -7,6 +7,7 @@ use tokio::sync::Notify;
 
 use self::ring::Ring;
 use super::Bounds;
+use super::stretch::Stretch;
 use crate::event::{Incarnation, Position, Record};
 
 /// What a process holds of the journal, to be read by position. Cloning shares it.
@@ -209,6 +210,18 @@ impl Window {
         self.0.ring.lock().read(|ring| ring.index_behind(incarnation, position), limit)
     }
 
+    /// The stretch that follows `position`, the end of a record in the life `incarnation`, up to `until`, the end of a
+    /// transaction; `None` if it is gone.
+    pub(super) fn stretch(
+        &self,
+        incarnation: Incarnation,
+        position: Position,
+        until: Position,
+    ) -> Option<Stretch> {
+        let bounded = self.0.ring.lock().stretch_behind(incarnation, position, until)?;
+        Some(Stretch::of_window(self.clone(), incarnation, bounded))
+    }
+
     /// Keeps what follows a position in the life `incarnation`, for one who will read it.
     #[must_use = "nothing is held once it is dropped"]
     pub(super) fn hold(&self, incarnation: Incarnation, position: Position) -> Hold {
@@ -272,7 +285,12 @@ mod tests {
     }
 
     fn bounds(memory_bytes: usize) -> Bounds {
-        Bounds { memory_bytes, held_bytes: memory_bytes, max_age: Duration::from_secs(60) }
+        Bounds {
+            memory_bytes,
+            held_bytes: memory_bytes,
+            max_age: Duration::from_secs(60),
+            block_bytes: memory_bytes / 4,
+        }
     }
 
     fn ends(read: Read) -> Option<Vec<u64>> {

@@ -41,7 +41,7 @@ pub struct Grants {
 }
 
 impl Guard {
-    pub(super) fn new(table: Arc<Table>, filter: Option<Filter>, columns: Vec<usize>) -> Self {
+    pub(crate) fn new(table: Arc<Table>, filter: Option<Filter>, columns: Vec<usize>) -> Self {
         let text = filter.as_ref().map_or("", Filter::canonical);
         let name = format!("{} {columns:?} {text}", table.oid).into();
         Self(Arc::new(Inner { table, filter, columns, name }))

@@ -1,9 +1,7 @@
 use std::sync::Arc;
 
 use super::Services;
-use crate::event::Position;
-use crate::hub::{Attach, Delivery, Fall, Offer, Outbox, Place, ReaderKey, Replayer, Selection};
-use crate::journal::Read;
+use crate::hub::{self, Attach, Delivery, Fall, Offer, Outbox, Place, ReaderKey, Resumption, Selection};
 use crate::protocol::ResyncReason;
 
 /// Why a reader did not come up to the hub.
@@ -15,9 +13,6 @@ pub(super) enum Missed {
     Gone,
 }
 
-/// How many records are read from the journal at once: a lock each time, and a look at the outbox.
-const RECORDS_AT_ONCE: usize = 64;
-
 /// Brings a reader from its place up to the hub, at its own pace, and hands it over.
 pub(super) async fn catch_up(
     services: &Services,
@@ -28,10 +23,10 @@ pub(super) async fn catch_up(
 ) -> Result<(), Missed> {
     let hub = &services.hub;
     let mut moves = hub.moves();
-    let mut replayer = Replayer::new(selection.clone(), place, hub.config());
+    let mut resumption = Resumption::new(selection.clone(), place, hub.memo().clone());
     loop {
-        replay(services, &mut replayer, outbox, key).await?;
-        let place = replayer.place().clone();
+        replay(services, &mut resumption, outbox, key).await?;
+        let place = resumption.place().clone();
         let seen = *moves.borrow_and_update();
         let attach = hub.attach(selection.clone(), outbox.clone(), key, place.clone());
         match attach.await.map_err(|_| Missed::Gone)? {
@@ -53,42 +48,34 @@ pub(super) async fn catch_up(
 /// Offers what a reader missed, up to where the hub stands now.
 async fn replay(
     services: &Services,
-    replayer: &mut Replayer,
+    resumption: &mut Resumption,
     outbox: &Arc<Outbox>,
     key: ReaderKey,
 ) -> Result<(), Missed> {
-    let (hub, journal) = (&services.hub, services.hub.journal());
-    let incarnation = replayer.place().incarnation;
-    let mut read: Position = replayer.place().position;
-    let mut catch_up = journal.catch_up(incarnation);
+    let hub = &services.hub;
+    let incarnation = resumption.place().incarnation;
+    let mut catch_up = hub.journal().catch_up(incarnation);
     loop {
         let here = hub.here();
         if here.incarnation > incarnation {
             return Err(Missed::Fell(Fall::Resync(ResyncReason::SourceReset)));
         }
         // The hub has yet to learn of the life that the cursor is of, or to come as far.
-        if here.incarnation < incarnation || read >= here.position {
+        if here.incarnation < incarnation || resumption.read() >= here.position {
             break;
         }
-        let records = match journal.read_on(incarnation, read, RECORDS_AT_ONCE) {
-            Read::Records(records) => records,
-            Read::Gap => {
-                let Some(catch_up) = &mut catch_up else {
-                    return Err(Missed::Fell(Fall::Resync(ResyncReason::CursorExpired)));
-                };
-                let older = catch_up.next(read, RECORDS_AT_ONCE).await;
-                older.map_err(|reason| Missed::Fell(Fall::Resync(reason)))?
-            }
-        };
         // The journal may be ahead of the hub, which then tells of it itself.
-        for record in records.iter().take_while(|record| record.end() <= here.position) {
-            read = record.end();
-            let frames = replayer.feed(record).map_err(Missed::Fell)?;
+        let stretch = catch_up.next(resumption.read(), here.position).await;
+        let stretch = stretch.map_err(|reason| Missed::Fell(Fall::Resync(reason)))?;
+        let missed = resumption.feed(&stretch).await.map_err(Missed::Fell)?;
+        // Whoever waits for room must not keep the records meanwhile.
+        drop(stretch);
+        if let hub::Missed::Frames(frames) = missed {
             offer(outbox, key, &frames).await?;
         }
         tokio::task::yield_now().await;
     }
-    let frames = replayer.finish().map_err(Missed::Fell)?;
+    let frames = resumption.finish().map_err(Missed::Fell)?;
     offer(outbox, key, &frames).await
 }
 

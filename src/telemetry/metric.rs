@@ -98,6 +98,8 @@ catalogue! {
     counter HUB_LARGE_TRANSACTIONS = "tidegate_hub_large_transactions_total", Count;
     /// Subscriptions that were resumed from a cursor without a snapshot.
     counter HUB_RESUMES = "tidegate_hub_resumes_total", Count;
+    /// Size of what is kept of what clients that catch up are told, for others of the same shape.
+    gauge HUB_MEMO_BYTES = "tidegate_hub_memo_bytes", Bytes;
     /// Filters that raised on a row and ended their subscription.
     counter HUB_FILTER_ERRORS = "tidegate_hub_filter_errors_total", Count;
 

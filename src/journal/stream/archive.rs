@@ -3,7 +3,7 @@
 //! A *run* reads the stream from one place up to the window, and carries all who resume somewhere on its way. There are
 //! few runs at once, each with few records in memory; whoever is too slow for its run gets off, and waits for another.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,9 +12,11 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::index::Index;
+use super::passengers::Passengers;
 use super::run;
 use super::{Config, Error};
 use crate::event::{Incarnation, Position, Record};
+use crate::journal::stretch::{BLOCK_BYTES, Block, Cutter};
 use crate::journal::window::Window;
 use crate::protocol::ResyncReason;
 use crate::shutdown::Scope;
@@ -49,12 +51,15 @@ pub(super) struct Run {
 #[derive(Debug)]
 struct State {
     stage: Stage,
-    /// Where its first record, of those that are still here, begins.
+    /// Where its first block, of those that are still here, begins.
     start: Position,
-    records: VecDeque<Arc<Record>>,
+    /// What passengers may have, oldest first.
+    blocks: VecDeque<Arc<Block>>,
+    /// How much is in `blocks`.
     bytes: usize,
-    /// How far each passenger has come.
-    passengers: HashMap<u64, Position>,
+    /// What is not a block yet.
+    cutter: Cutter,
+    passengers: Passengers,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,8 +86,8 @@ pub(in crate::journal) struct Passage {
 #[derive(Debug)]
 #[must_use]
 pub(in crate::journal) enum Ride {
-    /// The next records, at least one.
-    Records(Vec<Arc<Record>>),
+    /// The block that follows.
+    Block(Arc<Block>),
     /// From here on the window has them.
     Arrived,
     /// It was too slow: look for another run.
@@ -91,8 +96,11 @@ pub(in crate::journal) enum Ride {
 
 /// Runs at once: each is a connection, some megabytes, and the broker's disk.
 const RUNS: usize = 4;
-/// What a run holds for its passengers.
+/// What a run holds for its passengers, besides what is not a block yet.
 const RUN_BYTES: usize = 8 << 20;
+/// The largest transaction that stays in one block: what `hub.transaction_bytes` is by default. Of a larger one each
+/// passenger finds out for itself whether it is touched.
+const WHOLE_BYTES: usize = 32 << 20;
 /// How long a run waits for its slowest passenger before it leaves without it.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// How often a run is tried, and the first and the longest pause in between: about as long as a broker takes to restart.
@@ -135,7 +143,8 @@ impl Archive {
             .find(|run| run.incarnation == incarnation && run.admit(number, position, free))
             .cloned();
         let run = run.or_else(|| {
-            let run = free.then(|| Arc::new(Run::new(incarnation, position, number)))?;
+            let whole = WHOLE_BYTES.min(self.0.config.window_bytes);
+            let run = free.then(|| Arc::new(Run::new(incarnation, position, number, whole)))?;
             runs.push(run.clone());
             self.0.scope.spawn("catch-up", self.clone().drive(run.clone()));
             Some(run)
@@ -180,14 +189,16 @@ impl Archive {
 }
 
 impl Run {
-    fn new(incarnation: Incarnation, position: Position, passenger: u64) -> Self {
-        let state = State {
+    fn new(incarnation: Incarnation, position: Position, passenger: u64, whole_bytes: usize) -> Self {
+        let mut state = State {
             stage: Stage::Gathering,
             start: position,
-            records: VecDeque::new(),
+            blocks: VecDeque::new(),
             bytes: 0,
-            passengers: HashMap::from([(passenger, position)]),
+            cutter: Cutter::new(BLOCK_BYTES, whole_bytes),
+            passengers: Passengers::default(),
         };
+        state.passengers.put(passenger, position);
         Self { incarnation, state: Mutex::new(state), read: Notify::new(), taken: Notify::new() }
     }
 
@@ -209,7 +220,7 @@ impl Run {
             Stage::Arrived | Stage::Failed(_) => false,
         };
         if admitted {
-            state.passengers.insert(passenger, position);
+            state.passengers.put(passenger, position);
         }
         admitted
     }
@@ -224,7 +235,7 @@ impl Run {
     /// The run reads from here on, at or before what was needed.
     pub(super) fn starts_at(&self, position: Position) {
         let mut state = self.state.lock();
-        if state.records.is_empty() {
+        if state.end() == state.start {
             state.start = state.start.min(position);
         }
     }
@@ -243,8 +254,11 @@ impl Run {
     pub(super) async fn push(&self, record: Record) {
         {
             let mut state = self.state.lock();
-            state.bytes += record.size_bytes();
-            state.records.push_back(Arc::new(record));
+            let blocks = state.cutter.push(record);
+            if blocks.is_empty() {
+                return;
+            }
+            state.add(blocks);
             state.evict(Which::Unneeded);
         }
         self.read.notify_waiters();
@@ -256,7 +270,7 @@ impl Run {
             {
                 let mut state = self.state.lock();
                 state.evict(if waited.is_ok() { Which::Unneeded } else { Which::All });
-                if state.bytes <= RUN_BYTES {
+                if !state.is_full() {
                     return;
                 }
             }
@@ -265,7 +279,11 @@ impl Run {
     }
 
     fn end(&self, stage: Stage) {
-        self.state.lock().stage = stage;
+        let mut state = self.state.lock();
+        let rest = state.cutter.finish();
+        state.add(rest);
+        state.stage = stage;
+        drop(state);
         self.read.notify_waiters();
     }
 }
@@ -280,46 +298,52 @@ enum Which {
 }
 
 impl State {
+    /// Where what was read ends.
     fn end(&self) -> Position {
-        self.records.back().map_or(self.start, |record| record.end())
+        self.cutter.end().or(self.blocks.back().map(|block| block.end())).unwrap_or(self.start)
+    }
+
+    fn add(&mut self, blocks: Vec<Block>) {
+        self.bytes += blocks.iter().map(Block::bytes).sum::<usize>();
+        self.blocks.extend(blocks.into_iter().map(Arc::new));
+    }
+
+    /// Whether it waits for its passengers. One block alone may be larger than all that it holds else.
+    fn is_full(&self) -> bool {
+        self.bytes > RUN_BYTES && self.blocks.len() > 1
     }
 
     fn evict(&mut self, which: Which) {
-        let needed = self.passengers.values().min().copied();
-        while self.bytes > RUN_BYTES
-            && let Some(front) = self.records.front()
+        let needed = self.passengers.hindmost();
+        while self.is_full()
+            && let Some(front) = self.blocks.front()
         {
             let end = front.end();
             if which == Which::Unneeded && needed.is_some_and(|needed| needed < end) {
                 return;
             }
-            self.bytes -= front.size_bytes();
-            self.records.pop_front();
+            self.bytes -= front.bytes();
+            self.blocks.pop_front();
             self.start = end;
         }
         if which == Which::All {
-            let start = self.start;
-            self.passengers.retain(|_, place| *place >= start);
+            self.passengers.leave_behind(self.start);
         }
     }
 
     /// What follows `position`; `None` if that is not known yet.
-    fn after(&self, position: Position, limit: usize) -> Option<Result<Ride, ResyncReason>> {
+    fn after(&self, position: Position) -> Option<Result<Ride, ResyncReason>> {
         if position < self.start {
             return Some(Ok(Ride::Left));
         }
-        let index = if position == self.start {
-            Ok(0)
-        } else {
-            self.records.binary_search_by_key(&position, |record| record.end()).map(|index| index + 1)
-        };
-        match index {
-            Ok(index) if index < self.records.len() => {
-                Some(Ok(Ride::Records(self.records.iter().skip(index).take(limit).cloned().collect())))
+        let index = self.blocks.partition_point(|block| block.end() <= position);
+        match self.blocks.get(index) {
+            Some(block) if position == self.start || block.index_after(position).is_some() => {
+                Some(Ok(Ride::Block(block.clone())))
             }
             // No record ends there, and later ones do.
-            Err(index) if index < self.records.len() => Some(Err(ResyncReason::CursorInvalid)),
-            _ => match self.stage {
+            Some(_) => Some(Err(ResyncReason::CursorInvalid)),
+            None => match self.stage {
                 Stage::Gathering | Stage::Reading => None,
                 Stage::Arrived => Some(Ok(Ride::Arrived)),
                 Stage::Failed(reason) => Some(Err(reason)),
@@ -329,24 +353,19 @@ impl State {
 }
 
 impl Passage {
-    /// At most `limit` records after `position`, which the last ones ended at.
+    /// The block that holds what follows `position`, where a record ends.
     ///
     /// # Errors
     /// Why they cannot be had.
-    pub(in crate::journal) async fn next(
-        &self,
-        position: Position,
-        limit: usize,
-    ) -> Result<Ride, ResyncReason> {
+    pub(in crate::journal) async fn next(&self, position: Position) -> Result<Ride, ResyncReason> {
         loop {
             let read = self.run.read.notified();
             {
                 let mut state = self.run.state.lock();
-                match state.passengers.get_mut(&self.number) {
-                    Some(place) => *place = position,
-                    None => return Ok(Ride::Left),
+                if !state.passengers.go_on(self.number, position) {
+                    return Ok(Ride::Left);
                 }
-                if let Some(ride) = state.after(position, limit) {
+                if let Some(ride) = state.after(position) {
                     drop(state);
                     self.run.taken.notify_waiters();
                     return ride;
@@ -364,7 +383,7 @@ impl Passage {
 
 impl Drop for Passage {
     fn drop(&mut self) {
-        self.run.state.lock().passengers.remove(&self.number);
+        self.run.state.lock().passengers.get_off(self.number);
         self.run.taken.notify_waiters();
     }
 }

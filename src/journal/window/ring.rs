@@ -10,6 +10,7 @@ use metrics::Gauge;
 use super::{Read, Start};
 use crate::event::{Incarnation, Position, Record};
 use crate::journal::Bounds;
+use crate::journal::stretch::{Bounded, next_number};
 use crate::telemetry::metric;
 
 #[derive(Debug)]
@@ -27,6 +28,10 @@ pub(super) struct Ring {
     pub(super) start: Position,
     /// Whether a cursor may point at `start`.
     start_ends_transaction: bool,
+    /// The stretches that it holds something of, oldest first.
+    stretches: VecDeque<Begun>,
+    /// How much is in the newest one.
+    stretch_bytes: usize,
     gauges: Gauges,
 }
 
@@ -40,6 +45,13 @@ impl fmt::Debug for Gauges {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Gauges").finish_non_exhaustive()
     }
+}
+
+/// Where a stretch begins: the end of a transaction.
+#[derive(Clone, Copy, Debug)]
+struct Begun {
+    number: u64,
+    from: Position,
 }
 
 #[derive(Debug)]
@@ -61,6 +73,8 @@ impl Ring {
             holds: HashMap::new(),
             start: start.position,
             start_ends_transaction: true,
+            stretches: VecDeque::new(),
+            stretch_bytes: 0,
             gauges: Gauges {
                 bytes: metrics::gauge!(metric::JOURNAL_BYTES),
                 records: metrics::gauge!(metric::JOURNAL_RECORDS),
@@ -94,11 +108,39 @@ impl Ring {
         }
         let record = record.take().expect("offered until it is taken");
         assert_eq!(record.previous(), self.end(), "each record names its predecessor");
+        self.stretch(bytes, bounds.block_bytes);
         self.bytes += bytes;
         self.records.push_back(Kept { record: Arc::new(record), bytes, at: now });
         self.gauges.bytes.set(precise(self.bytes));
         self.gauges.records.set(precise(self.records.len()));
         true
+    }
+
+    /// Begins another stretch before a record of so many bytes, if the last one is full and ends with a transaction.
+    fn stretch(&mut self, bytes: usize, block_bytes: usize) {
+        let ended =
+            self.records.back().map_or(self.start_ends_transaction, |kept| kept.record.ends_transaction());
+        if self.stretches.is_empty() || self.stretch_bytes >= block_bytes && ended {
+            self.stretches.push_back(Begun { number: next_number(), from: self.end() });
+            self.stretch_bytes = 0;
+        }
+        self.stretch_bytes += bytes;
+    }
+
+    /// Where the stretch lies that follows `position`, the end of a record, up to `until`, the end of a transaction.
+    pub(super) fn stretch_behind(
+        &self,
+        incarnation: Incarnation,
+        position: Position,
+        until: Position,
+    ) -> Option<Bounded> {
+        self.index_behind(incarnation, position)?;
+        let index = self.stretches.partition_point(|begun| begun.from <= position).checked_sub(1)?;
+        let Begun { number, from } = self.stretches[index];
+        let end = self.stretches.get(index + 1).map_or(until, |next| next.from.min(until));
+        // Where its head is gone, it begins with what is left, which may be the rest of a transaction.
+        let whole = from >= self.start || self.start_ends_transaction;
+        Some(Bounded { number, from: from.max(self.start), end, whole })
     }
 
     /// Whether somebody will read the record.
@@ -113,6 +155,9 @@ impl Ring {
             self.followed -= 1;
             self.start = evicted.record.end();
             self.start_ends_transaction = evicted.record.ends_transaction();
+            while self.stretches.get(1).is_some_and(|next| next.from <= self.start) {
+                self.stretches.pop_front();
+            }
         }
     }
 
