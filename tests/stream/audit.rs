@@ -16,7 +16,7 @@ use std::time::Duration;
 use bytes::BytesMut;
 use futures_util::future::join_all;
 use tidegate::event::{Change, Chunk, Incarnation, Position, Record, Xid};
-use tidegate::journal::{self, Backend, Bounds, Follower, Journal, Ledger, Read, Step, StreamConfig};
+use tidegate::journal::{self, Backend, Bounds, Follower, Journal, Ledger, Step, StreamConfig};
 use tidegate::shutdown::Scope;
 use tokio::sync::watch;
 use tokio::time::timeout;
@@ -267,8 +267,12 @@ impl Auditor {
     /// One that holds so much of the stream, and reads at its start what fills that.
     fn open(house: &House, window_bytes: usize) -> Self {
         let scope = Scope::new();
-        let bounds =
-            Bounds { memory_bytes: window_bytes, held_bytes: 0, max_age: Duration::from_secs(3_600) };
+        let bounds = Bounds {
+            memory_bytes: window_bytes,
+            held_bytes: 0,
+            max_age: Duration::from_secs(3_600),
+            block_bytes: journal::BLOCK_BYTES,
+        };
         let config = StreamConfig {
             url: house.broker.url("/").parse().expect("valid"),
             stream: "tidegate.journal".into(),
@@ -336,16 +340,19 @@ impl Auditor {
 async fn resume(journal: &Journal, incarnation: Incarnation, place: Position) -> Yield {
     assert_eq!(journal.refuse(incarnation, place), Ok(None), "the cursor {place:?}");
     let mut told = Yield::starting(incarnation, place);
-    let mut catch_up = journal.catch_up(incarnation).expect("it is a stream");
+    let mut catch_up = journal.catch_up(incarnation);
     while !told.is_complete {
-        let records: Vec<Arc<Record>> = match journal.read_on(incarnation, told.end, RECORDS_AT_ONCE) {
-            Read::Records(records) => records,
-            Read::Gap => catch_up
-                .next(told.end, RECORDS_AT_ONCE)
-                .await
-                .unwrap_or_else(|reason| panic!("no more after {:?}: {reason:?}", told.end)),
-        };
-        told.take_all(&records);
+        let until = journal.tail().position;
+        let stretch = catch_up
+            .next(told.end, until)
+            .await
+            .unwrap_or_else(|reason| panic!("no more after {:?}: {reason:?}", told.end));
+        // Gone from the window meanwhile: then it is read from the stream.
+        while let Some(records) =
+            stretch.after(told.end, RECORDS_AT_ONCE).filter(|records| !records.is_empty())
+        {
+            told.take_all(&records);
+        }
         tokio::task::yield_now().await;
     }
     told
