@@ -104,7 +104,7 @@ async fn run() {
 
 /// Transactions that the database has seen, this one not yet among them. A session tells of its own after a second.
 async fn questions(client: &Client) -> i64 {
-    tokio::time::sleep(Duration::from_millis(2_000)).await;
+    tokio::time::sleep(Duration::from_secs(2)).await;
     let sql = "select xact_commit + xact_rollback from pg_stat_database where datname = current_database()";
     client.query_one(sql, &[]).await.expect("it is up").get(0)
 }

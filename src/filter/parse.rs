@@ -179,25 +179,7 @@ impl Reader<'_> {
                     this.like(expr, pattern, escape_char.as_deref(), true)
                 })?
             }
-            ast::Expr::AnyOp { left, compare_op: BinaryOperator::Eq, right, .. } => {
-                Node::Any(self.boxed(left)?, self.boxed(right)?)
-            }
-            // `<> all` is the negation of `= any`, nulls included.
-            ast::Expr::AllOp { left, compare_op: BinaryOperator::NotEq, right } => {
-                self.negated(true, position, |this| Ok(Node::Any(this.boxed(left)?, this.boxed(right)?)))?
-            }
-            ast::Expr::AnyOp { .. } => {
-                return Err(Error::unsupported(
-                    position,
-                    "of comparisons with `any`, only `= any` is supported",
-                ));
-            }
-            ast::Expr::AllOp { .. } => {
-                return Err(Error::unsupported(
-                    position,
-                    "of comparisons with `all`, only `<> all` is supported",
-                ));
-            }
+            ast::Expr::AnyOp { .. } | ast::Expr::AllOp { .. } => self.quantified(expr, position)?,
             ast::Expr::BinaryOp { left, op, right } => self.binary(left, op, right, position)?,
             ast::Expr::UnaryOp { op: UnaryOperator::Not, expr } => Node::Not(self.boxed(expr)?),
             ast::Expr::Cast {
@@ -210,6 +192,26 @@ impl Reader<'_> {
             other => Node::Literal(self.literal(other)?),
         };
         Ok(Expr { node, position })
+    }
+
+    /// `= any (…)`, `<> all (…)`
+    fn quantified(&mut self, expr: &ast::Expr, position: usize) -> Result<Node, Error> {
+        match expr {
+            ast::Expr::AnyOp { left, compare_op: BinaryOperator::Eq, right, .. } => {
+                Ok(Node::Any(self.boxed(left)?, self.boxed(right)?))
+            }
+            // `<> all` is the negation of `= any`, nulls included.
+            ast::Expr::AllOp { left, compare_op: BinaryOperator::NotEq, right } => {
+                self.negated(true, position, |this| Ok(Node::Any(this.boxed(left)?, this.boxed(right)?)))
+            }
+            ast::Expr::AnyOp { .. } => {
+                Err(Error::unsupported(position, "of comparisons with `any`, only `= any` is supported"))
+            }
+            ast::Expr::AllOp { .. } => {
+                Err(Error::unsupported(position, "of comparisons with `all`, only `<> all` is supported"))
+            }
+            _ => Err(unsupported(position, "this expression")),
+        }
     }
 
     fn negated(

@@ -46,11 +46,14 @@ struct Entry {
     asked: bool,
 }
 
+/// What is seen of one transaction.
+pub(super) type Seen = Result<Arc<[Arc<Delivery>]>, Fall>;
+
 /// What somebody is to be told of a stretch.
 #[derive(Debug)]
 pub(super) struct Told {
     /// The transactions of which there is something to tell, each by its end.
-    pub(super) steps: Vec<(Position, Result<Arc<[Arc<Delivery>]>, Fall>)>,
+    pub(super) steps: Vec<(Position, Seen)>,
     /// There is no more in the stretch.
     pub(super) complete: bool,
 }

@@ -14,7 +14,7 @@ use crate::policy::{Guard, Visibility};
 /// for.
 #[derive(Debug, Default)]
 pub(super) struct Watches {
-    watches: Slab<Watch>,
+    all: Slab<Watch>,
     by_name: HashMap<Box<str>, usize>,
     tables: HashMap<u32, TableWatches>,
 }
@@ -46,7 +46,7 @@ impl Watches {
                 Some(at) => *at,
                 None => self.insert(guard),
             };
-            self.watches[at].readers.insert(reader);
+            self.all[at].readers.insert(reader);
         }
     }
 
@@ -54,7 +54,7 @@ impl Watches {
     pub(super) fn remove(&mut self, visibility: &Visibility, reader: Ticket) {
         for guard in &*visibility.guards {
             let Some(at) = self.by_name.get(guard.name()).copied() else { continue };
-            let watch = &mut self.watches[at];
+            let watch = &mut self.all[at];
             watch.readers.remove(&reader);
             if watch.readers.is_empty() {
                 self.forget(at);
@@ -79,7 +79,7 @@ impl Watches {
             }
             candidates.extend_from_slice(&watches.unfiltered);
             for at in &candidates {
-                let watch = &self.watches[*at];
+                let watch = &self.all[*at];
                 if is_touched(&watch.guard, &images) {
                     out.extend(&watch.readers);
                 }
@@ -90,12 +90,12 @@ impl Watches {
     /// Everybody who depends on a table.
     pub(super) fn all_of(&self, oid: u32, out: &mut HashSet<Ticket>) {
         let of_table = |watch: &&Watch| watch.guard.table().oid == oid;
-        let watches = self.watches.iter().map(|(_, watch)| watch).filter(of_table);
+        let watches = self.all.iter().map(|(_, watch)| watch).filter(of_table);
         watches.for_each(|watch| out.extend(&watch.readers));
     }
 
     fn insert(&mut self, guard: &Guard) -> usize {
-        let at = self.watches.insert(Watch { guard: guard.clone(), readers: HashSet::new() });
+        let at = self.all.insert(Watch { guard: guard.clone(), readers: HashSet::new() });
         self.by_name.insert(guard.name().into(), at);
         let watches = self.tables.entry(guard.table().oid).or_insert_with(|| TableWatches {
             table: guard.table().clone(),
@@ -112,7 +112,7 @@ impl Watches {
     }
 
     fn forget(&mut self, at: usize) {
-        let Watch { guard, .. } = self.watches.remove(at);
+        let Watch { guard, .. } = self.all.remove(at);
         self.by_name.remove(guard.name());
         let oid = guard.table().oid;
         let Some(watches) = self.tables.get_mut(&oid) else { return };

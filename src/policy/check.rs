@@ -167,12 +167,11 @@ impl Planner<'_> {
         let (mut kept, mut exact) = (Vec::new(), true);
         for conjunct in selection.map(conjuncts).unwrap_or_default() {
             let folds = self.plan.folds.len();
-            match self.guard_conjunct(conjunct, alias, table, within) {
-                Some(conjunct) => kept.push(conjunct),
-                None => {
-                    self.plan.folds.truncate(folds);
-                    exact = false;
-                }
+            if let Some(conjunct) = self.guard_conjunct(conjunct, alias, table, within) {
+                kept.push(conjunct);
+            } else {
+                self.plan.folds.truncate(folds);
+                exact = false;
             }
         }
         self.plan.guards.push(Guard { table: table.clone(), conjuncts: kept, exact, columns });
@@ -271,7 +270,7 @@ pub(super) fn substituted(body: &Body, function: &Function, given: &[Expr]) -> B
     };
     let mut body = body.clone();
     let _: ControlFlow<()> = match &mut body {
-        Body::Expression(expr) => visit_expressions_mut(expr, |expr| {
+        Body::Expression(expr) => visit_expressions_mut(&mut **expr, |expr| {
             place(expr);
             ControlFlow::Continue(())
         }),

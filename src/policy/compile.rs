@@ -74,7 +74,7 @@ impl Answers<'_> {
                 }
             }
             let columns = guard.columns.clone();
-            let read = filter.iter().flat_map(|filter| filter.columns()).chain(&columns);
+            let read = filter.iter().flat_map(Filter::columns).chain(&columns);
             for column in read {
                 carried(&guard.table, *column)?;
             }
@@ -128,10 +128,10 @@ impl Answers<'_> {
         let _: ControlFlow<()> = visit_expressions_mut(&mut expr, |expr| {
             if let Some(column) = as_row_column(expr) {
                 *expr = Expr::Identifier(quoted(column));
-            } else if let Expr::Identifier(ident) = expr {
-                if let Some(placed) = self.placed(&ident.value, sets, &mut params) {
-                    *expr = placed;
-                }
+            } else if let Expr::Identifier(ident) = expr
+                && let Some(placed) = self.placed(&ident.value, sets, &mut params)
+            {
+                *expr = placed;
             }
             ControlFlow::Continue(())
         });

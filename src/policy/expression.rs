@@ -2,8 +2,8 @@
 
 use sqlparser::ast::{
     Array, BinaryOperator, CastKind, DataType, Expr, Function, FunctionArg, FunctionArgExpr,
-    FunctionArgumentList, FunctionArguments, Ident, Interval, Query, SetExpr, Statement, UnaryOperator,
-    Value, ValueWithSpan,
+    FunctionArgumentList, FunctionArguments, Ident, Interval, Query, SelectItem, SetExpr, Statement,
+    UnaryOperator, Value, ValueWithSpan,
 };
 use sqlparser::dialect::PostgreSqlDialect;
 use sqlparser::parser::Parser;
@@ -31,10 +31,10 @@ pub(super) fn expression(text: &str) -> Result<Expr, Refusal> {
 pub(super) fn body(text: &str) -> Result<Body, Refusal> {
     let trimmed = text.trim().trim_end_matches(';').trim_end();
     if let Some(inner) = strip_word(trimmed, "return") {
-        return expression(inner.trim()).map(Body::Expression);
+        return expression(inner.trim()).map(|expr| Body::Expression(Box::new(expr)));
     }
     let atomic = strip_word(trimmed, "begin").and_then(|rest| strip_word(rest.trim_start(), "atomic"));
-    let trimmed = match atomic.map(|rest| rest.trim()) {
+    let trimmed = match atomic.map(str::trim) {
         Some(rest) => {
             rest.get(..rest.len().saturating_sub(3)).unwrap_or_default().trim().trim_end_matches(';')
         }
@@ -46,7 +46,7 @@ pub(super) fn body(text: &str) -> Result<Body, Refusal> {
         Ok([Statement::Query(query)]) => {
             same(trimmed, &query.to_string())?;
             Ok(match scalar(&query) {
-                Some(expr) => Body::Expression(expr.clone()),
+                Some(expr) => Body::Expression(Box::new(expr.clone())),
                 None => Body::Query(query),
             })
         }
@@ -58,7 +58,7 @@ pub(super) fn body(text: &str) -> Result<Body, Refusal> {
 #[derive(Clone, Debug)]
 pub(super) enum Body {
     /// `select …` without a table.
-    Expression(Expr),
+    Expression(Box<Expr>),
     Query(Box<Query>),
 }
 
@@ -111,8 +111,7 @@ fn same(text: &str, read: &str) -> Result<(), Refusal> {
 pub(super) fn scalar(query: &Query) -> Option<&Expr> {
     let select = super::subselect::plain_select(query)?;
     match (&*select.projection, &select.selection) {
-        ([sqlparser::ast::SelectItem::UnnamedExpr(expr)], None)
-        | ([sqlparser::ast::SelectItem::ExprWithAlias { expr, .. }], None)
+        ([SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. }], None)
             if select.from.is_empty() =>
         {
             Some(expr)
@@ -150,11 +149,13 @@ pub(super) fn children(expr: &mut Expr) -> Result<Vec<&mut Expr>, Refusal> {
         }
         | Expr::Cast { kind: CastKind::Cast | CastKind::DoubleColon, expr: inner, format: None, .. }
         | Expr::InSubquery { expr: inner, .. } => vec![inner],
-        Expr::IsDistinctFrom(left, right) | Expr::IsNotDistinctFrom(left, right) => vec![left, right],
+        Expr::IsDistinctFrom(left, right)
+        | Expr::IsNotDistinctFrom(left, right)
+        | Expr::AnyOp { left, right, .. }
+        | Expr::AllOp { left, right, .. } => vec![left, right],
         Expr::BinaryOp { left, op, right } if !matches!(op, BinaryOperator::PGCustomBinaryOperator(_)) => {
             vec![left, right]
         }
-        Expr::AnyOp { left, right, .. } | Expr::AllOp { left, right, .. } => vec![left, right],
         Expr::InList { expr, list, .. } => std::iter::once(&mut **expr).chain(list).collect(),
         Expr::Between { expr, low, high, .. } => vec![expr, low, high],
         Expr::Like { any: false, expr, pattern, escape_char, .. }
@@ -209,8 +210,8 @@ pub(super) fn subselect(expr: &mut Expr) -> Option<&mut Query> {
     match expr {
         Expr::Subquery(query)
         | Expr::Exists { subquery: query, .. }
-        | Expr::InSubquery { subquery: query, .. } => Some(query),
-        Expr::Function(Function { args: FunctionArguments::Subquery(query), .. }) => Some(query),
+        | Expr::InSubquery { subquery: query, .. }
+        | Expr::Function(Function { args: FunctionArguments::Subquery(query), .. }) => Some(query),
         _ => None,
     }
 }

@@ -90,7 +90,9 @@ impl Library {
     ) -> Result<Self, postgres::Error> {
         let mut library = Self { known: HashMap::new(), trusted: trusted.to_vec() };
         let mut wanted = BTreeSet::new();
-        exprs.iter().for_each(|expr| calls(expr, &["pg_catalog".to_owned()], &mut wanted));
+        for expr in exprs {
+            calls(expr, &["pg_catalog".to_owned()], &mut wanted);
+        }
         for _ in 0..DEPTH {
             wanted.retain(|name| !library.known.contains_key(name));
             if wanted.is_empty() {
@@ -107,7 +109,7 @@ impl Library {
                 if let Some(Ok(body)) = &body {
                     let schemas = schemas(function.search_path.as_deref().unwrap_or(search_path));
                     match body {
-                        Body::Expression(expr) => calls(expr, &schemas, &mut wanted),
+                        Body::Expression(expr) => calls(&**expr, &schemas, &mut wanted),
                         Body::Query(query) => calls(&**query, &schemas, &mut wanted),
                     }
                 }
@@ -212,8 +214,7 @@ pub(super) fn name_parts(name: &ObjectName) -> Option<Vec<String>> {
 
 /// Notes what is called, by every name that it may have.
 fn calls<V: sqlparser::ast::Visit>(node: &V, schemas: &[String], wanted: &mut BTreeSet<(String, String)>) {
-    let note = |name: &ObjectName, wanted: &mut BTreeSet<(String, String)>| match name_parts(name).as_deref()
-    {
+    let add = |name: &ObjectName, wanted: &mut BTreeSet<(String, String)>| match name_parts(name).as_deref() {
         Some([name]) => {
             wanted.extend(schemas.iter().map(|schema| (schema.clone(), name.clone())));
         }
@@ -222,13 +223,13 @@ fn calls<V: sqlparser::ast::Visit>(node: &V, schemas: &[String], wanted: &mut BT
     };
     let _: ControlFlow<()> = visit_expressions(node, |expr| {
         if let Expr::Function(call) = expr {
-            note(&call.name, wanted);
+            add(&call.name, wanted);
         }
         ControlFlow::Continue(())
     });
     // Functions in `from` are no expressions.
     let _: ControlFlow<()> = sqlparser::ast::visit_relations(node, |name| {
-        note(name, wanted);
+        add(name, wanted);
         ControlFlow::Continue(())
     });
 }

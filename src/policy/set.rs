@@ -27,7 +27,7 @@ impl Planner<'_> {
         let subject = self.reduce(subject, &Within { positive: false, ..within.clone() })?;
         let (checked, guarded) = self.resolve_query(query.clone(), within)?;
         let key = guarded.and_then(|guarded| Some((guarded.guard, key_of(&checked, &guarded)?)));
-        let source = self.source(query, &key, within)?;
+        let source = self.source(query, key.as_ref(), within)?;
         let found = self.set(subject, source, key);
         Ok(if negated { not(found) } else { found })
     }
@@ -96,7 +96,7 @@ impl Planner<'_> {
         select.selection = all(rest);
         let guarded = self.check_query(&mut query.clone(), within)?;
         let key = guarded.map(|guarded| (guarded.guard, name));
-        let source = self.source(query, &key, within)?;
+        let source = self.source(query, key.as_ref(), within)?;
         let found = Expr::Nested(Box::new(self.set(subject, source, key)));
         Ok(Expr::IsTrue(Box::new(found)))
     }
@@ -119,7 +119,7 @@ impl Planner<'_> {
         }
         let inner = within.function(function, &self.scene.search_path)?;
         match substituted(body, function, &given) {
-            Body::Expression(expr) => self.reduce(expr, &inner).map(|expr| Expr::Nested(Box::new(expr))),
+            Body::Expression(expr) => self.reduce(*expr, &inner).map(|expr| Expr::Nested(Box::new(expr))),
             Body::Query(query) if inner.positive && selects_true(&query) => self.exists(*query, &inner),
             Body::Query(_) => {
                 Err(Refusal::part(&shown, "gives what a query gives: write it as `select exists (…)`"))
@@ -154,7 +154,7 @@ impl Planner<'_> {
     fn source(
         &self,
         query: Query,
-        key: &Option<(usize, String)>,
+        key: Option<&(usize, String)>,
         within: &Within,
     ) -> Result<Source, Refusal> {
         if within.definer.is_none() {

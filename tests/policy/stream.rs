@@ -221,21 +221,25 @@ fn seed() -> u64 {
         .unwrap_or_else(|| fastrand::u64(..))
 }
 
+/// A cluster of its own, since roles are its; the database, and a connection.
+async fn open() -> (Cluster, Database, Sql) {
+    let cluster: Cluster = tokio::task::spawn_blocking(|| private(&[])).await.expect("no panic");
+    let database = Database::create_on(cluster.address()).await;
+    let sql = database.client().await;
+    sql.batch_execute(&format!("{AUTH}{SCHEMA}")).await.unwrap_or_else(|error| panic!("{error:?}"));
+    let grants =
+        "revoke all on entries from anon; grant select (id, version, team_id, public) on entries to anon";
+    sql.batch_execute(grants).await.expect("the superuser may");
+    (cluster, database, sql)
+}
+
 #[test]
 fn every_identity_holds_what_select_gives_it_and_was_told_of_nothing_else() {
     scenario(async |_| {
         let seed = seed();
         println!("TIDEGATE_TEST_SEED={seed}");
         let mut random = fastrand::Rng::with_seed(seed);
-        let cluster: Cluster = tokio::task::spawn_blocking(|| private(&[])).await.expect("no panic");
-        let database = Database::create_on(cluster.address()).await;
-        let sql = database.client().await;
-        sql.batch_execute(&format!("{AUTH}{SCHEMA}")).await.unwrap_or_else(|error| panic!("{error:?}"));
-        sql.batch_execute(
-            "revoke all on entries from anon; grant select (id, version, team_id, public) on entries to anon",
-        )
-        .await
-        .expect("the superuser may");
+        let (_cluster, database, sql) = open().await;
         let settings = super::jwt(&[("policy.refresh_ms", "100")]);
         let settings: Vec<(&str, &str)> = settings.iter().map(|(key, value)| (&**key, &**value)).collect();
         let server = Server::start_with(&database, &settings).await;

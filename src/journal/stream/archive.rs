@@ -279,11 +279,11 @@ impl Run {
     }
 
     fn end(&self, stage: Stage) {
-        let mut state = self.state.lock();
-        let rest = state.cutter.finish();
-        state.add(rest);
-        state.stage = stage;
-        drop(state);
+        let mut reading = self.state.lock();
+        let rest = reading.cutter.finish();
+        reading.add(rest);
+        reading.stage = stage;
+        drop(reading);
         self.read.notify_waiters();
     }
 }

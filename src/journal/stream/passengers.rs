@@ -25,7 +25,9 @@ impl Passengers {
         let former = self.places.insert(number, position);
         if former != Some(position) {
             *self.counts.entry(position).or_default() += 1;
-            former.into_iter().for_each(|former| self.uncount(former));
+            if let Some(former) = former {
+                self.uncount(former);
+            }
         }
     }
 
@@ -40,7 +42,9 @@ impl Passengers {
 
     pub(super) fn get_off(&mut self, number: u64) {
         let former = self.places.remove(&number);
-        former.into_iter().for_each(|former| self.uncount(former));
+        if let Some(former) = former {
+            self.uncount(former);
+        }
     }
 
     /// Goes on without those who are before `start`.
