@@ -5,7 +5,8 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use sqlparser::ast::{
-    CastKind, DataType, Expr, Function as Call, Ident, Query, Value, visit_expressions, visit_expressions_mut,
+    CastKind, DataType, Expr, Function as Call, Ident, Query, SelectItem, Value, visit_expressions,
+    visit_expressions_mut,
 };
 
 use super::Refusal;
@@ -121,7 +122,7 @@ impl Planner<'_> {
                 From::Relation(schema, name) => {
                     let table = self.scene.table(schema.as_deref(), &name, &within.schemas)?;
                     self.check_rights(&table, within)?;
-                    let guard = self.guard(query, &source.alias, &table, within);
+                    let guard = self.guard(query, &source.alias, &table, within)?;
                     Ok(Some(Guarded { guard, alias: source.alias, table }))
                 }
             },
@@ -155,14 +156,14 @@ impl Planner<'_> {
     }
 
     /// Has the rows of a query's table watched that it may depend on.
-    fn guard(&mut self, query: &Query, alias: &str, table: &Arc<Table>, within: &Within) -> usize {
-        let mut columns: Vec<usize> = Vec::new();
-        let _: ControlFlow<()> = visit_expressions(query, |expr| {
-            columns.extend(column_of(expr, alias, table));
-            ControlFlow::Continue(())
-        });
-        columns.sort_unstable();
-        columns.dedup();
+    fn guard(
+        &mut self,
+        query: &Query,
+        alias: &str,
+        table: &Arc<Table>,
+        within: &Within,
+    ) -> Result<usize, Refusal> {
+        let columns = columns(query, alias, table)?;
         let selection = super::subselect::plain_select(query).and_then(|select| select.selection.clone());
         let (mut kept, mut exact) = (Vec::new(), true);
         for conjunct in selection.map(conjuncts).unwrap_or_default() {
@@ -175,7 +176,7 @@ impl Planner<'_> {
             }
         }
         self.plan.guards.push(Guard { table: table.clone(), conjuncts: kept, exact, columns });
-        self.plan.guards.len() - 1
+        Ok(self.plan.guards.len() - 1)
     }
 
     /// A condition of a sub-select as one on the rows of its table alone; `None` if it is none.
@@ -217,6 +218,42 @@ impl Planner<'_> {
         }
         Some(expr)
     }
+}
+
+/// The columns of its table that a query reads.
+///
+/// # Errors
+/// It reads one that the stream does not carry: what becomes of that one nobody would see.
+fn columns(query: &Query, alias: &str, table: &Table) -> Result<Vec<usize>, Refusal> {
+    let mut found: Vec<usize> = Vec::new();
+    let strange = visit_expressions(query, |expr| {
+        let named = match expr {
+            Expr::Identifier(_) => true,
+            Expr::CompoundIdentifier(parts) => fold(&parts[0]) == alias,
+            _ => return ControlFlow::Continue(()),
+        };
+        match column_of(expr, alias, table) {
+            Some(column) => found.push(column),
+            None if named => return ControlFlow::Break(expr.to_string()),
+            None => {}
+        }
+        ControlFlow::Continue(())
+    });
+    if let ControlFlow::Break(name) = strange {
+        let reason = format!("is read by the policy, and the stream does not carry it with {}", table.name);
+        return Err(Refusal::part(&name, &reason));
+    }
+    let all = super::subselect::plain_select(query).is_some_and(|select| {
+        let is_wildcard =
+            |item: &SelectItem| matches!(item, SelectItem::Wildcard(_) | SelectItem::QualifiedWildcard(..));
+        select.projection.iter().any(is_wildcard)
+    });
+    if all {
+        found.extend(0..table.columns.len());
+    }
+    found.sort_unstable();
+    found.dedup();
+    Ok(found)
 }
 
 /// The column of a sub-select's table that an expression is.

@@ -83,6 +83,10 @@ impl<'a> Scene<'a> {
         let mut refused = None;
         for name in &names {
             match self.catalog.find(name) {
+                Found::Table(table) if table.row_filter.is_some() => {
+                    let reason = "is read by the policy, and the publication has a row filter on it: not all changes are seen";
+                    return Err(Refusal::part(&name.to_string(), reason));
+                }
                 Found::Table(table) => return Ok(table.clone()),
                 Found::Refused(refusal) => refused = refused.or(Some((name, refusal))),
                 Found::Unknown { .. } => {}

@@ -165,8 +165,9 @@ impl Opener {
     }
 
     async fn now(&mut self) -> Result<(), Failed> {
-        let (selection, subscribed) = self.select().await?;
+        // Held before it is worked out who sees what: what changes that in between comes after the place.
         let place = self.services.hub.here();
+        let (selection, subscribed) = self.select().await?;
         self.begin(&selection, subscribed, Some(stamp(&place)));
         self.go_live(&selection, place).await
     }
