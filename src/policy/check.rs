@@ -121,38 +121,43 @@ impl Planner<'_> {
                 From::Call(mut call) => self.check(&mut call, within).map(|()| None),
                 From::Relation(schema, name) => {
                     let table = self.scene.table(schema.as_deref(), &name, &within.schemas)?;
-                    self.check_rights(&table, within)?;
-                    let guard = self.guard(query, &source.alias, &table, within)?;
+                    let mut read = self.check_rights(&table, within)?;
+                    read.extend(columns(query, &source.alias, &table)?);
+                    let guard = self.guard(query, &source.alias, &table, read, within);
                     Ok(Some(Guarded { guard, alias: source.alias, table }))
                 }
             },
         }
     }
 
-    /// What binds the reader of a sub-select's table: its policies are part of the sub-select.
-    fn check_rights(&mut self, table: &Arc<Table>, within: &Within) -> Result<(), Refusal> {
+    /// What binds the reader of a sub-select's table: its policies are part of the sub-select. Gives back the columns of the
+    /// table that they read.
+    fn check_rights(&mut self, table: &Arc<Table>, within: &Within) -> Result<Vec<usize>, Refusal> {
         self.seen.insert(table.oid);
         if let Some(owner) = within.definer {
             return if self.scene.is_unbound(owner, table.oid) {
-                Ok(())
+                Ok(Vec::new())
             } else {
                 let reason = "is read by a `security definer` function whose owner is bound by its policies";
                 Err(Refusal::part(&table.name.to_string(), reason))
             };
         }
         let Some(access) = self.scene.access(table.oid).filter(|access| access.row_security) else {
-            return Ok(());
+            return Ok(Vec::new());
         };
         if !self.open.insert(table.oid) {
             return Err(Refusal::part(&table.name.to_string(), "has policies that depend on themselves"));
         }
+        let mut read = Vec::new();
         let checked = access.policies.iter().try_for_each(|policy| {
             let Some(text) = &policy.expression else { return Ok(()) };
             let mut expr = expression(text)?;
+            // What it shows depends on its own columns as much as on what else it reads.
+            read.extend(columns_of(&expr, &table.name.name, table)?);
             self.check(&mut expr, &Within::policy()).map_err(|refusal| refusal.of(&policy.name, &table.name))
         });
         self.open.remove(&table.oid);
-        checked
+        checked.map(|()| read)
     }
 
     /// Has the rows of a query's table watched that it may depend on.
@@ -161,9 +166,11 @@ impl Planner<'_> {
         query: &Query,
         alias: &str,
         table: &Arc<Table>,
+        mut columns: Vec<usize>,
         within: &Within,
-    ) -> Result<usize, Refusal> {
-        let columns = columns(query, alias, table)?;
+    ) -> usize {
+        columns.sort_unstable();
+        columns.dedup();
         let selection = super::subselect::plain_select(query).and_then(|select| select.selection.clone());
         let (mut kept, mut exact) = (Vec::new(), true);
         for conjunct in selection.map(conjuncts).unwrap_or_default() {
@@ -176,7 +183,7 @@ impl Planner<'_> {
             }
         }
         self.plan.guards.push(Guard { table: table.clone(), conjuncts: kept, exact, columns });
-        Ok(self.plan.guards.len() - 1)
+        self.plan.guards.len() - 1
     }
 
     /// A condition of a sub-select as one on the rows of its table alone; `None` if it is none.
@@ -225,8 +232,21 @@ impl Planner<'_> {
 /// # Errors
 /// It reads one that the stream does not carry: what becomes of that one nobody would see.
 fn columns(query: &Query, alias: &str, table: &Table) -> Result<Vec<usize>, Refusal> {
+    let all = super::subselect::plain_select(query).is_some_and(|select| {
+        let is_wildcard =
+            |item: &SelectItem| matches!(item, SelectItem::Wildcard(_) | SelectItem::QualifiedWildcard(..));
+        select.projection.iter().any(is_wildcard)
+    });
+    if all { Ok((0..table.columns.len()).collect()) } else { columns_of(query, alias, table) }
+}
+
+/// The columns of a table that are read somewhere.
+///
+/// # Errors
+/// As [`columns`].
+fn columns_of<V: sqlparser::ast::Visit>(node: &V, alias: &str, table: &Table) -> Result<Vec<usize>, Refusal> {
     let mut found: Vec<usize> = Vec::new();
-    let strange = visit_expressions(query, |expr| {
+    let strange = visit_expressions(node, |expr| {
         let named = match expr {
             Expr::Identifier(_) => true,
             Expr::CompoundIdentifier(parts) => fold(&parts[0]) == alias,
@@ -243,16 +263,6 @@ fn columns(query: &Query, alias: &str, table: &Table) -> Result<Vec<usize>, Refu
         let reason = format!("is read by the policy, and the stream does not carry it with {}", table.name);
         return Err(Refusal::part(&name, &reason));
     }
-    let all = super::subselect::plain_select(query).is_some_and(|select| {
-        let is_wildcard =
-            |item: &SelectItem| matches!(item, SelectItem::Wildcard(_) | SelectItem::QualifiedWildcard(..));
-        select.projection.iter().any(is_wildcard)
-    });
-    if all {
-        found.extend(0..table.columns.len());
-    }
-    found.sort_unstable();
-    found.dedup();
     Ok(found)
 }
 

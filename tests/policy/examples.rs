@@ -175,3 +175,28 @@ fn what_cannot_be_followed_exactly_is_refused_with_its_reason() {
         house.close().await;
     });
 }
+
+#[test]
+fn a_guard_watches_what_the_policies_of_its_own_table_read_too() {
+    scenario(async |_| {
+        let house = House::open(SCHEMA).await;
+        house
+            .execute(
+                "create policy p on entries using (team_id in (select team_id from members where user_id = auth.uid()));
+                 alter table members enable row level security;
+                 create policy m on members using (role = 'admin')",
+            )
+            .await;
+        house.reload().await;
+        let [who, _] = who(1);
+        let visibility =
+            house.visibility(&who, &house.table("public.entries"), None).await.expect("it is followed");
+        let [guard] = &*visibility.guards else { panic!("{:?}", visibility.guards) };
+        let names: Vec<&str> =
+            guard.columns().iter().map(|index| &*guard.table().columns[*index].name).collect();
+        assert_eq!(names, ["team_id", "user_id", "role"]);
+        let filter = guard.filter().map(ToString::to_string).expect("one person's");
+        assert!(filter.contains(&user(1)), "{filter}");
+        house.close().await;
+    });
+}
