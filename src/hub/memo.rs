@@ -4,11 +4,9 @@ use std::sync::Arc;
 use hashbrown::HashMap;
 use parking_lot::Mutex;
 
-use super::found::{Found, Gone, Search};
-use super::outbox::{Delivery, Fall};
+use super::found::{Found, Gone, Search, Step};
 use super::subject::Subject;
 use super::{Config, Place};
-use crate::event::Position;
 use crate::journal::Stretch;
 use crate::telemetry::metric;
 
@@ -49,8 +47,8 @@ struct Entry {
 /// What somebody is to be told of a stretch.
 #[derive(Debug)]
 pub(super) struct Told {
-    /// The transactions of which there is something to tell, each by its end.
-    pub(super) steps: Vec<(Position, Result<Arc<[Arc<Delivery>]>, Fall>)>,
+    /// In order.
+    pub(super) steps: Vec<Step>,
     /// There is no more in the stretch.
     pub(super) complete: bool,
 }
