@@ -38,10 +38,10 @@ pub(super) struct Found {
 }
 
 /// What there is to tell of one transaction.
-#[derive(Debug)]
-struct Step {
-    end: Position,
-    told: Result<Arc<[Arc<Delivery>]>, Fall>,
+#[derive(Clone, Debug)]
+pub(super) struct Step {
+    pub(super) end: Position,
+    pub(super) told: Result<Arc<[Arc<Delivery>]>, Fall>,
 }
 
 /// The records are no longer kept where the stretch had them.
@@ -170,7 +170,7 @@ impl Found {
     pub(super) fn told(&self, place: Position, end: Position, limit: usize) -> Told {
         let first = self.steps.partition_point(|step| step.end <= place);
         let behind = self.steps[first..].iter().take_while(|step| step.end <= end);
-        let steps: Vec<_> = behind.take(limit).map(|step| (step.end, step.told.clone())).collect();
+        let steps: Vec<_> = behind.take(limit).cloned().collect();
         let complete = self.steps.get(first + steps.len()).is_none_or(|next| next.end > end);
         Told { steps, complete }
     }

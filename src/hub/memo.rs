@@ -4,11 +4,9 @@ use std::sync::Arc;
 use hashbrown::HashMap;
 use parking_lot::Mutex;
 
-use super::found::{Found, Gone, Search};
-use super::outbox::{Delivery, Fall};
+use super::found::{Found, Gone, Search, Step};
 use super::subject::Subject;
 use super::{Config, Place};
-use crate::event::Position;
 use crate::journal::Stretch;
 use crate::telemetry::metric;
 
@@ -46,14 +44,11 @@ struct Entry {
     asked: bool,
 }
 
-/// What is seen of one transaction.
-pub(super) type Seen = Result<Arc<[Arc<Delivery>]>, Fall>;
-
 /// What somebody is to be told of a stretch.
 #[derive(Debug)]
 pub(super) struct Told {
-    /// The transactions of which there is something to tell, each by its end.
-    pub(super) steps: Vec<(Position, Seen)>,
+    /// In order.
+    pub(super) steps: Vec<Step>,
     /// There is no more in the stretch.
     pub(super) complete: bool,
 }

@@ -3,7 +3,7 @@ mod tests;
 
 use std::sync::Arc;
 
-use super::found::Gone;
+use super::found::{Gone, Step};
 use super::memo::{Memo, Told};
 use super::outbox::{Delivery, Fall, Outbox};
 use super::place::Place;
@@ -108,7 +108,7 @@ impl Resumption {
         let mut until: Option<(Position, Fall)> = None;
         for guard in self.guards.iter().filter(|guard| touched.contains(&guard.relation())) {
             let first = self.memo.told(stretch, place, guard, 1).await?.steps.pop();
-            if let Some((end, Err(fall))) = first
+            if let Some(Step { end, told: Err(fall) }) = first
                 && until.as_ref().is_none_or(|(until, _)| end < *until)
             {
                 until = Some((end, fall));
@@ -119,10 +119,10 @@ impl Resumption {
         } else {
             Told { steps: Vec::new(), complete: true }
         };
-        let last = told.steps.last().map_or(place.position, |(end, _)| *end);
+        let last = told.steps.last().map_or(place.position, |step| step.end);
         let passed = if told.complete { stretch.end() } else { last };
         let mut frames = Vec::new();
-        for (end, told) in told.steps {
+        for Step { end, told } in told.steps {
             match told {
                 _ if until.as_ref().is_some_and(|(until, _)| *until <= end) => break,
                 Ok(told) => frames.extend(told.iter().cloned()),
