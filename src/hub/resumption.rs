@@ -13,7 +13,7 @@ use super::subject::Subject;
 use crate::event::Position;
 use crate::journal::Stretch;
 
-/// Tells one reader what it missed, stretch by stretch of the journal: what a [`Replayer`] would tell it, and as far as
+/// Tells one reader what it missed, stretch by stretch of the journal: what a `Replayer` would tell it, and as far as
 /// it can from what others of the same selection are told.
 ///
 /// On its own it goes where a snapshot has shown it some of the transactions already, where it is conflated, and
@@ -90,7 +90,7 @@ impl Resumption {
         }
     }
 
-    /// As [`Replayer::finish`].
+    /// What a conflating reader is owed at its place; nothing for others.
     ///
     /// # Errors
     /// Why the reader cannot be told.

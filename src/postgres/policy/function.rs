@@ -17,8 +17,7 @@ pub struct Function {
     pub language: Language,
     /// Whether it gives a set of rows.
     pub returns_set: bool,
-    /// `security definer`: the owner as whom it runs, and whether no policy of the tables named by
-    /// [`Function::owned`] binds it.
+    /// `security definer`: the owner as whom it runs, `pg_roles.oid`.
     pub definer: Option<u32>,
     /// The names of its input parameters, in their order; empty for those without.
     pub parameters: Vec<Arc<str>>,
