@@ -343,6 +343,11 @@ async fn resume(journal: &Journal, incarnation: Incarnation, place: Position) ->
     let mut catch_up = journal.catch_up(incarnation);
     while !told.is_complete {
         let until = journal.tail().position;
+        if until <= told.end {
+            // The end itself, or what this reader has yet to read.
+            tokio::task::yield_now().await;
+            continue;
+        }
         let stretch = catch_up
             .next(told.end, until)
             .await
