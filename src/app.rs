@@ -246,6 +246,7 @@ impl Server<'_> {
             header_bytes: http.max_header_bytes,
             headers: http.max_headers,
             event_bytes: self.config.event_bytes(),
+            publishes: self.config.publish.http,
             origins,
             proxies: http::Proxies { networks: http.trusted_proxies.clone(), header: http.forwarding_header },
         }

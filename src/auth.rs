@@ -18,8 +18,9 @@
 //! Never here: a token or a claim in a log line, an error or a label. A [`Refusal`] is one word.
 
 mod algorithm;
-mod base64url;
 mod authenticator;
+mod base64url;
+mod channels;
 mod claims;
 mod fetch;
 mod identity;
@@ -35,7 +36,8 @@ mod url;
 
 pub use algorithm::{Algorithm, UnknownAlgorithm};
 pub use authenticator::{Authenticator, Config, Error, Jwt, KeySource};
-pub use claims::{RolePath, Rules};
+pub use channels::{ChannelPattern, ChannelRight, ChannelRule, ChannelRules};
+pub use claims::{ClaimPath, Rules};
 pub use identity::Identity;
 pub use jwk::InvalidKeySet;
 pub use key::{InvalidKey, PublicKey, Secret};

@@ -29,7 +29,7 @@ pub use cursor::{Cursor, Incarnation, InvalidCursor, Position, Seen};
 pub use encoding::{InvalidRecord, Relations};
 pub use kind::{Class, Kind};
 pub use lsn::{InvalidLsn, Lsn};
-pub use published::{Attributes, EventKey, InvalidPublication, Publication, is_channel};
+pub use published::{Attributes, EventKey, InvalidPublication, OF_POSTGRES, Publication, is_channel};
 pub use record::{Chunk, Mark, Record, Timestamp};
 pub use relation::{Relation, RelationColumn, ReplicaIdentity};
 pub use row::{Datum, InvalidRow, Row, RowBuilder};

@@ -62,6 +62,8 @@ pub struct Config {
     pub headers: usize,
     /// The largest event that is taken, in bytes.
     pub event_bytes: usize,
+    /// Whether `POST /v1/publish` takes them.
+    pub publishes: bool,
     /// Which pages may connect.
     pub origins: Origins,
     /// Whose word on a client's address is believed.

@@ -8,6 +8,7 @@
 
 mod algorithms;
 mod attacks;
+mod channels;
 mod house;
 mod minted;
 mod provider;

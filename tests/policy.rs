@@ -5,7 +5,7 @@ mod house;
 mod stream;
 
 use serde_json::Value;
-use tidegate::auth::{Algorithm, RolePath, Rules, Secret, mint};
+use tidegate::auth::{Algorithm, ClaimPath, Rules, Secret, mint};
 
 /// Long enough for every hash.
 const SECRET: &str = "a secret of the tests, and of nobody else: long enough for each of the hashes.";
@@ -27,7 +27,7 @@ pub(crate) fn token(role: &str, claims: &Value) -> String {
         issuer: None,
         audience: Vec::new(),
         leeway: std::time::Duration::ZERO,
-        role: "role".parse::<RolePath>().expect("a path"),
+        role: "role".parse::<ClaimPath>().expect("a path"),
         roles: vec![role.to_owned()],
     };
     let claims = claims.as_object().expect("an object").clone();

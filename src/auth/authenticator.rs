@@ -8,7 +8,9 @@ use super::key::{Key, KeySet, Material};
 use super::keys::{Keys, Pace, Source};
 use super::sessions::{Begun, Sessions};
 use super::token::Token;
-use super::{Algorithm, Identity, InvalidKey, PublicKey, Refusal, Rules, Secret, SecureUrl};
+use super::{
+    Algorithm, ChannelRight, ChannelRules, Identity, InvalidKey, PublicKey, Refusal, Rules, Secret, SecureUrl,
+};
 use crate::cache::Cache;
 use crate::shutdown::Scope;
 use crate::telemetry::metric;
@@ -41,6 +43,8 @@ pub struct Jwt {
     pub least_interval: Duration,
     /// How long a session lasts at most.
     pub session_lifetime: Duration,
+    /// Who may do what on channels.
+    pub channels: ChannelRules,
 }
 
 /// Where the keys come from.
@@ -103,6 +107,7 @@ struct Verifier {
     max_bytes: usize,
     anonymous: Option<Arc<Identity>>,
     sessions: Sessions,
+    channels: ChannelRules,
 }
 
 impl fmt::Debug for Authenticator {
@@ -142,7 +147,8 @@ impl Authenticator {
         let anonymous = jwt.anonymous_role.map(|role| Arc::new(Identity::anonymous(&role)));
         let (algorithms, rules, max_bytes) = (jwt.algorithms, jwt.rules, jwt.max_bytes);
         let sessions = Sessions::start(cache, jwt.session_lifetime, scope);
-        let verifier = Verifier { keys, algorithms, rules, max_bytes, anonymous, sessions };
+        let channels = jwt.channels;
+        let verifier = Verifier { keys, algorithms, rules, max_bytes, anonymous, sessions, channels };
         Ok(Self(Arc::new(Mode::Jwt(Box::new(verifier)))))
     }
 
@@ -173,6 +179,15 @@ impl Authenticator {
         match verified {
             Ok(identity) => Ok(Arc::new(identity)),
             Err(refusal) => Err(self.refuse(refusal)),
+        }
+    }
+
+    /// Whether somebody may do this on a channel. Where nobody is asked who they are, everybody may.
+    pub fn allows(&self, identity: &Identity, right: ChannelRight, channel: &str) -> bool {
+        match (&*self.0, identity.impersonation()) {
+            (Mode::None(_), _) => true,
+            (Mode::Jwt(verifier), Some(it)) => verifier.channels.allow(right, &it.role, &it.claims, channel),
+            (Mode::Jwt(_), None) => false,
         }
     }
 

@@ -14,19 +14,19 @@ pub struct Rules {
     pub audience: Vec<String>,
     /// How far clocks may be apart.
     pub leeway: Duration,
-    /// Where the role stands.
-    pub role: RolePath,
+    /// The claim that names the role.
+    pub role: ClaimPath,
     /// The roles that it may name.
     pub roles: Vec<String>,
 }
 
-/// The path of the claim that names the role.
+/// The path of a claim.
 ///
 /// Text form: `role`, or `app.role` for a member of an object.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RolePath(Vec<String>);
+pub struct ClaimPath(Vec<String>);
 
-impl FromStr for RolePath {
+impl FromStr for ClaimPath {
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
@@ -36,12 +36,12 @@ impl FromStr for RolePath {
     }
 }
 
-impl RolePath {
+impl ClaimPath {
     /// The claim of that path.
-    fn find<'a>(&self, claims: &'a Map<String, Value>) -> Option<&'a str> {
+    pub(super) fn find<'a>(&self, claims: &'a Map<String, Value>) -> Option<&'a Value> {
         let (last, path) = self.0.split_last()?;
         let within = path.iter().try_fold(claims, |object, name| object.get(name)?.as_object())?;
-        within.get(last)?.as_str()
+        within.get(last)
     }
 
     /// Has `claims` name `role` at that path; what stands in its way is replaced.
@@ -81,7 +81,8 @@ impl Rules {
         if !self.audience.is_empty() && !self.is_meant(claims.get("aud")) {
             return Err(Refusal::Audience);
         }
-        let role = self.role.find(&claims).filter(|role| self.roles.iter().any(|allowed| allowed == role));
+        let role = self.role.find(&claims).and_then(Value::as_str);
+        let role = role.filter(|role| self.roles.iter().any(|allowed| allowed == role));
         Ok(Identity::verified(role.ok_or(Refusal::Role)?, text, ends))
     }
 
@@ -180,13 +181,13 @@ mod tests {
     #[test]
     fn a_role_is_put_where_it_is_looked_for() {
         for path in ["role", "app.role", "a.b.c"] {
-            let path: RolePath = path.parse().expect("a path");
+            let path: ClaimPath = path.parse().expect("a path");
             let mut claims =
                 Map::from_iter([("app".into(), serde_json::json!({"tenant": 7})), ("a".into(), 1.into())]);
             path.put(&mut claims, "member");
-            assert_eq!(path.find(&claims), Some("member"));
+            assert_eq!(path.find(&claims), Some(&"member".into()));
             assert_eq!(claims["app"]["tenant"], 7);
         }
-        assert!("".parse::<RolePath>().is_err() && "a..b".parse::<RolePath>().is_err());
+        assert!("".parse::<ClaimPath>().is_err() && "a..b".parse::<ClaimPath>().is_err());
     }
 }

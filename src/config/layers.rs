@@ -168,9 +168,7 @@ fn coerce(text: &str, like: &Value) -> Value {
     let read = match like {
         Value::Integer(_) => text.trim().parse().ok().map(Value::Integer),
         Value::Boolean(_) => text.trim().parse().ok().map(Value::Boolean),
-        Value::Array(_) => serde_json::from_str::<Vec<String>>(text)
-            .ok()
-            .map(|items| Value::Array(items.into_iter().map(Value::String).collect())),
+        Value::Array(_) => serde_json::from_str(text).ok().map(Value::Array),
         _ => None,
     };
     read.unwrap_or_else(|| Value::String(text.to_owned()))

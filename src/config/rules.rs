@@ -61,6 +61,12 @@ fn tokens(auth: &Auth) -> Option<(&'static str, String)> {
     if auth.roles.is_empty() {
         return Some(("auth.mode", "needs the roles that a token may name: auth.roles = [\"…\"]".to_owned()));
     }
+    let named = auth.channels.0.iter().flat_map(|rule| &rule.roles);
+    let is_known = |role: &&String| auth.roles.contains(role) || auth.anonymous_role.as_ref() == Some(role);
+    if let Some(role) = named.clone().find(|role| !is_known(role)) {
+        let needs = format!("names the role `{role}`, that nobody can have: add it to auth.roles");
+        return Some(("auth.channels", needs));
+    }
     let secret = jwt.secret.as_ref()?;
     let hashes = jwt.algorithms.iter().filter_map(|algorithm| match algorithm {
         Algorithm::Hmac(hash) => Some(hash.bytes()),

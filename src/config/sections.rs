@@ -169,6 +169,9 @@ pub struct Journal {
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct Publish {
+    /// Whether they may do so by HTTP.
+    #[serde(deserialize_with = "flag")]
+    pub http: bool,
     /// The largest event; [`Config::event_bytes`] decides.
     #[serde(deserialize_with = "count::<1_024, 16_777_216, _>")]
     pub max_bytes: usize,

@@ -6,6 +6,9 @@ use serde_json::value::RawValue;
 
 use super::{ChannelEvent, EventForm, Timestamp, write_json_string};
 
+/// The `source` of events that PostgreSQL itself tells: no publisher's.
+pub const OF_POSTGRES: &str = "/tidegate/postgres";
+
 /// An event that a service publishes on a channel, as a `CloudEvent`.
 ///
 /// See <https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/spec.md>.
@@ -17,9 +20,11 @@ pub struct Publication {
     pub key: EventKey,
 }
 
-/// `source` and `id`: an event that has both in common with another is the same event.
+/// Channel, `source` and `id`: an event that has all in common with another is the same event. Another channel's is not:
+/// whoever may publish on one could keep an event from another by telling of it first.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct EventKey {
+    channel: Arc<str>,
     source: Box<str>,
     id: Box<str>,
 }
@@ -137,6 +142,12 @@ impl Publication {
         };
         let id = default("id", &format!("{random:032x}"))?;
         let source = default("source", "/tidegate/publish")?;
+        if source == OF_POSTGRES {
+            return Err(InvalidPublication::Value {
+                name: "source".to_owned(),
+                expected: "another text than that of PostgreSQL's own events",
+            });
+        }
         default("type", "tidegate.message")?;
         default("subject", channel)?;
         default("time", &now.to_string())?;
@@ -157,7 +168,8 @@ impl Publication {
             data: Bytes::from(whole),
             form: EventForm::CloudEvent,
         };
-        Ok(Self { event, key: EventKey { source: source.into(), id: id.into() } })
+        let key = EventKey { channel: event.channel.clone(), source: source.into(), id: id.into() };
+        Ok(Self { event, key })
     }
 
     /// From an event in the JSON format of `CloudEvents`: the structured mode.
@@ -223,14 +235,14 @@ impl EventKey {
             EventForm::Data => None,
             EventForm::CloudEvent => {
                 let Key { source, id } = serde_json::from_slice(&event.data).ok()?;
-                Some(Self { source, id })
+                Some(Self { channel: event.channel.clone(), source, id })
             }
         }
     }
 
     /// Roughly what it holds in memory, in bytes.
     pub fn size_bytes(&self) -> usize {
-        size_of::<Self>() + self.source.len() + self.id.len()
+        size_of::<Self>() + self.channel.len() + self.source.len() + self.id.len()
     }
 }
 

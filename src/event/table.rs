@@ -145,10 +145,11 @@ fn identifier(text: &str) -> Option<(String, &str)> {
 impl fmt::Display for TableName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (part, separator) in [(&self.schema, "."), (&self.name, "")] {
-            let plain = part.starts_with(|c: char| c.is_ascii_lowercase() || c == '_' || !c.is_ascii())
-                && part
-                    .chars()
-                    .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_' || !c.is_ascii());
+            let letter = |c: char| match c {
+                'a'..='z' | '_' => true,
+                c => !c.is_ascii() && !c.is_whitespace() && !c.is_control(),
+            };
+            let plain = part.starts_with(letter) && part.chars().all(|c| letter(c) || c.is_ascii_digit());
             if plain {
                 write!(f, "{part}{separator}")?;
             } else {
@@ -170,6 +171,7 @@ mod tests {
             ("App.Entries", "app", "entries", "app.entries"),
             ("app.\"Entries\"", "app", "Entries", "app.\"Entries\""),
             ("\"a.b\".\"c\"\"d\"", "a.b", "c\"d", "\"a.b\".\"c\"\"d\""),
+            ("\"a\u{8d}b\"", "public", "a\u{8d}b", "public.\"a\u{8d}b\""),
             ("größe.Übung", "größe", "Übung", "größe.Übung"),
         ] {
             let parsed = TableName::parse(text).expect(text);

@@ -13,6 +13,7 @@ use super::problem::{Body, problem, respond};
 use super::visit::{Visit, denied};
 use super::{Context, who};
 use crate::audit::{Action, Verdict};
+use crate::auth::ChannelRight;
 use crate::event::{Attributes, InvalidPublication, Publication};
 use crate::journal::{PublishError, now};
 use crate::protocol::{ErrorCode, ErrorFrame};
@@ -34,30 +35,37 @@ pub(super) async fn answer(context: &Context, visit: &Visit, request: Request<In
         let message = "this page's origin is not allowed: name it in `http.allowed_origins`";
         return problem(&ErrorFrame::new(ErrorCode::Forbidden, message));
     }
-    match who::must_be_known_and_meant(context, request.headers()).await {
-        Ok(identity) if identity.impersonation().is_none() => {}
-        // There are no rules yet by which anybody might who is asked for a token.
-        Ok(_) => {
-            trail.tell(Action::Publish, "/v1/publish", denied(ErrorCode::Forbidden));
-            return problem(&ErrorFrame::new(ErrorCode::Forbidden, "this role may publish to no channel"));
-        }
+    let identity = match who::must_be_known_and_meant(context, request.headers()).await {
+        Ok(identity) => identity,
         Err(refusal) => {
             trail.tell(Action::Publish, "/v1/publish", denied(ErrorCode::Unauthenticated));
             return who::unauthorized(refusal);
         }
+    };
+    if !context.config.publishes {
+        trail.tell(Action::Publish, "/v1/publish", denied(ErrorCode::Forbidden));
+        let message = "nobody may publish by HTTP here: `publish.http` is false";
+        return problem(&ErrorFrame::new(ErrorCode::Forbidden, message));
     }
     let most = context.config.event_bytes;
     let publication = match read(request, most, context.config.handshake_timeout).await {
         Ok(publication) => publication,
         Err(error) => return problem(&error),
     };
+    let channel = &publication.event.channel;
+    if !context.services.auth.allows(&identity, ChannelRight::Publish, channel) {
+        trail.tell(Action::Publish, channel, denied(ErrorCode::Forbidden));
+        let message = "no rule of the server lets this token publish on the channel";
+        let error = ErrorFrame::new(ErrorCode::Forbidden, message);
+        return problem(&ErrorFrame { field: Some("channel"), ..error });
+    }
     let bytes = publication.event.data.len();
     if bytes > most {
         let message =
             format!("the event has {bytes} bytes with its attributes, and at most {most} are taken");
         return problem(&ErrorFrame::new(ErrorCode::TooLarge, message));
     }
-    trail.tell(Action::Publish, &publication.event.channel, Verdict::Allowed);
+    trail.tell(Action::Publish, channel, Verdict::Allowed);
     match context.publisher.publish(publication).await {
         Ok(()) => respond(StatusCode::OK, "application/json", "{\"published\":1}\n"),
         Err(error) => {

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use super::judge::{Images, Undecided, Verdict};
 use super::outbox::{Delivery, Stamp};
 use super::selection::{Fingerprint, Rows};
-use crate::event::{ChannelEvent, Chunk, EventForm, write_json_string};
+use crate::event::{ChannelEvent, Chunk, EventForm, OF_POSTGRES, write_json_string};
 use crate::protocol::{Frame, Origin};
 
 /// Gathers what one selection sees of one transaction into as few frames as their size allows.
@@ -91,7 +91,7 @@ pub(super) fn events_frame(
 fn write_cloud_event(chunk: &Chunk, index: u32, event: &ChannelEvent, out: &mut Vec<u8>) {
     let (lsn, time) = (chunk.commit_lsn, chunk.committed_at);
     let head = format!(
-        "{{\"specversion\":\"1.0\",\"id\":\"{lsn}/{index}\",\"source\":\"/tidegate/postgres\",\
+        "{{\"specversion\":\"1.0\",\"id\":\"{lsn}/{index}\",\"source\":\"{OF_POSTGRES}\",\
          \"type\":\"tidegate.message\",\"subject\":"
     );
     out.extend_from_slice(head.as_bytes());

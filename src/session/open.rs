@@ -176,7 +176,8 @@ impl Opener {
     async fn select(&self) -> Result<(Selection, Frame), Failed> {
         match &*self.target {
             Target::Channel(name) => {
-                channel(&self.identity).map_err(|error| Failed::Error(Box::new(error)))?;
+                channel(&self.services, &self.identity, name)
+                    .map_err(|error| Failed::Error(Box::new(error)))?;
                 self.services.catalogs.ready().map_err(|error| Failed::Error(Box::new(error)))?;
                 Ok((Selection::Channel(name.as_str().into()), Frame::subscribed_channel()))
             }

@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use super::Services;
 use super::order::Order;
-use crate::auth::Identity;
+use crate::auth::{ChannelRight, Identity};
 use crate::event::Table;
 use crate::filter::{self, Filter};
 use crate::hub::{Projection, Rows};
@@ -105,15 +105,15 @@ fn refuse_policy(error: &policy::Error, hints: bool) -> ErrorFrame {
     }
 }
 
-/// Whether `identity` may listen to channels.
+/// Whether `identity` may listen to a channel.
 ///
 /// # Errors
-/// `forbidden`: there are no rules yet by which anybody who is asked for a token might.
-pub(super) fn channel(identity: &Identity) -> Result<(), ErrorFrame> {
-    if identity.impersonation().is_none() {
+/// `forbidden`, whether there ever was an event or not.
+pub(super) fn channel(services: &Services, identity: &Identity, channel: &str) -> Result<(), ErrorFrame> {
+    if services.auth.allows(identity, ChannelRight::Subscribe, channel) {
         return Ok(());
     }
-    let message = "this role may listen to no channel";
+    let message = "no rule of the server lets this token listen to the channel";
     Err(ErrorFrame { field: Some("channel"), ..ErrorFrame::new(ErrorCode::Forbidden, message) })
 }
 

@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use serde_json::json;
-use tidegate::auth::{Algorithm, Authenticator, Config, Jwt, KeySource, Refusal, Rules};
+use tidegate::auth::{Algorithm, Authenticator, ChannelRules, Config, Jwt, KeySource, Refusal, Rules};
 use tidegate::cache::Cache;
 use tidegate::shutdown::Scope;
 
@@ -24,6 +24,7 @@ async fn verifier(keys: KeySource, algorithms: &[Algorithm], scope: &Scope) -> A
         refresh: Duration::from_secs(300),
         least_interval: Duration::from_secs(10),
         session_lifetime: Duration::from_secs(10),
+        channels: ChannelRules::default(),
     }));
     let cache = Cache::open(tidegate::cache::Config::Memory, scope).expect("memory is there");
     Authenticator::start(config, cache, scope).await.expect("there are keys")

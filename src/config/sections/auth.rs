@@ -7,7 +7,9 @@ use serde::{Deserialize, Deserializer};
 use toml::Value;
 
 use super::{count, flag, list, milliseconds, parsed, text};
-use crate::auth::{self, Algorithm, KeySource, PublicKey, RolePath, Rules, Secret, SecureUrl};
+use crate::auth::{
+    self, Algorithm, ChannelRule, ChannelRules, ClaimPath, KeySource, PublicKey, Rules, Secret, SecureUrl,
+};
 
 /// `[auth]`
 #[derive(Clone, Debug, Deserialize)]
@@ -29,6 +31,9 @@ pub struct Auth {
     /// How long a session of a browser lasts.
     #[serde(rename = "session_lifetime_ms", deserialize_with = "milliseconds::<1_000, 2_592_000_000, _>")]
     pub session_lifetime: Duration,
+    /// Who may do what on channels.
+    #[serde(deserialize_with = "channels")]
+    pub channels: ChannelRules,
     /// What tokens must be like.
     pub jwt: Jwt,
 }
@@ -61,7 +66,7 @@ pub struct Jwt {
     pub audience: Vec<String>,
     /// The claim that names the role.
     #[serde(deserialize_with = "parsed")]
-    pub role_claim: RolePath,
+    pub role_claim: ClaimPath,
     /// The algorithms that may be used.
     #[serde(deserialize_with = "algorithms")]
     pub algorithms: Vec<Algorithm>,
@@ -114,6 +119,7 @@ impl Auth {
                 refresh: self.jwt.refresh,
                 least_interval: self.jwt.refresh_least,
                 session_lifetime: self.session_lifetime,
+                channels: self.channels.clone(),
             })),
         }
     }
@@ -183,6 +189,52 @@ fn roles<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::E
 fn role<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
     let role = text(deserializer)?;
     if role.is_empty() { Ok(None) } else { checked(role).map(Some).map_err(D::Error::custom) }
+}
+
+/// Rules as tables: `{ pattern = "…", roles = ["…"], claims = { name = "…" }, subscribe = true, publish = true }`.
+fn channels<'de, D: Deserializer<'de>>(deserializer: D) -> Result<ChannelRules, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Text {
+        pattern: String,
+        #[serde(default)]
+        roles: Vec<String>,
+        #[serde(default)]
+        claims: toml::Table,
+        #[serde(default)]
+        subscribe: bool,
+        #[serde(default)]
+        publish: bool,
+    }
+    let Value::Array(rules) = Value::deserialize(deserializer)? else {
+        return Err(D::Error::custom(
+            "must be a list of tables; in a variable or a flag a JSON array, as in \
+             [{\"pattern\":\"news.#\",\"subscribe\":true}]",
+        ));
+    };
+    let read = |(number, rule): (usize, Value)| {
+        let of_rule = |why: String| D::Error::custom(format_args!("rule {number}: {why}"));
+        let Text { pattern, roles, claims, subscribe, publish } =
+            rule.try_into().map_err(|error: toml::de::Error| of_rule(error.message().to_owned()))?;
+        if !subscribe && !publish {
+            return Err(of_rule("allows nothing: set `subscribe` or `publish` to true".to_owned()));
+        }
+        let roles = roles.into_iter().map(checked).collect::<Result<_, _>>().map_err(of_rule)?;
+        let claim = |(path, value): (String, Value)| {
+            let path = path.parse().map_err(|why| of_rule(format!("the claim `{path}` {why}")))?;
+            let value = match value {
+                Value::String(text) => text.into(),
+                Value::Integer(number) => number.into(),
+                Value::Boolean(flag) => flag.into(),
+                _ => return Err(of_rule("a claim is a text, a whole number, true or false".to_owned())),
+            };
+            Ok((path, value))
+        };
+        let claims = claims.into_iter().map(claim).collect::<Result<_, _>>()?;
+        let pattern = pattern.parse().map_err(|why| of_rule(format!("the pattern {why}")))?;
+        Ok(ChannelRule { pattern, roles, claims, subscribe, publish })
+    };
+    (1..).zip(rules).map(read).collect::<Result<_, _>>().map(ChannelRules)
 }
 
 /// A role's name. `none` is not one: `set role none` would be the server's own role, which no policy binds.

@@ -1,17 +1,22 @@
 use std::fmt;
+use std::pin::Pin;
 use std::str::FromStr;
 use std::time::Duration;
 
+use futures_util::{Stream, StreamExt as _};
 use lapin::options::{
     BasicAckOptions, BasicCancelOptions, BasicConsumeOptions, BasicQosOptions, ConfirmSelectOptions,
     QueueDeclareOptions,
 };
 use lapin::types::{AMQPValue, FieldTable, LongString};
 use lapin::uri::{AMQPScheme, AMQPUri};
-use lapin::{Channel, Connection, ConnectionProperties, Consumer};
+use lapin::{Channel, Connection, ConnectionProperties, Consumer, ErrorKind, Event};
 use tokio::time::timeout;
 
 use super::{Config, Error};
+
+/// What a connection's broker says besides answers.
+pub(super) type Events = Pin<Box<dyn Stream<Item = Event> + Send>>;
 
 /// Where the broker is, as an AMQP URI. May hold a password, so it shows itself without.
 ///
@@ -31,6 +36,8 @@ const HEARTBEAT: u16 = 10;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// An answer takes milliseconds; a broker that starts, or elects a leader for a stream, some seconds.
 pub(super) const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
+/// Whoever finds a channel closed waits this long for the word that the broker has closed it with.
+const REASON_WITHIN: Duration = Duration::from_secs(1);
 /// Retention works by whole segments; RabbitMQ's own default is the upper end.
 const SEGMENT_BYTES: (u64, u64) = (1 << 20, 500_000_000);
 
@@ -76,6 +83,32 @@ pub(super) async fn connect(url: &Url, purpose: &str) -> Result<Connection, Erro
     }
 }
 
+/// Listens to what the broker says of the connection and its channels from now on.
+pub(super) fn events(connection: &Connection) -> Events {
+    Box::pin(connection.events_listener())
+}
+
+/// The broker's own word, where `error` says only that its channel or connection is closed.
+pub(super) async fn reason(error: Error, events: &mut Events) -> Error {
+    let Error::Refused { doing, source } = &error else { return error };
+    if !matches!(source.kind(), ErrorKind::InvalidChannelState(..) | ErrorKind::InvalidConnectionState(_)) {
+        return error;
+    }
+    let told = async {
+        loop {
+            match events.next().await {
+                Some(Event::Error(source)) => return Some(source),
+                Some(_) => {}
+                None => return None,
+            }
+        }
+    };
+    match timeout(REASON_WITHIN, told).await {
+        Ok(Some(source)) => Error::Refused { doing, source },
+        Ok(None) | Err(_) => error,
+    }
+}
+
 /// Opens a channel.
 pub(super) async fn bare_channel(connection: &Connection) -> Result<Channel, Error> {
     answered("open a channel", connection.create_channel()).await
@@ -104,7 +137,7 @@ fn declined(config: &Config, source: lapin::Error) -> Error {
     const ACCESS_REFUSED: u16 = 403;
     let stream = config.stream.clone();
     match source.kind() {
-        lapin::ErrorKind::ProtocolError(error) if error.get_id() == ACCESS_REFUSED => {
+        ErrorKind::ProtocolError(error) if error.get_id() == ACCESS_REFUSED => {
             Error::Forbidden { stream, source }
         }
         _ => Error::Declare { stream, source },

@@ -11,10 +11,10 @@ use futures_util::StreamExt as _;
 use futures_util::stream::FuturesOrdered;
 use lapin::options::{BasicPublishOptions, ExchangeDeclareOptions};
 use lapin::types::{AMQPValue, FieldTable};
-use lapin::{BasicProperties, Channel, ExchangeKind};
+use lapin::{BasicProperties, Channel, Connection, Event, ExchangeKind};
 use tokio::sync::{mpsc, oneshot, watch};
 
-use super::broker::Url;
+use super::broker::{Events, Url};
 use super::publisher::{PERSISTENT, confirmation};
 use super::{Error, broker, topology};
 use crate::event::envelope::{Encoder, RowMessage, Source, Types};
@@ -179,7 +179,20 @@ impl Publisher {
 
     async fn publish(&mut self, queued: &mut mpsc::Receiver<Item>) -> Result<(), Error> {
         let connection = broker::connect(&self.config.url, "exchange").await?;
-        let channel = broker::bare_channel(&connection).await?;
+        let mut events = broker::events(&connection);
+        match self.publish_on(&connection, &mut events, queued).await {
+            Err(error) => Err(broker::reason(error, &mut events).await),
+            done => done,
+        }
+    }
+
+    async fn publish_on(
+        &mut self,
+        connection: &Connection,
+        events: &mut Events,
+        queued: &mut mpsc::Receiver<Item>,
+    ) -> Result<(), Error> {
+        let channel = broker::bare_channel(connection).await?;
         let durable = ExchangeDeclareOptions { durable: true, ..ExchangeDeclareOptions::default() };
         let declared = channel.exchange_declare(
             topology::CHANGES.into(),
@@ -199,11 +212,16 @@ impl Publisher {
                     self.confirmed += 1;
                     self.tell();
                 }
+                event = events.next() => match event {
+                    Some(Event::Error(source)) => return Err(Error::Refused { doing: "take rows", source }),
+                    // That its memory or disk is full the journal's own connection tells.
+                    Some(_) => {}
+                    None => return Err(Error::Closed),
+                },
                 item = queued.recv() => match item {
                     Some(item) => self.take(&channel, item).await?,
                     None => return Ok(()),
                 },
-                error = broken(&channel), if self.in_flight.is_empty() => return Err(error),
             }
         }
     }
@@ -287,17 +305,6 @@ impl Publisher {
         {
             self.ledger.confirm(*reaches);
             self.reached.pop_front();
-        }
-    }
-}
-
-/// Waits until the channel is broken: while nothing is on its way, nothing else tells.
-async fn broken(channel: &Channel) -> Error {
-    let mut ticks = tokio::time::interval(std::time::Duration::from_millis(500));
-    loop {
-        ticks.tick().await;
-        if !channel.status().connected() {
-            return Error::Nack;
         }
     }
 }

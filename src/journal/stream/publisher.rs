@@ -4,14 +4,14 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::StreamExt as _;
 use futures_util::stream::FuturesOrdered;
-use futures_util::{Stream, StreamExt as _};
 use lapin::options::BasicPublishOptions;
 use lapin::{BasicProperties, Channel, Confirmation, Connection, Event};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep_until};
 
-use super::broker;
+use super::broker::{self, Events};
 use super::message::{Author, Batch, MOST_BYTES};
 use super::order::State;
 use super::reader::Seen;
@@ -26,7 +26,7 @@ use crate::telemetry::metric;
 pub(super) struct Link {
     stream: String,
     channel: Channel,
-    events: Pin<Box<dyn Stream<Item = Event> + Send>>,
+    events: Events,
     // Closes with the link.
     _connection: Connection,
 }
@@ -71,7 +71,7 @@ impl std::fmt::Debug for Link {
 impl Link {
     pub(super) async fn open(config: &Config) -> Result<Self, Error> {
         let connection = broker::connect(&config.url, "journal writer").await?;
-        let events = Box::pin(connection.events_listener());
+        let events = broker::events(&connection);
         let channel = broker::channel(&connection, config).await?;
         broker::confirm(&channel).await?;
         Ok(Self { stream: config.stream.clone(), channel, events, _connection: connection })
@@ -188,7 +188,7 @@ impl Publisher {
         loop {
             match self.turn(queued, &mut taken).await {
                 Ok(()) => {}
-                Err(error) => return error,
+                Err(error) => return broker::reason(error, &mut self.link.events).await,
             }
         }
     }
