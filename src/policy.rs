@@ -16,11 +16,13 @@
 //! What does not come apart exactly is refused, with the policy and the part ([`Refusal`]). Nothing is let through in
 //! doubt, and nothing is silently hidden.
 
+mod body;
 mod check;
 mod compile;
 mod expression;
 mod keeper;
 mod library;
+mod names;
 mod plan;
 mod refusal;
 mod rows;

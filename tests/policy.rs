@@ -2,13 +2,31 @@
 
 mod examples;
 mod house;
+mod probing;
+mod revocation;
 mod stream;
 
 use serde_json::Value;
 use tidegate::auth::{Algorithm, ClaimPath, Rules, Secret, mint};
+use tidegate::cli::demo::cluster::Cluster;
+
+use crate::fixture::{Database, private};
+use crate::server::Server;
 
 /// Long enough for every hash.
 const SECRET: &str = "a secret of the tests, and of nobody else: long enough for each of the hashes.";
+
+/// A cluster of its own, since roles are its; a database with `schema`, a superuser's connection, and a server in front.
+async fn served(schema: &str, more: &[(&str, &str)]) -> (Cluster, Database, tokio_postgres::Client, Server) {
+    let cluster: Cluster = tokio::task::spawn_blocking(|| private(&[])).await.expect("no panic");
+    let database = Database::create_on(cluster.address()).await;
+    let sql = database.client().await;
+    sql.batch_execute(&format!("{}{schema}", house::AUTH)).await.unwrap_or_else(|error| panic!("{error:?}"));
+    let settings = jwt(more);
+    let settings: Vec<(&str, &str)> = settings.iter().map(|(key, value)| (&**key, &**value)).collect();
+    let server = Server::start_with(&database, &settings).await;
+    (cluster, database, sql, server)
+}
 
 /// The settings of a server that asks for tokens, and `more`.
 pub(crate) fn jwt(more: &[(&str, &str)]) -> Vec<(String, String)> {

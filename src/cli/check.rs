@@ -72,6 +72,7 @@ pub async fn run(arguments: Arguments, layers: Layers) -> Result<(), Error> {
         publication: config.postgres.publication(),
         slot: config.postgres.slot.clone(),
         audit: config.audit.table.clone(),
+        roles: config.auth.known_roles(),
     };
     let mut out = Vec::new();
     if arguments.fix {
@@ -102,9 +103,7 @@ pub async fn run(arguments: Arguments, layers: Layers) -> Result<(), Error> {
 async fn policies(config: &Config) -> Result<Report, postgres::Error> {
     let pool = Pool::new(config.postgres.settings(), 1, config.postgres.connect_timeout)?;
     let catalog = catalog::load(pool.get().await?.client_mut(), &config.postgres.publication).await?;
-    let anonymous = config.auth.anonymous_role.iter().filter(|role| !config.auth.roles.contains(role));
-    let roles: Vec<String> = config.auth.roles.iter().chain(anonymous).cloned().collect();
-    policy::check(&pool, &config.policy(), &catalog, &roles).await
+    policy::check(&pool, &config.policy(), &catalog, &config.auth.known_roles()).await
 }
 
 /// Writes to stdout, without colours where it does not take them; a reader that has gone has read enough.

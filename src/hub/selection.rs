@@ -41,12 +41,16 @@ pub struct Rows {
     pub fingerprint: Fingerprint,
 }
 
-/// Tells whether two selections are the same, across processes and restarts: table, columns, filter, policy as compiled
-/// with the contents of its sets, and the storage behind the table.
+/// Tells whether two selections are the same, across processes and restarts: what is asked for (table, columns, filter, and
+/// the storage behind the table), and what of it may be seen (the policy as compiled, with the contents of its sets).
 ///
 /// It guards against honest mistakes only: a client that forges one gets rows that it may see anyhow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Fingerprint(u128);
+pub struct Fingerprint {
+    asked: u128,
+    /// `None` for whom no policy binds.
+    seen: Option<u64>,
+}
 
 impl Rows {
     /// Selects `columns` (indexes into the table's) of the rows that `visibility` shows and `filter` matches.
@@ -67,10 +71,12 @@ impl Rows {
         table.hash(&mut hash);
         projection.columns.hash(&mut hash);
         filter.as_ref().map(|filter| filter.canonical()).hash(&mut hash);
-        if let Some(policy) = policy {
+        let seen = policy.map(|policy| {
+            let mut hash = Fnv128::default();
             policy.canonical().hash(&mut hash);
-        }
-        let fingerprint = Fingerprint(hash.0);
+            hash.finish()
+        });
+        let fingerprint = Fingerprint { asked: hash.0, seen };
         Self { table, filter, whole, visibility, projection, delivery, fingerprint }
     }
 
@@ -110,7 +116,7 @@ impl Selection {
     pub fn fingerprint(&self) -> Fingerprint {
         match self {
             Self::Rows(rows) => rows.fingerprint,
-            Self::Channel(_) => Fingerprint(0),
+            Self::Channel(_) => Fingerprint { asked: 0, seen: None },
         }
     }
 }
@@ -147,10 +153,28 @@ impl Hash for Selection {
     }
 }
 
+impl Fingerprint {
+    /// Whether `shape`, a text form, is of one that asks for the same, whatever of it may be seen.
+    pub fn asks_as(&self, shape: &str) -> bool {
+        shape.split(SEEN).next() == Some(&self.asked())
+    }
+
+    fn asked(&self) -> String {
+        URL_SAFE_NO_PAD.encode(self.asked.to_be_bytes())
+    }
+}
+
+/// Stands before what may be seen.
+const SEEN: char = '.';
+
 /// The text form that clients hold as `shape`.
 impl fmt::Display for Fingerprint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&URL_SAFE_NO_PAD.encode(self.0.to_be_bytes()))
+        f.write_str(&self.asked())?;
+        match self.seen {
+            None => Ok(()),
+            Some(seen) => write!(f, "{SEEN}{}", URL_SAFE_NO_PAD.encode(seen.to_be_bytes())),
+        }
     }
 }
 

@@ -1,23 +1,22 @@
 //! What may be asked of PostgreSQL ahead of any row: the same for one identity until something changes that is watched.
 
-use std::collections::HashMap;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use sqlparser::ast::{
-    CastKind, DataType, Expr, Function as Call, Ident, Query, SelectItem, Value, visit_expressions,
-    visit_expressions_mut,
+    ArrayElemTypeDef, CastKind, DataType, Expr, Function as Call, Query, SelectItem, Value, visit_expressions,
 };
 
 use super::Refusal;
+use super::body::is_opaque;
 use super::expression::{
     Body, arguments, children, conjuncts, expression, is_literal, quoted, select_of, subselect,
 };
 use super::library::{Callable, schemas};
-use super::plan::{Guard, Planner, is_the_same_for_a_definer};
+use super::plan::{Guard, Planner, is_fold};
 use super::rows::{fold, reads_row};
 use super::subselect::{From, selected, sources};
-use crate::event::Table;
+use crate::event::{Collation, Table};
 use crate::postgres::policy::Function;
 
 /// Where an expression stands.
@@ -54,11 +53,16 @@ impl Within {
         if self.depth == DEPTH {
             return Err(Refusal::part(&function.name, "calls functions more than 8 deep"));
         }
-        let path = function.search_path.as_deref().unwrap_or(search_path);
+        let schemas = match &function.search_path {
+            Some(own) => schemas(own),
+            // What the function around it has set still holds.
+            None if self.depth > 0 => self.schemas.clone(),
+            None => schemas(search_path),
+        };
         Ok(Self {
-            schemas: schemas(path),
+            schemas,
             definer: function.definer.or(self.definer),
-            positive: self.positive && !function.strict,
+            positive: self.positive,
             depth: self.depth + 1,
         })
     }
@@ -89,10 +93,10 @@ impl Planner<'_> {
         match library.find(call, given.len(), &within.schemas)? {
             Callable::Plain => Ok(()),
             Callable::Sql(function, body) => {
-                let within = within.function(function, &self.scene.search_path)?;
-                match substituted(body, function, &given) {
-                    Body::Expression(mut expr) => self.check(&mut expr, &within),
-                    Body::Query(mut query) => self.check_query(&mut query, &within).map(drop),
+                let given = given.into_iter().map(|it| self.settled(it, within)).collect();
+                match self.body_of(function, body, given, within)? {
+                    (Body::Expression(mut expr), inner) => self.check(&mut expr, &inner),
+                    (Body::Query(mut query), inner) => self.check_query(&mut query, &inner).map(drop),
                 }
             }
         }
@@ -123,11 +127,28 @@ impl Planner<'_> {
                     let table = self.scene.table(schema.as_deref(), &name, &within.schemas)?;
                     let mut read = self.check_rights(&table, within)?;
                     read.extend(columns(query, &source.alias, &table)?);
+                    self.check_collations(&read, &table)?;
                     let guard = self.guard(query, &source.alias, &table, read, within);
                     Ok(Some(Guarded { guard, alias: source.alias, table }))
                 }
             },
         }
+    }
+
+    /// A text that a sub-select gives is compared by the collation that it brings along.
+    fn check_collations(&mut self, read: &[usize], table: &Table) -> Result<(), Refusal> {
+        for index in read {
+            let column = &table.columns[*index];
+            match column.collation {
+                Collation::Nondeterministic => {
+                    let reason = format!("of {} has a nondeterministic collation", table.name);
+                    return Err(Refusal::part(&column.name, &reason));
+                }
+                Collation::Deterministic => self.ordered_elsewhere += 1,
+                Collation::Bytes | Collation::None => {}
+            }
+        }
+        Ok(())
     }
 
     /// What binds the reader of a sub-select's table: its policies are part of the sub-select. Gives back the columns of the
@@ -136,15 +157,23 @@ impl Planner<'_> {
         self.seen.insert(table.oid);
         if let Some(owner) = within.definer {
             return if self.scene.is_unbound(owner, table.oid) {
+                let reads = format!("has_table_privilege({owner}::oid, {}::oid, 'select')", table.oid);
+                self.plan
+                    .privileges
+                    .insert(reads, format!("permission denied for table {}", table.name.name));
                 Ok(Vec::new())
             } else {
                 let reason = "is read by a `security definer` function whose owner is bound by its policies";
                 Err(Refusal::part(&table.name.to_string(), reason))
             };
         }
-        let Some(access) = self.scene.access(table.oid).filter(|access| access.row_security) else {
-            return Ok(Vec::new());
+        let Some(access) = self.scene.access(table.oid) else {
+            let reason = "is read by the policy, and what the role may see of it is not known yet";
+            return Err(Refusal::part(&table.name.to_string(), reason));
         };
+        if !access.row_security {
+            return Ok(Vec::new());
+        }
         if !self.open.insert(table.oid) {
             return Err(Refusal::part(&table.name.to_string(), "has policies that depend on themselves"));
         }
@@ -156,6 +185,7 @@ impl Planner<'_> {
             read.extend(columns_of(&expr, &table.name.name, table)?);
             self.check(&mut expr, &Within::policy()).map_err(|refusal| refusal.of(&policy.name, &table.name))
         });
+        self.check_collations(&read, table)?;
         self.open.remove(&table.oid);
         checked.map(|()| read)
     }
@@ -197,7 +227,7 @@ impl Planner<'_> {
         if let Some(column) = column_of(&expr, alias, table) {
             return Some(Expr::Identifier(quoted(&table.columns[column].name)));
         }
-        if is_literal(&expr) {
+        if is_literal(&expr) || matches!(&expr, Expr::Identifier(ident) if is_fold(ident)) {
             return Some(expr);
         }
         if reads_row(&expr) {
@@ -209,13 +239,13 @@ impl Planner<'_> {
         });
         if reads_table.is_continue() {
             let open = visit_expressions(&expr, |expr| match expr {
+                Expr::Identifier(ident) if is_fold(ident) => ControlFlow::Continue(()),
                 // A parameter that has no argument here, or a column of a query around this one.
                 Expr::Identifier(_) | Expr::CompoundIdentifier(_) => ControlFlow::Break(()),
                 Expr::Value(value) if matches!(value.value, Value::Placeholder(_)) => ControlFlow::Break(()),
                 _ => ControlFlow::Continue(()),
             });
-            let closed = open.is_continue() && (within.definer.is_none() || is_the_same_for_a_definer(&expr));
-            return if closed { self.fold(expr, within).ok() } else { None };
+            return if open.is_continue() { self.fold(expr, within).ok() } else { None };
         }
         if subselect(&mut expr).is_some() {
             return None;
@@ -248,6 +278,7 @@ fn columns_of<V: sqlparser::ast::Visit>(node: &V, alias: &str, table: &Table) ->
     let mut found: Vec<usize> = Vec::new();
     let strange = visit_expressions(node, |expr| {
         let named = match expr {
+            Expr::Identifier(ident) if is_fold(ident) || is_opaque(ident) => false,
             Expr::Identifier(_) => true,
             Expr::CompoundIdentifier(parts) => fold(&parts[0]) == alias,
             _ => return ControlFlow::Continue(()),
@@ -284,55 +315,21 @@ pub(super) fn column_of(expr: &Expr, alias: &str, table: &Table) -> Option<usize
     }
 }
 
-/// A function's body with its arguments in their places.
-pub(super) fn substituted(body: &Body, function: &Function, given: &[Expr]) -> Body {
-    let by_name: HashMap<&str, &Expr> = function
-        .parameters
-        .iter()
-        .zip(given)
-        .filter(|(name, _)| !name.is_empty())
-        .map(|(name, it)| (&**name, it))
-        .collect();
-    let place = |expr: &mut Expr| {
-        let argument = match &*expr {
-            Expr::Value(value) => match &value.value {
-                Value::Placeholder(name) => {
-                    let number = name.strip_prefix('$').and_then(|digits| digits.parse::<usize>().ok());
-                    number.and_then(|number| given.get(number.checked_sub(1)?))
-                }
-                _ => None,
-            },
-            Expr::Identifier(ident) => by_name.get(&*fold(ident)).copied(),
-            Expr::CompoundIdentifier(parts) => match parts.as_slice() {
-                [owner, Ident { .. }] if fold(owner) == *function.name => {
-                    by_name.get(&*fold(&parts[1])).copied()
-                }
-                _ => None,
-            },
-            _ => None,
-        };
-        if let Some(argument) = argument {
-            *expr = Expr::Nested(Box::new(argument.clone()));
-        }
-    };
-    let mut body = body.clone();
-    let _: ControlFlow<()> = match &mut body {
-        Body::Expression(expr) => visit_expressions_mut(&mut **expr, |expr| {
-            place(expr);
-            ControlFlow::Continue(())
-        }),
-        Body::Query(query) => visit_expressions_mut(&mut **query, |expr| {
-            place(expr);
-            ControlFlow::Continue(())
-        }),
-    };
-    body
-}
-
-/// Whether the type's input reads words like `now`.
+/// Whether the type's input reads words like `now`, alone or as an element or a bound.
 fn is_time(data_type: &DataType) -> bool {
-    matches!(
-        data_type,
-        DataType::Date | DataType::Time(..) | DataType::Timestamp(..) | DataType::Datetime(..)
-    )
+    /// Ranges of times.
+    const RANGES: [&str; 6] =
+        ["daterange", "tsrange", "tstzrange", "datemultirange", "tsmultirange", "tstzmultirange"];
+    match data_type {
+        DataType::Date | DataType::Time(..) | DataType::Timestamp(..) | DataType::Datetime(..) => true,
+        DataType::Array(
+            ArrayElemTypeDef::SquareBracket(element, _)
+            | ArrayElemTypeDef::AngleBracket(element)
+            | ArrayElemTypeDef::Parenthesis(element),
+        ) => is_time(element),
+        other => {
+            let name = other.to_string().to_ascii_lowercase();
+            RANGES.iter().any(|range| name.trim_matches('"').trim_start_matches("pg_catalog.") == *range)
+        }
+    }
 }

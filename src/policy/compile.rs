@@ -5,11 +5,11 @@ use std::ops::ControlFlow;
 use sqlparser::ast::{DataType, Expr, Ident, ObjectName, Value, visit_expressions_mut};
 
 use super::expression::{quoted, value};
-use super::plan::{Plan, Source, fold_name, set_name};
+use super::plan::{Plan, Set, Source, fold_name, set_name};
 use super::rows::as_row_column;
 use super::visibility::Guard;
 use super::{Error, Refusal, SET_VALUES};
-use crate::event::Table;
+use crate::event::{Table, TableName};
 use crate::filter::{self, Filter, Param};
 use crate::postgres::policy::{Question, Types};
 use crate::postgres::{Pool, literals, quote_literal};
@@ -17,28 +17,107 @@ use crate::postgres::{Pool, literals, quote_literal};
 /// PostgreSQL's answers to a plan's questions, for one identity.
 pub(super) struct Answers<'a> {
     pub(super) plan: &'a Plan,
-    /// Of the folds.
-    pub(super) types: &'a [Types],
     /// Of the folds, then of the sets that are asked as the identity.
+    pub(super) types: &'a [Types],
+    /// Of the same, then whether each of the privileges is held.
     pub(super) values: Vec<Option<String>>,
 }
 
-/// What is asked as the identity: folds, then sets.
-pub(super) fn question(plan: &Plan) -> Question {
+/// What a subscription's own filter holds the column of each set to, as texts; `None` where it says nothing of the kind.
+pub(super) type Narrowed<'a> = [Option<Vec<&'a str>>];
+
+/// What is asked as the identity: folds, sets, privileges.
+pub(super) fn question(plan: &Plan, narrowed: &Narrowed<'_>) -> Question {
+    let folds = plan.folds.iter().map(ToString::to_string);
+    let sets = plan.sets.iter().zip(narrowed).filter_map(|(set, to)| match &set.source {
+        Source::Identity(query) => Some(values_of(&query.to_string(), to.as_deref())),
+        Source::Definer => None,
+    });
+    Question { columns: folds.chain(sets).chain(plan.privileges.keys().cloned()).collect() }
+}
+
+/// What has types that count: folds, then sets that are asked as the identity.
+pub(super) fn typed(plan: &Plan) -> Question {
     let folds = plan.folds.iter().map(ToString::to_string);
     let sets = plan.sets.iter().filter_map(|set| match &set.source {
-        Source::Identity(query) => Some(values_of(&query.to_string())),
+        Source::Identity(query) => Some(format!("(select q.v from ({query}) q(v) limit 1)")),
         Source::Definer => None,
     });
     Question { columns: folds.chain(sets).collect() }
 }
 
+/// Whether the values of each set are of the type of what is looked for among them: then equal texts are equal values.
+///
+/// # Errors
+/// PostgreSQL would compare them by an operator of both types.
+pub(super) fn check_types(plan: &Plan, types: &[Types], table: &TableName) -> Result<(), Refusal> {
+    let mut given = types[plan.folds.len()..].iter();
+    for set in &plan.sets {
+        let (shown, oid) = match (&set.source, &set.key) {
+            (Source::Identity(query), _) => (query.to_string(), given.next().map(|it| it.oid)),
+            (Source::Definer, Some((guard, key))) => {
+                let table = &plan.guards[*guard].table;
+                (key.clone(), table.column(key).map(|column| table.columns[column].kind.oid))
+            }
+            (Source::Definer, None) => (String::new(), None),
+        };
+        let alike = |oid: u32| {
+            let integers = bounds(oid).is_some() && bounds(set.sought).is_some();
+            oid == set.sought || integers || TEXTS.contains(&oid) && TEXTS.contains(&set.sought)
+        };
+        if !oid.is_some_and(alike) {
+            let reason =
+                "gives values of another type than what is looked for among them: cast one of the two";
+            return Err(Refusal::part(&shown, reason).of(&set.policy, table));
+        }
+    }
+    Ok(())
+}
+
+/// `text` and `varchar`.
+const TEXTS: [u32; 2] = [25, 1043];
+
+/// The bounds of an integer's type, by `pg_type.oid`.
+const fn bounds(oid: u32) -> Option<(i64, i64)> {
+    match oid {
+        21 => Some((i16::MIN as i64, i16::MAX as i64)),
+        23 => Some((i32::MIN as i64, i32::MAX as i64)),
+        20 => Some((i64::MIN, i64::MAX)),
+        _ => None,
+    }
+}
+
+/// Of a set of integers only those that a value of the type looked for can be.
+///
+/// # Errors
+/// There are others and none of these: NULL is unknown among some, and not among none.
+pub(super) fn fitting(values: Vec<Param>, set: &Set, table: &TableName) -> Result<Vec<Param>, Error> {
+    let Some((least, most)) = bounds(set.sought) else { return Ok(values) };
+    let given = values.len();
+    let fits = |param: &Param| match param {
+        Param::Text(text) => text.parse::<i64>().is_ok_and(|number| (least..=most).contains(&number)),
+        _ => true,
+    };
+    let fitting: Vec<Param> = values.into_iter().filter(fits).collect();
+    if fitting.is_empty() && given > 0 {
+        let reason = "has no value among those of its sub-select that it could hold";
+        let part = set.column.as_deref().unwrap_or_default();
+        return Err(Error::Unsupported(Refusal::part(part, reason).of(&set.policy, table)));
+    }
+    Ok(fitting)
+}
+
 /// The values that a query gives, each once, as a JSON array of texts; one more than there may be tells of too many.
-fn values_of(query: &str) -> String {
+/// NULL, and of the others those in `only`.
+fn values_of(query: &str, only: Option<&[&str]>) -> String {
     let most = SET_VALUES + 1;
+    let only = only.map_or_else(String::new, |only| {
+        let texts: Vec<String> = only.iter().map(|text| quote_literal(text)).collect();
+        format!("where q.v is null or q.v::text = any (array[{}]::text[]) ", texts.join(", "))
+    });
     format!(
         "(select coalesce(jsonb_agg(v.v order by v.v), '[]') from (select distinct q.v::text as v from ({query}) q(v) \
-         limit {most}) v)"
+         {only}limit {most}) v)"
     )
 }
 
@@ -51,7 +130,7 @@ impl Answers<'_> {
     pub(super) async fn guards(
         &self,
         pool: &Pool,
-        narrowed: &[Option<Vec<Param>>],
+        narrowed: &Narrowed<'_>,
     ) -> Result<Vec<(Guard, bool)>, Error> {
         let mut guards = Vec::with_capacity(self.plan.guards.len());
         for (index, guard) in self.plan.guards.iter().enumerate() {
@@ -60,7 +139,8 @@ impl Answers<'_> {
                 self.plan.sets.iter().zip(narrowed).filter_map(|(set, values)| match (&set.key, values) {
                     (Some((of, column)), Some(values)) if *of == index => {
                         let among = Expr::Identifier(quoted(&set_name(0)));
-                        Some((super::plan::any(Expr::Identifier(quoted(column)), among), values.clone()))
+                        let values = values.iter().map(|value| Param::Text((*value).to_owned())).collect();
+                        Some((super::plan::any(Expr::Identifier(quoted(column)), among), values))
                     }
                     _ => None,
                 });
@@ -181,9 +261,26 @@ impl Answers<'_> {
         })
     }
 
+    /// Whether the identity may do what is done for it here.
+    ///
+    /// # Errors
+    /// As PostgreSQL would say it.
+    pub(super) fn allowed(&self) -> Result<(), Error> {
+        let held = self.of_sets().skip(self.plan.sets.iter().filter(|set| set.is_asked()).count());
+        match held.zip(self.plan.privileges.values()).find(|(held, _)| held.as_deref() != Some("t")) {
+            None => Ok(()),
+            Some((_, message)) => Err(Error::Raised { message: message.clone(), forbidden: true }),
+        }
+    }
+
+    /// The answers behind those to folds.
+    fn of_sets(&self) -> std::slice::Iter<'_, Option<String>> {
+        self.values[self.plan.folds.len()..].iter()
+    }
+
     /// The values of each set, as far as they were asked for.
     pub(super) fn sets(&self) -> Result<Vec<Option<Vec<Param>>>, Error> {
-        let mut answers = self.values[self.plan.folds.len()..].iter();
+        let mut answers = self.of_sets();
         self.plan
             .sets
             .iter()
@@ -208,7 +305,7 @@ pub(super) fn definer_question(guard: &Guard, key: &str) -> String {
         Some(condition) => format!("select {key} from {table} where {condition}"),
         None => format!("select {key} from {table}"),
     };
-    values_of(&query)
+    values_of(&query, None)
 }
 
 /// A condition with its values written into it, each as a literal.

@@ -54,6 +54,16 @@ pub(super) fn body(text: &str) -> Result<Body, Refusal> {
     }
 }
 
+/// Reads a type as `format_type` writes it.
+pub(super) fn data_type(text: &str) -> Result<DataType, Refusal> {
+    let mut parser = parser(text)?;
+    let data_type = parser.parse_data_type().map_err(|error| unreadable(&error))?;
+    if parser.peek_token().token != Token::EOF {
+        return Err(Refusal::part(text, "is a type that cannot be read"));
+    }
+    Ok(data_type)
+}
+
 /// The body of a function in SQL.
 #[derive(Clone, Debug)]
 pub(super) enum Body {

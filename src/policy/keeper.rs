@@ -7,16 +7,16 @@ use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
-use super::compile::{Answers, definer_question, narrow, params, question};
+use super::compile::{Answers, check_types, definer_question, fitting, narrow, params, question, typed};
 use super::library::Library;
-use super::plan::{Plan, Planner, Source};
+use super::plan::{Guard, Plan, Planner, Source};
 use super::scene::{Rights, Scene};
 use super::{Config, Error, Grants, Visibility};
 use crate::event::{Class, Table};
-use crate::filter::{Filter, Param};
+use crate::filter::Filter;
 use crate::postgres::catalog::Catalog;
-use crate::postgres::policy::{Access, Proof, Question, Types, accesses, ask, ask_server, types};
-use crate::postgres::{Impersonation, Pool, Recovery};
+use crate::postgres::policy::{Access, Accesses, Proof, Question, Types, accesses, ask, ask_server, types};
+use crate::postgres::{self, Connection, Impersonation, Pool, Recovery};
 use crate::shutdown::Scope;
 use crate::telemetry::Chain;
 
@@ -80,6 +80,8 @@ impl Policies {
         let mut ticks = interval(self.0.config.refresh);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut catalogs = self.0.catalogs.clone();
+        // Of its own: what is taken from somebody is not to wait behind what others ask.
+        let mut session = None;
         loop {
             tokio::select! {
                 biased;
@@ -92,12 +94,16 @@ impl Policies {
                 // 4. Time to look.
                 _ = ticks.tick() => {}
             }
-            self.look(&publish).await;
+            self.look(&mut session, &publish).await;
             self.0.looks.send_modify(|looks| *looks += 1);
         }
     }
 
-    async fn look<F: Future<Output = ()>>(&self, publish: &(impl Fn(Digests) -> F + Sync)) {
+    async fn look<F: Future<Output = ()>>(
+        &self,
+        session: &mut Option<Connection>,
+        publish: &(impl Fn(Digests) -> F + Sync),
+    ) {
         let roles: Vec<Arc<str>> = self.0.roles.lock().iter().cloned().collect();
         if roles.is_empty() {
             return;
@@ -106,7 +112,7 @@ impl Policies {
         let tables: Vec<u32> = catalog.tables().iter().map(|table| table.oid).collect();
         let mut current: Current = HashMap::with_capacity(roles.len());
         for role in roles {
-            let rights = match accesses(&self.0.pool, &role, &tables).await {
+            let rights = match self.accesses(session, &role, &tables).await {
                 Ok(accesses) => Some(Arc::new(Rights::new(accesses))),
                 Err(error) if error.recovery() == Recovery::Retry => {
                     tracing::debug!(error = %Chain(&error), "grants and policies cannot be read now");
@@ -129,6 +135,24 @@ impl Policies {
         });
         publish(digests.collect()).await;
         self.0.current.send_replace(Arc::new(current));
+    }
+
+    async fn accesses(
+        &self,
+        session: &mut Option<Connection>,
+        role: &str,
+        tables: &[u32],
+    ) -> Result<Accesses, postgres::Error> {
+        let mut connection = match session.take() {
+            Some(connection) => connection,
+            None => self.0.pool.dedicated().await?,
+        };
+        let read = accesses(connection.client_mut(), role, tables).await;
+        // Broken or not: another is made where one is needed.
+        if !matches!(&read, Err(error) if error.recovery() == Recovery::Retry) {
+            *session = Some(connection);
+        }
+        read
     }
 
     /// Waits for a look that begins after this.
@@ -172,17 +196,15 @@ impl Policies {
         let rights = self.rights(&role, table.oid).await?.ok_or_else(forbidden)?;
         let planned = self.plan(&role, &rights, table).await?;
         let pool = &self.0.pool;
-        let asked = question(&planned.plan);
+        let narrowed: Vec<Option<Vec<&str>>> =
+            planned.plan.sets.iter().map(|set| narrowing(set, table, &planned.plan, filter?)).collect();
+        let asked = question(&planned.plan, &narrowed);
         let values = ask(pool, impersonation, &self.0.config.search_path, &asked).await?;
         let values = values
             .map_err(|refused| Error::Raised { message: refused.message, forbidden: refused.forbidden })?;
         let answers = Answers { plan: &planned.plan, types: &planned.types, values };
-        let narrowed: Vec<Option<Vec<&str>>> =
-            planned.plan.sets.iter().map(|set| narrowing(set, table, &planned.plan, filter?)).collect();
-        let as_params = |values: &Option<Vec<&str>>| {
-            Some(values.as_ref()?.iter().map(|value| Param::Text((*value).to_owned())).collect())
-        };
-        let guards = answers.guards(pool, &narrowed.iter().map(as_params).collect::<Vec<_>>()).await?;
+        answers.allowed()?;
+        let guards = answers.guards(pool, &narrowed).await?;
         let mut server = Question::default();
         for set in &planned.plan.sets {
             if let (Source::Definer, Some((guard, key))) = (&set.source, &set.key) {
@@ -201,17 +223,19 @@ impl Policies {
         let server_values = ask_server(pool, &server).await?;
         let mut given = server_values.iter().zip(&server.columns);
         let mut sets = Vec::with_capacity(planned.plan.sets.len());
-        for (values, narrowing) in answers.sets()?.into_iter().zip(&narrowed) {
+        let of_sets = answers.sets()?.into_iter().zip(&planned.plan.sets).zip(&narrowed);
+        for ((values, set), narrowing) in of_sets {
             let values = match values {
                 Some(values) => values,
                 None => given.next().map_or(Ok(Vec::new()), |(answer, query)| {
                     params(answer.as_deref().unwrap_or("[]"), query)
                 })?,
             };
-            sets.push(match narrowing {
+            let values = match narrowing {
                 Some(to) => narrow(values, to),
                 None => values,
-            });
+            };
+            sets.push(fitting(values, set, &table.name)?);
         }
         let policy = answers.policy(pool, table, &sets).await?;
         let identity = (asked, answers.values);
@@ -224,10 +248,15 @@ impl Policies {
         })
     }
 
-    /// The rights of a role, once they have been seen with this table among them.
+    /// The rights of a role, once they have been seen with this table among them, and with all that there are: its policies
+    /// may read any.
     async fn rights(&self, role: &str, table: u32) -> Result<Option<Arc<Rights>>, Error> {
+        let catalog = self.0.catalogs.borrow().clone().unwrap_or_default();
         let known = |current: &Arc<Current>| match current.get(role) {
-            Some(Some(rights)) => rights.access(table).is_some(),
+            Some(Some(rights)) => {
+                let mut all = catalog.tables().into_iter().map(|table| table.oid).chain([table]);
+                all.all(|oid| rights.access(oid).is_some())
+            }
             Some(None) => true,
             None => false,
         };
@@ -252,32 +281,41 @@ impl Policies {
         table: &Arc<Table>,
     ) -> Result<Arc<Planned>, Error> {
         let key = (role.clone(), table.oid);
+        let catalog = self.0.catalogs.borrow().clone().unwrap_or_default();
         let holds = |planned: &Arc<Planned>| {
             let unchanged = |(oid, digest): &(u32, u64)| {
                 rights.access(*oid).is_some_and(|access| access.digest() == *digest)
             };
-            planned.table == *table && planned.grants.iter().all(unchanged)
+            let guarded = |guard: &Guard| catalog.by_oid(guard.table.oid) == Some(&guard.table);
+            planned.table == *table
+                && planned.grants.iter().all(unchanged)
+                && planned.plan.guards.iter().all(guarded)
         };
         if let Some(planned) = self.0.plans.get(&key).map(|planned| planned.clone()).filter(holds) {
             return Ok(planned);
         }
-        let planned = Arc::new(self.work_out(role, rights, table).await?);
+        let planned = Arc::new(self.work_out(role, rights, table, &catalog).await?);
         self.0.plans.insert(key, planned.clone());
         Ok(planned)
     }
 
-    async fn work_out(&self, role: &str, rights: &Rights, table: &Arc<Table>) -> Result<Planned, Error> {
+    async fn work_out(
+        &self,
+        role: &str,
+        rights: &Rights,
+        table: &Arc<Table>,
+        catalog: &Catalog,
+    ) -> Result<Planned, Error> {
         let config = &self.0.config;
-        let catalog = self.0.catalogs.borrow().clone().unwrap_or_default();
-        let library = Library::of(&self.0.pool, config, &catalog, rights).await?;
-        let scene = Scene::new(config, &catalog, rights);
+        let library = Library::of(&self.0.pool, config, catalog, rights).await?;
+        let scene = Scene::new(config, catalog, rights);
         let mut planner = Planner::new(&scene, &library);
         planner.table(table).map_err(Error::Unsupported)?;
         let (plan, seen) = (planner.plan, planner.seen);
-        let folds = Question { columns: plan.folds.iter().map(ToString::to_string).collect() };
-        let types = types(&self.0.pool, role, &config.search_path, &folds).await?;
+        let types = types(&self.0.pool, role, &config.search_path, &typed(&plan)).await?;
         let types = types
             .map_err(|refused| Error::Raised { message: refused.message, forbidden: refused.forbidden })?;
+        check_types(&plan, &types, &table.name).map_err(Error::Unsupported)?;
         let digest = |oid: u32| Some((oid, rights.access(oid)?.digest()));
         Ok(Planned {
             plan,

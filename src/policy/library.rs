@@ -89,16 +89,15 @@ impl Library {
         exprs: &[Expr],
     ) -> Result<Self, postgres::Error> {
         let mut library = Self { known: HashMap::new(), trusted: trusted.to_vec() };
-        let mut wanted = BTreeSet::new();
+        let mut wanted = Wanted { paths: schemas(search_path).into_iter().collect(), ..Wanted::default() };
         for expr in exprs {
-            calls(expr, &["pg_catalog".to_owned()], &mut wanted);
+            wanted.calls(expr);
         }
         for _ in 0..DEPTH {
-            wanted.retain(|name| !library.known.contains_key(name));
-            if wanted.is_empty() {
+            let names: Vec<_> = wanted.names().filter(|name| !library.known.contains_key(name)).collect();
+            if names.is_empty() {
                 break;
             }
-            let names: Vec<_> = std::mem::take(&mut wanted).into_iter().collect();
             let found = functions(pool, &names).await?;
             library.known.extend(names.into_iter().map(|name| (name, Vec::new())));
             for function in found {
@@ -107,10 +106,10 @@ impl Library {
                     _ => None,
                 };
                 if let Some(Ok(body)) = &body {
-                    let schemas = schemas(function.search_path.as_deref().unwrap_or(search_path));
+                    wanted.paths.extend(function.search_path.as_deref().map(schemas).unwrap_or_default());
                     match body {
-                        Body::Expression(expr) => calls(&**expr, &schemas, &mut wanted),
-                        Body::Query(query) => calls(&**query, &schemas, &mut wanted),
+                        Body::Expression(expr) => wanted.calls(&**expr),
+                        Body::Query(query) => wanted.calls(&**query),
                     }
                 }
                 let name = (function.schema.to_string(), function.name.to_string());
@@ -140,11 +139,18 @@ impl Library {
         if names.len() == 1 && TIME.contains(&name.as_str()) {
             return refuse("depends on time");
         }
-        let known: Vec<&Known> = in_schemas
-            .iter()
-            .filter_map(|schema| self.known.get(&(schema.clone(), name.clone())))
-            .flatten()
-            .collect();
+        let (mut known, mut unknown): (Vec<&Known>, bool) = (Vec::new(), false);
+        for schema in &in_schemas {
+            match self.known.get(&(schema.clone(), name.clone())) {
+                Some(found) => known.extend(found),
+                None => unknown = true,
+            }
+        }
+        if unknown && !known.is_empty() {
+            return refuse(
+                "is looked for along the search_path of another function: write it with its schema",
+            );
+        }
         let builtin = |known: &&Known| &*known.function.schema == "pg_catalog";
         if known.is_empty() {
             return refuse("calls a function that is not there");
@@ -183,6 +189,23 @@ impl Library {
         }
     }
 
+    /// The one function, not of PostgreSQL's own, that a call can be of.
+    pub(super) fn own(&self, call: &Call, arguments: usize, schemas: &[String]) -> Option<&Function> {
+        let names = name_parts(&call.name)?;
+        let (in_schemas, name) = match names.as_slice() {
+            [name] => (schemas.to_vec(), name),
+            [schema, name] => (vec![schema.clone()], name),
+            _ => return None,
+        };
+        let known =
+            in_schemas.into_iter().filter_map(|schema| self.known.get(&(schema, name.clone()))).flatten();
+        let mut fitting = known.filter(|known| {
+            known.function.parameters.len() == arguments && &*known.function.schema != "pg_catalog"
+        });
+        let one = fitting.next()?;
+        fitting.next().is_none().then_some(&one.function)
+    }
+
     /// Whether a call can only be of a function of PostgreSQL's own.
     pub(super) fn is_builtin(&self, call: &Call, schemas: &[String]) -> bool {
         match name_parts(&call.name).as_deref() {
@@ -212,24 +235,42 @@ pub(super) fn name_parts(name: &ObjectName) -> Option<Vec<String>> {
     name.0.iter().map(|part| part.as_ident().map(fold)).collect()
 }
 
-/// Notes what is called, by every name that it may have.
-fn calls<V: sqlparser::ast::Visit>(node: &V, schemas: &[String], wanted: &mut BTreeSet<(String, String)>) {
-    let add = |name: &ObjectName, wanted: &mut BTreeSet<(String, String)>| match name_parts(name).as_deref() {
-        Some([name]) => {
-            wanted.extend(schemas.iter().map(|schema| (schema.clone(), name.clone())));
-        }
-        Some([schema, name]) => _ = wanted.insert((schema.clone(), name.clone())),
-        _ => {}
-    };
-    let _: ControlFlow<()> = visit_expressions(node, |expr| {
-        if let Expr::Function(call) = expr {
-            add(&call.name, wanted);
-        }
-        ControlFlow::Continue(())
-    });
-    // Functions in `from` are no expressions.
-    let _: ControlFlow<()> = sqlparser::ast::visit_relations(node, |name| {
-        add(name, wanted);
-        ControlFlow::Continue(())
-    });
+/// What is called: which of the search paths is in force where is only known later, so each name is looked for along all.
+#[derive(Default)]
+struct Wanted {
+    bare: BTreeSet<String>,
+    with_schema: BTreeSet<(String, String)>,
+    /// The schemas of all paths.
+    paths: BTreeSet<String>,
+}
+
+impl Wanted {
+    /// Every name that a function may have.
+    fn names(&self) -> impl Iterator<Item = (String, String)> {
+        let along = self
+            .bare
+            .iter()
+            .flat_map(|name| self.paths.iter().map(move |schema| (schema.clone(), name.clone())));
+        along.chain(self.with_schema.iter().cloned())
+    }
+
+    /// Notes what is called.
+    fn calls<V: sqlparser::ast::Visit>(&mut self, node: &V) {
+        let mut add = |name: &ObjectName| match name_parts(name).as_deref() {
+            Some([name]) => _ = self.bare.insert(name.clone()),
+            Some([schema, name]) => _ = self.with_schema.insert((schema.clone(), name.clone())),
+            _ => {}
+        };
+        let _: ControlFlow<()> = visit_expressions(node, |expr| {
+            if let Expr::Function(call) = expr {
+                add(&call.name);
+            }
+            ControlFlow::Continue(())
+        });
+        // Functions in `from` are no expressions.
+        let _: ControlFlow<()> = sqlparser::ast::visit_relations(node, |name| {
+            add(name);
+            ControlFlow::Continue(())
+        });
+    }
 }

@@ -9,20 +9,19 @@
 //!  guards     members: user_id = fold 1, columns board_id, user_id       watched in the journal from there on
 //! ```
 
-use std::collections::{BTreeSet, HashSet};
-use std::ops::ControlFlow;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 
-use sqlparser::ast::{BinaryOperator, Expr, Query, UnaryOperator, Value, visit_expressions};
+use sqlparser::ast::{BinaryOperator, Expr, Ident, Query, UnaryOperator, Value};
 
 use super::Refusal;
 use super::check::Within;
 use super::expression::{children, expression, is_literal, quoted, scalar, subselect, value};
-use super::library::{IDENTITY, Library, name_parts};
+use super::library::Library;
 use super::rows::{as_row_column, mark, reads_row};
 use super::scene::Scene;
 use super::set::array_query;
-use crate::event::Table;
+use crate::event::{Column, Table};
 use crate::postgres::policy::PolicyText;
 
 /// What a role's policies on a table come to, for any identity.
@@ -34,6 +33,8 @@ pub(super) struct Plan {
     pub(super) folds: Vec<Expr>,
     pub(super) sets: Vec<Set>,
     pub(super) guards: Vec<Guard>,
+    /// What who asks has to be allowed for all this, asked as the identity; and what is said where it is not.
+    pub(super) privileges: BTreeMap<String, String>,
 }
 
 /// What is left of each policy, which has a name.
@@ -48,11 +49,22 @@ pub(super) struct Judged {
 /// The values that a column of the row is looked for among.
 #[derive(Clone, Debug)]
 pub(super) struct Set {
+    /// The policy that it is of.
+    pub(super) policy: String,
     pub(super) source: Source,
     /// The row's column, if it is one as it stands.
     pub(super) column: Option<String>,
+    /// `pg_type.oid` of what is looked for, of a domain the base type's.
+    pub(super) sought: u32,
     /// The guard over the table that the values come from, and the column there that they are, where that is all to it.
     pub(super) key: Option<(usize, String)>,
+}
+
+impl Set {
+    /// Whether its values are asked for as the identity.
+    pub(super) const fn is_asked(&self) -> bool {
+        matches!(self.source, Source::Identity(_))
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -78,7 +90,19 @@ pub(super) struct Guard {
 
 /// What stands for a fold.
 pub(super) fn fold_name(index: usize) -> String {
-    format!("«fold {index}»")
+    format!("{FOLD}{index}»")
+}
+
+const FOLD: &str = "«fold ";
+
+/// Which fold it stands for.
+pub(super) fn fold_index(ident: &Ident) -> Option<usize> {
+    ident.value.strip_prefix(FOLD)?.strip_suffix('»')?.parse().ok()
+}
+
+/// Whether it stands for a fold.
+pub(super) fn is_fold(ident: &Ident) -> bool {
+    fold_index(ident).is_some()
 }
 
 /// What stands for a set.
@@ -95,11 +119,23 @@ pub(super) struct Planner<'a> {
     pub(super) open: HashSet<u32>,
     /// Tables whose grants or policies have been looked at.
     pub(super) seen: BTreeSet<u32>,
+    /// The columns of the row, with the types that each is of: as declared, and a domain's base type.
+    pub(super) row: Vec<(Arc<str>, [u32; 2])>,
+    /// How many columns sub-selects have read whose order is not that of their bytes.
+    pub(super) ordered_elsewhere: usize,
 }
 
 impl<'a> Planner<'a> {
     pub(super) fn new(scene: &'a Scene<'a>, library: &'a Library) -> Self {
-        Self { scene, library, plan: Plan::default(), open: HashSet::new(), seen: BTreeSet::new() }
+        Self {
+            scene,
+            library,
+            plan: Plan::default(),
+            open: HashSet::new(),
+            seen: BTreeSet::new(),
+            row: Vec::new(),
+            ordered_elsewhere: 0,
+        }
     }
 
     /// Adds the policies of the table itself.
@@ -108,8 +144,13 @@ impl<'a> Planner<'a> {
     /// What of them cannot be followed exactly.
     pub(super) fn table(&mut self, table: &Table) -> Result<(), Refusal> {
         self.seen.insert(table.oid);
-        let access = self.scene.access(table.oid);
-        let Some(access) = access.filter(|access| access.row_security) else { return Ok(()) };
+        let Some(access) = self.scene.access(table.oid) else {
+            let reason = "may be bound by policies: what the role may see of it is not known yet";
+            return Err(Refusal::part(&table.name.to_string(), reason));
+        };
+        if !access.row_security {
+            return Ok(());
+        }
         self.open.insert(table.oid);
         let mut judged = Judged::default();
         for policy in &access.policies {
@@ -125,16 +166,21 @@ impl<'a> Planner<'a> {
     /// What is left of one policy; `None` of one that is for writing only and says nothing of what is seen.
     pub(super) fn policy(&mut self, table: &Table, policy: &PolicyText) -> Result<Option<Expr>, Refusal> {
         let Some(text) = &policy.expression else { return Ok(None) };
-        expression(text)
+        let types = |column: &Column| (column.name.clone(), [column.type_oid, column.kind.oid]);
+        self.row = table.columns.iter().map(types).collect();
+        let before = self.plan.sets.len();
+        let reduced = expression(text)
             .and_then(|mut expr| mark(&mut expr, table, &[]).map(|()| expr))
             .and_then(|expr| self.reduce(expr, &Within::policy()))
-            .map(Some)
-            .map_err(|refusal| refusal.of(&policy.name, &table.name))
+            .map_err(|refusal| refusal.of(&policy.name, &table.name))?;
+        self.plan.sets[before..].iter_mut().for_each(|set| set.policy.clone_from(&policy.name));
+        Ok(Some(reduced))
     }
 
     /// Brings an expression to what is left to be judged on a row.
     pub(super) fn reduce(&mut self, expr: Expr, within: &Within) -> Result<Expr, Refusal> {
-        if as_row_column(&expr).is_some() || is_literal(&expr) {
+        let is_done = matches!(&expr, Expr::Identifier(ident) if is_fold(ident));
+        if as_row_column(&expr).is_some() || is_literal(&expr) || is_done {
             return Ok(expr);
         }
         if !reads_row(&expr) {
@@ -173,20 +219,26 @@ impl<'a> Planner<'a> {
         }
         let connects = matches!(&expr, Expr::BinaryOp { op: BinaryOperator::And | BinaryOperator::Or, .. });
         let within = &Within { positive: within.positive && connects, ..within.clone() };
+        let (orders, before) = (orders(&expr), self.ordered_elsewhere);
+        let shown = expr.to_string();
         for child in children(&mut expr)? {
             let owned = std::mem::replace(child, value(Value::Null));
             *child = self.reduce(owned, within)?;
+        }
+        if orders && self.ordered_elsewhere > before {
+            return Err(Refusal::part(&shown, "may order texts by the collation of a sub-select's column"));
         }
         Ok(expr)
     }
 
     /// Has PostgreSQL compute a part, which holds nothing of the row.
-    pub(super) fn fold(&mut self, expr: Expr, within: &Within) -> Result<Expr, Refusal> {
-        if within.definer.is_some() && !is_the_same_for_a_definer(&expr) {
+    pub(super) fn fold(&mut self, mut expr: Expr, within: &Within) -> Result<Expr, Refusal> {
+        if within.definer.is_some() && !self.is_the_same_for_a_definer(&expr, within) {
             let reason =
                 "is computed as the owner of a `security definer` function, and so cannot be computed ahead";
             return Err(Refusal::part(&expr.to_string(), reason));
         }
+        self.spell_out(&mut expr, within)?;
         let index = self.plan.folds.iter().position(|fold| *fold == expr).unwrap_or_else(|| {
             self.plan.folds.push(expr);
             self.plan.folds.len() - 1
@@ -195,19 +247,16 @@ impl<'a> Planner<'a> {
     }
 }
 
-/// Whether an expression comes to the same for the identity as for the owner of a function that it stands in: nothing in
-/// it asks who that is, directly or not.
-pub(super) fn is_the_same_for_a_definer(expr: &Expr) -> bool {
-    let found = visit_expressions(expr, |expr| match expr {
-        Expr::Subquery(query) if scalar(query).is_none() => ControlFlow::Break(()),
-        Expr::Exists { .. } | Expr::InSubquery { .. } => ControlFlow::Break(()),
-        Expr::Function(call) => match name_parts(&call.name).as_deref() {
-            Some([name]) if IDENTITY.contains(&name.as_str()) => ControlFlow::Break(()),
-            _ => ControlFlow::Continue(()),
-        },
-        _ => ControlFlow::Continue(()),
-    });
-    found.is_continue()
+/// Whether it compares by order.
+const fn orders(expr: &Expr) -> bool {
+    matches!(
+        expr,
+        Expr::Between { .. }
+            | Expr::BinaryOp {
+                op: BinaryOperator::Lt | BinaryOperator::LtEq | BinaryOperator::Gt | BinaryOperator::GtEq,
+                ..
+            }
+    )
 }
 
 /// `not (expr)`

@@ -1,10 +1,6 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use sqlparser::ast::{Ident, ObjectName, Query, TableFactor};
-
-use super::expression::{quoted, select_of};
-use super::subselect::{From, sources};
 use super::{Config, Refusal};
 use crate::event::{Table, TableName};
 use crate::postgres::catalog::{Catalog, Found};
@@ -76,54 +72,45 @@ impl<'a> Scene<'a> {
         name: &str,
         schemas: &[String],
     ) -> Result<Arc<Table>, Refusal> {
-        let names = match schema {
-            Some(schema) => vec![TableName::new(schema, name)],
-            None => schemas.iter().map(|schema| TableName::new(schema, name)).collect(),
+        let named = match schema {
+            Some(schema) => TableName::new(schema, name),
+            None => self.along(name, schemas)?,
         };
-        let mut refused = None;
-        for name in &names {
-            match self.catalog.find(name) {
-                Found::Table(table) if table.row_filter.is_some() => {
-                    let reason = "is read by the policy, and the publication has a row filter on it: not all changes are seen";
-                    return Err(Refusal::part(&name.to_string(), reason));
-                }
-                Found::Table(table) => return Ok(table.clone()),
-                Found::Refused(refusal) => refused = refused.or(Some((name, refusal))),
-                Found::Unknown { .. } => {}
+        match self.catalog.find(&named) {
+            Found::Table(table) if table.row_filter.is_some() => {
+                let reason = "is read by the policy, and the publication has a row filter on it: not all changes are seen";
+                Err(Refusal::part(&named.to_string(), reason))
             }
-        }
-        Err(match refused {
-            Some((name, refusal)) => {
+            Found::Table(table) => Ok(table.clone()),
+            Found::Refused(refusal) => {
                 let sql = format!(
                     "alter publication {} add table {};",
                     crate::postgres::quote(&self.publication),
-                    quote_table(name)
+                    quote_table(&named)
                 );
                 let reason = format!("is read by the policy, and changes of it are not seen: {refusal}");
-                Refusal::part(&name.to_string(), &reason).mended_by(refusal.sql().or(Some(sql)))
+                Err(Refusal::part(&named.to_string(), &reason).mended_by(refusal.sql().or(Some(sql))))
             }
-            None => Refusal::part(name, "is read by the policy, and is not there"),
-        })
+            Found::Unknown { .. } => Err(Refusal::part(name, "is read by the policy, and is not there")),
+        }
     }
 
-    /// The query with its table under its full name, so that it means the same outside of its function.
-    pub(super) fn qualified(&self, mut query: Query, schemas: &[String]) -> Query {
-        let Some(From::Relation(None, name)) =
-            sources(&query).ok().and_then(|sources| sources.into_iter().next()).map(|source| source.from)
-        else {
-            return query;
-        };
-        let Ok(table) = self.table(None, &name, schemas) else { return query };
-        if let Some(select) = select_of(&mut query) {
-            for from in &mut select.from {
-                if let TableFactor::Table { name, alias, .. } = &mut from.relation {
-                    let own = quoted(&table.name.name);
-                    let parts: Vec<Ident> = vec![quoted(&table.name.schema), own.clone()];
-                    *name = ObjectName::from(parts);
-                    let _ = alias;
-                }
-            }
+    /// The one relation of a name along a search path, of whatever kind: which of several PostgreSQL reads depends on which
+    /// schemas who asks may use.
+    fn along(&self, name: &str, schemas: &[String]) -> Result<TableName, Refusal> {
+        // Those of `pg_catalog`, which comes first, are called so.
+        if name.starts_with("pg_") {
+            return Err(Refusal::part(name, "is read by the policy, and is PostgreSQL's own"));
         }
-        query
+        let names = schemas.iter().map(|schema| TableName::new(schema, name));
+        let mut there = names.filter(|name| self.catalog.has(name));
+        match (there.next(), there.next()) {
+            (Some(one), None) => Ok(one),
+            (Some(one), Some(other)) => {
+                let reason = format!("may be {one} or {other}: write it with its schema");
+                Err(Refusal::part(name, &reason))
+            }
+            (None, _) => Err(Refusal::part(name, "is read by the policy, and is not there")),
+        }
     }
 }

@@ -1,11 +1,12 @@
 //! Membership: a column of the row among the values that a sub-select gives.
 
 use sqlparser::ast::{
-    BinaryOperator, Expr, Function as Call, FunctionArguments, Ident, ObjectName, Query, SelectItem, Value,
+    BinaryOperator, DataType, Expr, Function as Call, FunctionArguments, Ident, ObjectName, Query,
+    SelectItem, Value,
 };
 
 use super::Refusal;
-use super::check::{Guarded, Within, column_of, substituted};
+use super::check::{Guarded, Within, column_of};
 use super::expression::{Body, all, arguments, conjuncts, is_literal, quoted, select_of, value};
 use super::library::Callable;
 use super::plan::{Planner, Set, Source, any, not, set_name};
@@ -28,7 +29,7 @@ impl Planner<'_> {
         let (checked, guarded) = self.resolve_query(query.clone(), within)?;
         let key = guarded.and_then(|guarded| Some((guarded.guard, key_of(&checked, &guarded)?)));
         let source = self.source(query, key.as_ref(), within)?;
-        let found = self.set(subject, source, key);
+        let found = self.set(subject, source, key)?;
         Ok(if negated { not(found) } else { found })
     }
 
@@ -97,7 +98,7 @@ impl Planner<'_> {
         let guarded = self.check_query(&mut query.clone(), within)?;
         let key = guarded.map(|guarded| (guarded.guard, name));
         let source = self.source(query, key.as_ref(), within)?;
-        let found = Expr::Nested(Box::new(self.set(subject, source, key)));
+        let found = Expr::Nested(Box::new(self.set(subject, source, key)?));
         Ok(Expr::IsTrue(Box::new(found)))
     }
 
@@ -117,14 +118,28 @@ impl Planner<'_> {
         if function.strict && !within.positive {
             return Err(Refusal::part(&shown, "is strict, and stands where NULL would count"));
         }
-        let inner = within.function(function, &self.scene.search_path)?;
-        match substituted(body, function, &given) {
-            Body::Expression(expr) => self.reduce(*expr, &inner).map(|expr| Expr::Nested(Box::new(expr))),
-            Body::Query(query) if inner.positive && selects_true(&query) => self.exists(*query, &inner),
-            Body::Query(_) => {
-                Err(Refusal::part(&shown, "gives what a query gives: write it as `select exists (…)`"))
+        let apart = Within { positive: false, ..within.clone() };
+        let given: Vec<Expr> =
+            given.into_iter().map(|it| self.reduce(it, &apart)).collect::<Result<_, _>>()?;
+        // Of a strict function NULL comes to NULL, and that to false where it stands.
+        let called = if function.strict { given.iter().map(is_not_null).collect() } else { Vec::new() };
+        let found = match self.body_of(function, body, given, within)? {
+            (Body::Expression(expr), inner) => {
+                let expr = self.given_by(function, *expr)?;
+                self.reduce(expr, &inner)?
             }
-        }
+            (Body::Query(query), inner) if inner.positive && selects_true(&query) => {
+                self.exists(*query, &inner)?
+            }
+            (Body::Query(_), _) => {
+                return Err(Refusal::part(
+                    &shown,
+                    "gives what a query gives: write it as `select exists (…)`",
+                ));
+            }
+        };
+        let whole = all(called.into_iter().chain([found]).collect()).expect("one at least");
+        Ok(Expr::Nested(Box::new(whole)))
     }
 
     /// Checks the query of a set; of a call that gives a set, the one that the function is.
@@ -139,11 +154,19 @@ impl Planner<'_> {
             let library = self.library;
             if let Callable::Sql(function, body) = library.find(&call, given.len(), &within.schemas)?
                 && function.returns_set
-                && let Body::Query(mut body) = substituted(body, function, &given)
             {
-                let inner = within.function(function, &self.scene.search_path)?;
-                let guarded = self.check_query(&mut body, &inner)?;
-                return Ok((*body, guarded));
+                let given = given.into_iter().map(|it| self.settled(it, within)).collect();
+                if let (Body::Query(mut body), inner) = self.body_of(function, body, given, within)? {
+                    let guarded = self.check_query(&mut body, &inner)?;
+                    // What it gives is brought to its type, which the column then has to be of.
+                    let of_type = |guarded: &Guarded| {
+                        let column = guarded.table.column(&key_of(&body, guarded)?)?;
+                        let column = &guarded.table.columns[column];
+                        [column.type_oid, column.kind.oid].contains(&function.result.oid).then_some(())
+                    };
+                    let guarded = guarded.filter(|guarded| of_type(guarded).is_some());
+                    return Ok((*body, guarded));
+                }
             }
         }
         let guarded = self.check_query(&mut query, within)?;
@@ -153,12 +176,13 @@ impl Planner<'_> {
     /// How the values are asked for.
     fn source(
         &self,
-        query: Query,
+        mut query: Query,
         key: Option<&(usize, String)>,
         within: &Within,
     ) -> Result<Source, Refusal> {
         if within.definer.is_none() {
-            return Ok(Source::Identity(Box::new(self.scene.qualified(query, &within.schemas))));
+            self.spell_out(&mut query, within)?;
+            return Ok(Source::Identity(Box::new(query)));
         }
         match key {
             Some((guard, _)) if self.plan.guards[*guard].exact => Ok(Source::Definer),
@@ -169,10 +193,29 @@ impl Planner<'_> {
         }
     }
 
-    fn set(&mut self, subject: Expr, source: Source, key: Option<(usize, String)>) -> Expr {
+    fn set(&mut self, subject: Expr, source: Source, key: Option<(usize, String)>) -> Result<Expr, Refusal> {
+        let Some(sought) = self.sought(&subject) else {
+            let reason =
+                "is looked for among the values of a sub-select, and is neither a column nor its text";
+            return Err(Refusal::part(&subject.to_string(), reason));
+        };
         let column = as_row_column(&subject).map(str::to_owned);
-        self.plan.sets.push(Set { source, column, key });
-        any(subject, Expr::Identifier(quoted(&set_name(self.plan.sets.len() - 1))))
+        let policy = String::new();
+        self.plan.sets.push(Set { policy, source, column, sought, key });
+        Ok(any(subject, Expr::Identifier(quoted(&set_name(self.plan.sets.len() - 1)))))
+    }
+
+    /// The type of a column of the row, or of its text.
+    fn sought(&self, subject: &Expr) -> Option<u32> {
+        const TEXT: u32 = 25;
+        match subject {
+            Expr::Nested(inner) => self.sought(inner),
+            Expr::Cast { expr, data_type: DataType::Text, .. } => as_row_column(expr).map(|_| TEXT),
+            other => {
+                let name = as_row_column(other)?;
+                self.row.iter().find(|(column, _)| **column == *name).map(|(_, [_, base])| *base)
+            }
+        }
     }
 }
 
@@ -194,6 +237,10 @@ pub(super) fn array_query(expr: &Expr) -> Option<Query> {
 
 fn is_array(name: &ObjectName) -> bool {
     name.to_string().eq_ignore_ascii_case("array")
+}
+
+fn is_not_null(expr: &Expr) -> Expr {
+    Expr::IsNotNull(Box::new(Expr::Nested(Box::new(expr.clone()))))
 }
 
 /// The column of the guarded table that a query gives, where that is all.

@@ -1,11 +1,11 @@
-use super::compile::{Answers, question};
+use super::compile::{Answers, check_types, question, typed};
 use super::library::Library;
 use super::plan::{Judged, Planner};
 use super::scene::{Rights, Scene};
 use super::{Config, Error};
 use crate::event::Table;
 use crate::postgres::catalog::{Catalog, Entry};
-use crate::postgres::policy::{PolicyText, Question, accesses, types};
+use crate::postgres::policy::{PolicyText, accesses, types};
 use crate::postgres::{self, Pool, Recovery, quote};
 use crate::report::{Report, Safety, Severity};
 use crate::telemetry::Chain;
@@ -30,7 +30,8 @@ pub async fn check(
         .collect();
     let oids: Vec<u32> = tables.iter().map(|table| table.oid).collect();
     for role in roles {
-        match accesses(pool, role, &oids).await {
+        let accesses = accesses(pool.get().await?.client_mut(), role, &oids).await;
+        match accesses {
             Ok(accesses) => {
                 let rights = Rights::new(accesses);
                 let library = Library::of(pool, config, catalog, &rights).await?;
@@ -120,14 +121,15 @@ async fn of_policy(
     let Some(reduced) = planner.policy(table, policy).map_err(Error::Unsupported)? else { return Ok(()) };
     let mut plan = planner.plan;
     plan.judged = Some(Judged { permissive: vec![(policy.name.clone(), reduced)], restrictive: Vec::new() });
-    let folds = Question { columns: plan.folds.iter().map(ToString::to_string).collect() };
-    let types = types(pool, role, &config.search_path, &folds).await?;
+    let types = types(pool, role, &config.search_path, &typed(&plan)).await?;
     let types =
         types.map_err(|refused| Error::Raised { message: refused.message, forbidden: refused.forbidden })?;
+    check_types(&plan, &types, &table.name).map_err(Error::Unsupported)?;
     // Nobody has come: every answer is NULL, every set empty.
-    let values = vec![None; question(&plan).columns.len()];
+    let nothing = vec![None; plan.sets.len()];
+    let values = vec![None; question(&plan, &nothing).columns.len()];
     let answers = Answers { plan: &plan, types: &types, values };
     let sets = vec![Vec::new(); plan.sets.len()];
     answers.policy(pool, table, &sets).await?;
-    answers.guards(pool, &vec![None; plan.sets.len()]).await.map(drop)
+    answers.guards(pool, &nothing).await.map(drop)
 }

@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use crate::event::Table;
 use crate::filter::Filter;
-use crate::postgres::policy::Proof;
+use crate::postgres::policy::{Access, Proof};
 
 /// What one identity sees of a table, and for how long that holds.
 #[derive(Clone, Debug)]
@@ -38,6 +38,13 @@ pub struct Grants {
     pub role: Arc<str>,
     /// `pg_class.oid`, and a number that changes whenever what the role may see of that table does.
     pub tables: Vec<(u32, u64)>,
+}
+
+impl Grants {
+    /// Whether they are those that `access` tells of.
+    pub fn hold(&self, access: &Access) -> bool {
+        self.tables.contains(&(access.oid, access.digest()))
+    }
 }
 
 impl Guard {

@@ -78,6 +78,11 @@ impl Catalog {
         }
     }
 
+    /// Whether there is a relation of that name, of whatever kind, outside of PostgreSQL's own schemas.
+    pub fn has(&self, name: &TableName) -> bool {
+        self.entries.contains_key(name)
+    }
+
     /// The table with this `pg_class.oid`, if it can be subscribed to; of a partitioned table the root's.
     pub fn by_oid(&self, oid: u32) -> Option<&Arc<Table>> {
         match self.entries.get(self.by_oid.get(&oid)?)? {

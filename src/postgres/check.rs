@@ -5,6 +5,7 @@
 //! a publication has a column list (updates would start to fail), and never touches the server's configuration.
 
 mod audit;
+mod emit;
 mod role;
 mod server;
 mod slots;
@@ -34,6 +35,8 @@ pub struct Config {
     pub slot: String,
     /// The audit log's table, if it has one.
     pub audit: Option<TableName>,
+    /// The roles of those who come with a token, or without one.
+    pub roles: Vec<String>,
 }
 
 /// Looks at everything.
@@ -57,6 +60,7 @@ async fn look(client: &mut Client, config: &Config) -> Result<Report, tokio_post
     }
     let found = Found::look(&transaction, name).await?;
     role::look(&transaction, found.as_ref(), &mut report).await?;
+    emit::look(&transaction, &config.roles, &mut report).await?;
     slots::look(&transaction, &config.slot, &mut report).await?;
     let candidates: Vec<Candidate> = candidates(&transaction, name).await?;
     tables::look(&transaction, config, found.as_ref(), &candidates, &mut report).await?;

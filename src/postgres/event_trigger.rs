@@ -20,12 +20,14 @@ pub const PREFIX: &str = "tidegate.schema";
 
 const LOCK_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// `search_path` is fixed, since it runs in the session of whoever changes a table.
+/// `search_path` is fixed, since it runs in the session of whoever changes a table; as its owner, since those may have no right
+/// to write messages into the log.
 const CREATE: &str = "
 create schema if not exists tidegate;
 create or replace function tidegate.tell_schema_change()
 returns event_trigger
 language plpgsql
+security definer
 set search_path = pg_catalog
 as $body$
 declare
@@ -69,6 +71,7 @@ select (select count(*) from pg_event_trigger t
          where t.evtname in ('tidegate_schema', 'tidegate_schema_drop')
            and t.evtenabled = 'A'
            and n.nspname = 'tidegate'
+           and p.prosecdef
            and md5(p.prosrc) = md5($1)) = 2 as present,
        exists (select from pg_event_trigger
                 where evtname in ('tidegate_schema', 'tidegate_schema_drop')) as traces,

@@ -131,6 +131,7 @@ impl Driver {
                     cancelled: opener,
                     begun: false,
                     shape: None,
+                    denied: false,
                 };
                 self.services.scope.spawn("opener", opener.run(from));
             }

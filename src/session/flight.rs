@@ -1,4 +1,5 @@
 use std::collections::VecDeque;
+use std::hash::{Hash, Hasher};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
@@ -15,6 +16,7 @@ use crate::event::{Datum, Lsn, Row};
 use crate::hub::{self, Delivery, Place, Rows, Selection};
 use crate::journal::Hold;
 use crate::postgres::Pool;
+use crate::postgres::policy::Proof;
 use crate::postgres::snapshot::{self, Condition, Query};
 use crate::protocol::Frame;
 use crate::shutdown::Scope;
@@ -35,14 +37,37 @@ struct Shared {
     flights: DashMap<Wanted, Weak<Flight>>,
 }
 
-/// What a snapshot reads: equal ones are shared.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+/// What a snapshot reads: equal ones are shared, where the same was known of who sees what.
+#[derive(Clone, Debug, Eq)]
 pub(super) struct Wanted {
     /// As whom. Who sees the same as somebody else reads it for himself all the same: PostgreSQL has the last word.
     pub(super) identity: Arc<Identity>,
     pub(super) selection: Selection,
     pub(super) order: Option<Arc<Order>>,
     pub(super) limit: Option<u32>,
+}
+
+impl Wanted {
+    /// What the snapshot proves while it is read.
+    fn proof(&self) -> Option<&Proof> {
+        match &self.selection {
+            Selection::Rows(rows) => rows.visibility.as_ref().map(|visibility| &*visibility.proof),
+            Selection::Channel(_) => None,
+        }
+    }
+}
+
+impl PartialEq for Wanted {
+    fn eq(&self, other: &Self) -> bool {
+        let of = |wanted: &Self| (wanted.identity.clone(), wanted.order.clone(), wanted.limit);
+        of(self) == of(other) && self.selection == other.selection && self.proof() == other.proof()
+    }
+}
+
+impl Hash for Wanted {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        (&self.identity, &self.selection, &self.order, self.limit).hash(state);
+    }
 }
 
 /// A snapshot on its way to its readers.

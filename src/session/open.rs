@@ -32,6 +32,8 @@ pub(super) struct Opener {
     pub(super) begun: bool,
     /// The shape that it was told.
     pub(super) shape: Option<Fingerprint>,
+    /// PostgreSQL has refused the rows, although the grants that were known allow them.
+    pub(super) denied: bool,
 }
 
 /// From where an opener brings its subscription up.
@@ -86,7 +88,7 @@ impl Opener {
     async fn bring_up(&mut self, mut from: From) {
         let patient = !matches!(from, From::Start(_));
         let asked_at = Instant::now();
-        let (mut pause, mut slow) = (PAUSES.0, 0);
+        let (mut pause, mut slow, mut started_over) = (PAUSES.0, 0, false);
         loop {
             let failed = match Box::pin(self.attempt(&from, slow > 0)).await {
                 Ok(()) => return,
@@ -99,6 +101,11 @@ impl Opener {
                     Some(ResyncReason::SlowReader)
                 }
                 Failed::Resync(reason) => {
+                    // What has it start over each time does not get better by haste.
+                    if std::mem::replace(&mut started_over, true) {
+                        sleep(pause.mul_f64(0.5 + fastrand::f64())).await;
+                        pause = (pause * 2).min(PAUSES.1);
+                    }
                     from = From::Again;
                     Some(reason)
                 }
@@ -205,7 +212,8 @@ impl Opener {
         self.await_cursor(&cursor).await?;
         match (selection, shape) {
             (Selection::Rows(rows), Some(shape)) if shape != rows.fingerprint.to_string() => {
-                Err(ResyncReason::SchemaChanged)
+                let same = rows.fingerprint.asks_as(shape);
+                Err(if same { ResyncReason::PermissionsChanged } else { ResyncReason::SchemaChanged })
             }
             (Selection::Rows(_), None) => Err(ResyncReason::CursorInvalid),
             _ => Ok(Place::of_cursor(cursor)),
@@ -267,7 +275,7 @@ impl Opener {
         }
     }
 
-    async fn explain(&self, failure: Failure) -> Failed {
+    async fn explain(&mut self, failure: Failure) -> Failed {
         let error = match failure {
             Failure::Stopping => return Failed::Gone,
             Failure::Lost => return Failed::Error(Box::new(unavailable("PostgreSQL went away meanwhile"))),
@@ -282,6 +290,12 @@ impl Opener {
             snapshot::Error::Timeout { .. } => return Failed::TooSlow,
             snapshot::Error::Filter { .. } => {
                 ErrorFrame { field: Some("where"), ..ErrorFrame::new(ErrorCode::FilterError, told) }
+            }
+            // A grant was taken back in between: what is left is found out anew, once.
+            snapshot::Error::Forbidden { .. } if !self.denied => {
+                self.denied = true;
+                self.services.policies.refresh().await;
+                return Failed::Resync(ResyncReason::PermissionsChanged);
             }
             snapshot::Error::Forbidden { .. } => ErrorFrame::new(ErrorCode::Forbidden, told),
             _ => {

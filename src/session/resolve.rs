@@ -9,6 +9,7 @@ use crate::filter::{self, Filter};
 use crate::hub::{Projection, Rows};
 use crate::policy;
 use crate::postgres::literals;
+use crate::postgres::policy::Access;
 use crate::protocol::{Delivery, ErrorCode, ErrorFrame, Param, Select};
 
 /// A request, understood against the catalog.
@@ -35,7 +36,7 @@ pub(super) async fn resolve(
     let hints = services.config.hints;
     let table = services.catalogs.table(&select.table, hints).await?;
     // As the asker may know it: what is hidden has no name, neither to be found nor to be suggested.
-    let known = known(services, identity, &table).await?;
+    let (known, access) = known(services, identity, &table).await?;
     let columns = match &select.columns {
         None => (0..known.columns.len()).filter(|index| !known.columns[*index].name.is_empty()).collect(),
         Some(names) => names.iter().map(|name| column(&known, name)).collect::<Result<_, _>>()?,
@@ -65,19 +66,24 @@ pub(super) async fn resolve(
         None => None,
         Some(impersonation) => {
             let worked_out = services.policies.visibility(impersonation, &table, filter.as_deref()).await;
-            Some(Arc::new(worked_out.map_err(|error| refuse_policy(&error, hints))?))
+            let visibility = worked_out.map_err(|error| refuse_policy(&error, hints))?;
+            // Columns and rows have to be of one moment.
+            if access.is_none_or(|access| !visibility.grants.hold(&access)) {
+                return Err(unavailable("what the role may read has changed meanwhile"));
+            }
+            Some(Arc::new(visibility))
         }
     };
     Ok(Resolved { rows: Rows::new(table, filter, projection, delivery, visibility), order })
 }
 
-/// The table with those of its columns that an identity may read.
+/// The table with those of its columns that an identity may read, and by which grants.
 async fn known(
     services: &Services,
     identity: &Identity,
     table: &Arc<Table>,
-) -> Result<Arc<Table>, ErrorFrame> {
-    let Some(impersonation) = identity.impersonation() else { return Ok(table.clone()) };
+) -> Result<(Arc<Table>, Option<Arc<Access>>), ErrorFrame> {
+    let Some(impersonation) = identity.impersonation() else { return Ok((table.clone(), None)) };
     let access = services.policies.access(&impersonation.role, table).await;
     let access = access.map_err(|error| refuse_policy(&error, services.config.hints))?;
     let known = table.with_only(|name| access.columns.iter().any(|column| **column == *name));
@@ -85,7 +91,7 @@ async fn known(
         let message = format!("the key of {} may not be read by role `{}`", table.name, impersonation.role);
         return Err(ErrorFrame { field: Some("table"), ..ErrorFrame::new(ErrorCode::Forbidden, message) });
     }
-    Ok(Arc::new(known))
+    Ok((Arc::new(known), Some(access)))
 }
 
 fn refuse_policy(error: &policy::Error, hints: bool) -> ErrorFrame {

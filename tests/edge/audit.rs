@@ -158,8 +158,12 @@ fn check_says_how_the_table_is_made_and_whether_the_role_may_do_more_than_insert
                 publication: database.publication(),
                 tables: Patterns::parse(["*.*"]).expect("a pattern"),
             };
-            let subject =
-                check::Config { publication, slot: database.slot(), audit: TableName::parse("audit.events") };
+            let subject = check::Config {
+                publication,
+                slot: database.slot(),
+                audit: TableName::parse("audit.events"),
+                roles: Vec::new(),
+            };
             let report = check::run(&settings, &subject).await.expect("it looks");
             let finding = report.findings.into_iter().find(|finding| finding.subject == "audit table");
             let finding = finding.expect("it is looked at");

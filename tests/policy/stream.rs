@@ -5,13 +5,12 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use serde_json::{Value, json};
-use tidegate::cli::demo::cluster::Cluster;
 use tokio_postgres::{Client as Sql, SimpleQueryMessage};
 
-use super::house::{AUTH, user};
-use super::token;
+use super::house::user;
+use super::{served, token};
 use crate::client::{Client, Mirror};
-use crate::fixture::{Database, private, scenario};
+use crate::fixture::scenario;
 use crate::server::Server;
 
 const SCHEMA: &str = "
@@ -35,6 +34,23 @@ insert into teams select n, n % 2 from generate_series(1, 5) n;
 alter table entries enable row level security;
 ";
 
+/// The same rows in partitions: whoever goes to another team goes to another partition. The policies are the root's.
+const SPREAD: &str = "
+create table spread (id int, version bigint not null default nextval('versions'), team_id int, owner uuid,
+                     public boolean not null, tenant int, secret text not null default 'secret',
+                     primary key (id, team_id)) partition by list (team_id);
+create table spread_1 partition of spread for values in (1);
+create table spread_2 partition of spread for values in (2, 3);
+create table spread_3 partition of spread default;
+alter table spread replica identity full;
+alter table spread_1 replica identity full;
+alter table spread_2 replica identity full;
+alter table spread_3 replica identity full;
+alter table spread enable row level security;
+";
+/// Each with what tells its rows apart.
+const TABLES: [(&str, &str); 2] = [("entries", "id"), ("spread", "id, team_id")];
+
 const LEAVES: [&str; 12] = [
     "public",
     "owner = auth.uid()",
@@ -53,8 +69,14 @@ const LEAVES: [&str; 12] = [
 const FILTERS: [&str; 5] = ["", "team_id = 1", "team_id in (2, 3)", "public", "id < 30 and team_id = 2"];
 const IDENTITIES: [(&str, u32); 5] =
     [("authenticated", 1), ("authenticated", 2), ("editor", 3), ("authenticated", 1), ("anon", 0)];
-const ROUNDS: usize = 14;
+const ROUNDS: usize = 24;
 const STEPS: usize = 40;
+/// So many columns the anonymous role may read; and one more while it is shown that.
+const ANON: usize = 4;
+const SHOW: &str = "grant select (tenant) on entries to anon";
+const HIDE: &str = "revoke select (tenant) on entries from anon";
+/// After so long a changed grant or policy holds.
+const NOTICED: std::time::Duration = std::time::Duration::from_millis(400);
 
 /// One identity with one subscription.
 struct Viewer {
@@ -65,20 +87,29 @@ struct Viewer {
     client: Option<Client>,
     /// Rows, each with its version, that it has been able to see at any time.
     visible: BTreeSet<(i64, String)>,
-    /// Columns that its role may read.
-    columns: usize,
+    /// The table, and how its rows are told apart.
+    table: (&'static str, &'static str),
+    /// How many columns its role may read, now and since it came to rest last.
+    columns: BTreeSet<usize>,
     frames: usize,
 }
 
 impl Viewer {
-    fn new(role: &'static str, number: u32, filter: &'static str, columns: usize) -> Self {
+    fn new(
+        role: &'static str,
+        number: u32,
+        table: (&'static str, &'static str),
+        filter: &'static str,
+        columns: usize,
+    ) -> Self {
         let claims = json!({"role": role, "sub": user(number), "tenant": number % 2});
-        let mut fields = json!({"table": "public.entries"});
+        let mut fields = json!({"table": format!("public.{}", table.0)});
         if !filter.is_empty() {
             fields["where"] = json!(filter);
         }
         let mirror = Mirror::new("v", fields);
-        Self { role, claims, filter, mirror, client: None, visible: BTreeSet::new(), columns, frames: 0 }
+        let (visible, columns) = (BTreeSet::new(), BTreeSet::from([columns]));
+        Self { role, claims, filter, mirror, client: None, visible, table, columns, frames: 0 }
     }
 
     async fn connect(&mut self, server: &Server) {
@@ -94,9 +125,9 @@ impl Viewer {
         let text = format!(
             "begin read only;
              select set_config('request.jwt.claims', '{}', true), set_config('role', '{}', true);
-             select id, version::text from entries where {condition};
+             select id, version::text from {} where {condition};
              commit",
-            self.claims, self.role
+            self.claims, self.role, self.table.0
         );
         let messages = sql.simple_query(&text).await.unwrap_or_else(|error| panic!("{text}: {error:?}"));
         let rows = messages.iter().filter_map(|message| match message {
@@ -116,7 +147,7 @@ impl Viewer {
             sql.query_one("select pg_current_wal_insert_lsn()::text", &[]).await.expect("up").get(0);
         let mut client = self.client.take().expect("connected");
         let (mirror, visible, columns, frames) =
-            (&mut self.mirror, &self.visible, self.columns, &mut self.frames);
+            (&mut self.mirror, &self.visible, &self.columns, &mut self.frames);
         client
             .await_lsn(end.parse().expect("a position"), |frame| {
                 *frames += 1;
@@ -129,7 +160,8 @@ impl Viewer {
                         visible.contains(&seen),
                         "{told}: was told of {row}, which it never saw: {frame}"
                     );
-                    assert_eq!(row.as_object().map_or(0, serde_json::Map::len), columns, "{told}: {frame}");
+                    let count = row.as_object().map_or(0, serde_json::Map::len);
+                    assert!(columns.contains(&count), "{told}: not one of {columns:?} columns: {frame}");
                 }
                 mirror.apply(frame);
             })
@@ -142,6 +174,9 @@ impl Viewer {
             .map(|row| (row["id"].as_i64().expect("a key"), row["version"].as_str().expect("one").to_owned()))
             .collect();
         assert_eq!(held, expected, "{told}: {} {} where {}", self.role, self.claims, self.filter);
+        let count = |row: &Value| row.as_object().map_or(0, serde_json::Map::len);
+        let held: BTreeSet<usize> = self.mirror.rows().values().map(count).collect();
+        assert!(held.is_subset(&self.columns), "{told}: {held:?} columns are held");
     }
 }
 
@@ -159,6 +194,11 @@ fn leaf(random: &mut fastrand::Rng) -> String {
         3 => format!("not ({leaf})"),
         _ => leaf.to_owned(),
     }
+}
+
+/// As if it were written for that table.
+fn of(table: (&str, &str), sql: &str) -> String {
+    sql.replace("entries", table.0).replace("on conflict (id)", &format!("on conflict ({})", table.1))
 }
 
 fn policies(random: &mut fastrand::Rng) -> String {
@@ -221,17 +261,9 @@ fn seed() -> u64 {
         .unwrap_or_else(|| fastrand::u64(..))
 }
 
-/// A cluster of its own, since roles are its; the database, and a connection.
-async fn open() -> (Cluster, Database, Sql) {
-    let cluster: Cluster = tokio::task::spawn_blocking(|| private(&[])).await.expect("no panic");
-    let database = Database::create_on(cluster.address()).await;
-    let sql = database.client().await;
-    sql.batch_execute(&format!("{AUTH}{SCHEMA}")).await.unwrap_or_else(|error| panic!("{error:?}"));
-    let grants =
-        "revoke all on entries from anon; grant select (id, version, team_id, public) on entries to anon";
-    sql.batch_execute(grants).await.expect("the superuser may");
-    (cluster, database, sql)
-}
+/// What the anonymous role may read.
+const GRANTS: &str =
+    "revoke all on entries from anon; grant select (id, version, team_id, public) on entries to anon;";
 
 #[test]
 fn every_identity_holds_what_select_gives_it_and_was_told_of_nothing_else() {
@@ -239,22 +271,23 @@ fn every_identity_holds_what_select_gives_it_and_was_told_of_nothing_else() {
         let seed = seed();
         println!("TIDEGATE_TEST_SEED={seed}");
         let mut random = fastrand::Rng::with_seed(seed);
-        let (_cluster, database, sql) = open().await;
-        let settings = super::jwt(&[("policy.refresh_ms", "100")]);
-        let settings: Vec<(&str, &str)> = settings.iter().map(|(key, value)| (&**key, &**value)).collect();
-        let server = Server::start_with(&database, &settings).await;
-        let (mut frames, mut transactions, mut resyncs, mut resumes) = (0, 0, 0, 0);
+        let grants: String = TABLES.iter().map(|table| of(*table, GRANTS)).collect();
+        let schema = format!("{SCHEMA}{SPREAD}{grants}");
+        let (_cluster, _database, sql, server) = served(&schema, &[("policy.refresh_ms", "100")]).await;
+        let (mut frames, mut transactions, mut resyncs, mut resumes, mut cases) = (0, 0, 0, 0, 0);
         for round in 0..ROUNDS {
-            let policies = policies(&mut random);
+            let table = TABLES[round % TABLES.len()];
+            let policies = of(table, &policies(&mut random));
             sql.batch_execute(&policies).await.unwrap_or_else(|error| panic!("{policies}: {error:?}"));
+            sql.batch_execute(&of(table, HIDE)).await.expect("the superuser may");
             // A grant or a policy is noticed within its refresh; each round begins with clients of its own.
-            tokio::time::sleep(std::time::Duration::from_millis(400)).await;
+            tokio::time::sleep(NOTICED).await;
             let mut viewers: Vec<Viewer> = IDENTITIES
                 .iter()
                 .map(|(role, number)| {
                     // Without all of its columns a filter may not name the others.
-                    let columns = if *role == "anon" { 4 } else { 7 };
-                    Viewer::new(role, *number, FILTERS[random.usize(..FILTERS.len())], columns)
+                    let columns = if *role == "anon" { ANON } else { 7 };
+                    Viewer::new(role, *number, table, FILTERS[random.usize(..FILTERS.len())], columns)
                 })
                 .collect();
             for viewer in &mut viewers {
@@ -263,8 +296,23 @@ fn every_identity_holds_what_select_gives_it_and_was_told_of_nothing_else() {
                 viewer.connect(&server).await;
             }
             let mut log = format!("seed {seed}, round {round}\n{policies}\n");
+            let mut shows = false;
             for step in 0..STEPS {
-                let transaction = transaction(&mut random);
+                if random.u8(..20) == 0 {
+                    shows = !shows;
+                    let grant = of(table, if shows { SHOW } else { HIDE });
+                    let _ = writeln!(log, "{grant}");
+                    sql.batch_execute(&grant).await.expect("the superuser may");
+                    let of_anon = viewers.iter_mut().filter(|viewer| viewer.role == "anon");
+                    for viewer in of_anon {
+                        viewer.columns.insert(ANON + usize::from(shows));
+                        tokio::time::sleep(NOTICED).await;
+                        viewer.come_to_rest(&sql, &log).await;
+                        viewer.columns = BTreeSet::from([ANON + usize::from(shows)]);
+                        viewer.come_to_rest(&sql, &log).await;
+                    }
+                }
+                let transaction = of(table, &transaction(&mut random));
                 let _ = writeln!(log, "{transaction}");
                 sql.batch_execute(&transaction)
                     .await
@@ -281,9 +329,10 @@ fn every_identity_holds_what_select_gives_it_and_was_told_of_nothing_else() {
                         viewer.connect(&server).await;
                     }
                 }
-                if step % 10 == 9 {
+                if step % 2 == 1 {
                     for viewer in &mut viewers {
                         viewer.come_to_rest(&sql, &log).await;
+                        cases += 1;
                     }
                 }
             }
@@ -293,7 +342,6 @@ fn every_identity_holds_what_select_gives_it_and_was_told_of_nothing_else() {
                 resyncs += viewer.mirror.resyncs.values().sum::<usize>();
             }
         }
-        let cases = ROUNDS * STEPS / 10 * IDENTITIES.len();
         println!(
             "{cases} comparisons, {transactions} transactions, {frames} frames, {resumes} resumes, {resyncs} resyncs"
         );

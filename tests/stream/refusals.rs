@@ -166,7 +166,9 @@ fn a_stream_that_is_deleted_in_mid_load_begins_anew_without_a_hole() {
         println!("{:?}", audit(&house, since, Extent::Tail).await);
         let returned = house.logged("the broker has returned a message");
         println!("messages were returned {returned} times");
-        assert!(told.resyncs.keys().all(|reason| reason == "source_reset"), "{told:?}");
+        // The load truncates: whoever comes between that and the catalog's next look has other storage before it.
+        let known = ["source_reset", "schema_changed"];
+        assert!(told.resyncs.keys().all(|reason| known.contains(&&**reason)), "{told:?}");
         house.close().await;
     });
 }

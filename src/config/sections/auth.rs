@@ -124,6 +124,15 @@ impl Auth {
         }
     }
 
+    /// The roles that clients may have; none where nobody is asked who they are.
+    pub fn known_roles(&self) -> Vec<String> {
+        let anonymous = self.anonymous_role.iter().filter(|role| !self.roles.contains(role));
+        match self.mode {
+            AuthMode::None => Vec::new(),
+            AuthMode::Jwt => self.roles.iter().chain(anonymous).cloned().collect(),
+        }
+    }
+
     /// What the claims of a token must say.
     pub fn rules(&self) -> Rules {
         Rules {

@@ -2,9 +2,10 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use serde::Deserialize;
+use tokio_postgres::Client;
 use tokio_postgres::types::Type;
 
-use super::super::{Error, Pool};
+use super::super::Error;
 use super::ask::begin;
 
 /// What a role may see of a table, by PostgreSQL's own word.
@@ -16,6 +17,8 @@ pub struct Access {
     pub usage: bool,
     /// The columns that it may read.
     pub columns: Vec<Arc<str>>,
+    /// The columns that it may not read.
+    pub unreadable: Vec<Arc<str>>,
     /// Whether policies apply to it.
     pub row_security: bool,
     /// Those that do, for SELECT.
@@ -92,7 +95,14 @@ select c.oid,
                 or exists (select from unnest(p.polroles) r where pg_has_role(r, 'usage')))),
        c.relowner,
        c.relrowsecurity,
-       c.relforcerowsecurity
+       c.relforcerowsecurity,
+       array(select a.attname::text
+               from pg_attribute a
+              where a.attrelid = c.oid
+                and a.attnum > 0
+                and not a.attisdropped
+                and not has_column_privilege(c.oid, a.attnum, 'select')
+              order by a.attnum)
   from pg_class c
  where c.oid = any($1)";
 
@@ -112,10 +122,8 @@ const OPERATION: &str = "read grants and policies";
 /// # Errors
 /// Those of the conversation with PostgreSQL; a role that does not exist, or that the server's own is no member of, is
 /// one.
-pub async fn accesses(pool: &Pool, role: &str, tables: &[u32]) -> Result<Accesses, Error> {
+pub async fn accesses(client: &mut Client, role: &str, tables: &[u32]) -> Result<Accesses, Error> {
     let failed = Error::query(OPERATION);
-    let mut session = pool.get().await?;
-    let client = session.client_mut();
     let transaction = begin(client).await.map_err(&failed)?;
     let role_on = "select set_config('role', $1, true)";
     transaction.query_typed(role_on, &[(&role, Type::TEXT)]).await.map_err(&failed)?;
@@ -133,10 +141,12 @@ pub async fn accesses(pool: &Pool, role: &str, tables: &[u32]) -> Result<Accesse
     let access = |row: &tokio_postgres::Row| {
         let policies: &str = row.try_get(4)?;
         let columns: Vec<&str> = row.try_get(2)?;
+        let unreadable: Vec<&str> = row.try_get(8)?;
         Ok(Access {
             oid: row.try_get(0)?,
             usage: row.try_get(1)?,
             columns: columns.into_iter().map(Arc::from).collect(),
+            unreadable: unreadable.into_iter().map(Arc::from).collect(),
             row_security: row.try_get(3)?,
             policies: serde_json::from_str(policies).expect("json_agg writes JSON of these fields"),
             owner: row.try_get(5)?,

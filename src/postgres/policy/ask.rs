@@ -37,6 +37,8 @@ pub struct Types {
     /// `pg_type.typname` of a type of `pg_catalog`, of an array its element's with `[]` behind it; `None` for any other
     /// type.
     pub builtin: Option<String>,
+    /// `pg_type.oid`; of a domain the base type's.
+    pub oid: u32,
 }
 
 /// What a policy is made of is computed in less, or not at all.
@@ -129,7 +131,7 @@ pub async fn types(
             tokio_postgres::types::Kind::Array(element) => format!("{}[]", element.name()),
             _ => kind.name().to_owned(),
         });
-        Types { builtin }
+        Types { builtin, oid: kind.oid() }
     };
     Ok(Ok(prepared.columns().iter().map(builtin).collect()))
 }

@@ -4,9 +4,20 @@ use tokio_postgres::types::Type;
 
 use super::super::{Error, Pool};
 
+/// A type.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TypeName {
+    /// `pg_type.oid`
+    pub oid: u32,
+    /// As `format_type` writes it, without a modifier.
+    pub name: Arc<str>,
+}
+
 /// A function, as a policy may call it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Function {
+    /// `pg_proc.oid`
+    pub oid: u32,
     /// Its schema.
     pub schema: Arc<str>,
     /// Its name.
@@ -21,10 +32,23 @@ pub struct Function {
     pub definer: Option<u32>,
     /// The names of its input parameters, in their order; empty for those without.
     pub parameters: Vec<Arc<str>>,
+    /// Their types.
+    pub parameter_types: Vec<TypeName>,
+    /// The type of what it gives, or of each that it gives.
+    pub result: TypeName,
+    /// Whether its parameters are plain input, no type is a pseudo-type, and it sets no parameter but its `search_path`.
+    pub plain: bool,
     /// Its own `search_path`, if it sets one.
     pub search_path: Option<Arc<str>>,
     /// Whether it is `strict`: NULL for a NULL argument, without being called.
     pub strict: bool,
+}
+
+impl Function {
+    /// Whether it depends on its arguments alone.
+    pub fn is_immutable(&self) -> bool {
+        self.volatility == Volatility::Immutable
+    }
 }
 
 /// `pg_proc.provolatile`
@@ -59,7 +83,20 @@ select n.nspname::text,
        (select substr(s, length('search_path=') + 1)
           from unnest(p.proconfig) s
          where s like 'search\\_path=%'),
-       p.proisstrict
+       p.proisstrict,
+       p.oid,
+       p.prorettype,
+       format_type(p.prorettype, null),
+       p.proargtypes::oid[],
+       array(select format_type(t.oid, null)
+               from unnest(p.proargtypes::oid[]) with ordinality t (oid, number)
+              order by t.number),
+       coalesce(p.proargmodes <@ '{i,t}', true)
+         and not exists (select from unnest(p.proconfig) s where s not like 'search\\_path=%')
+         and not exists (select
+                           from pg_type t
+                          where t.oid = any(p.proargtypes::oid[] || p.prorettype)
+                            and t.typtype = 'p')
   from unnest($1::text[], $2::text[]) w (schema, name)
   join pg_proc p on p.proname = w.name
   join pg_namespace n on n.oid = p.pronamespace and n.nspname = w.schema
@@ -85,7 +122,11 @@ pub async fn functions(pool: &Pool, names: &[(String, String)]) -> Result<Vec<Fu
         let body: Option<&str> = row.try_get(4)?;
         let parameters: Vec<&str> = row.try_get(7)?;
         let search_path: Option<&str> = row.try_get(8)?;
+        let oids: Vec<u32> = row.try_get(13)?;
+        let names: Vec<&str> = row.try_get(14)?;
+        let types = oids.into_iter().zip(names).map(|(oid, name)| TypeName { oid, name: name.into() });
         Ok(Function {
+            oid: row.try_get(10)?,
             schema: text(0)?,
             name: text(1)?,
             volatility: match row.try_get(2)? {
@@ -100,6 +141,9 @@ pub async fn functions(pool: &Pool, names: &[(String, String)]) -> Result<Vec<Fu
             returns_set: row.try_get(5)?,
             definer: row.try_get(6)?,
             parameters: parameters.into_iter().map(Arc::from).collect(),
+            parameter_types: types.collect(),
+            result: TypeName { oid: row.try_get(11)?, name: text(12)? },
+            plain: row.try_get(15)?,
             search_path: search_path.map(Arc::from),
             strict: row.try_get(9)?,
         })
