@@ -3,6 +3,7 @@
 mod examples;
 mod house;
 mod probing;
+mod redefined;
 mod revocation;
 mod stream;
 
