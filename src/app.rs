@@ -122,14 +122,14 @@ impl Server<'_> {
         let policies = Policies::new(config.policy(), self.pool.clone(), current.clone());
         self.core.spawn_essential("policies", follow(policies.clone(), hub.clone(), self.core.clone()));
         let cache = Cache::open(config.cache.config(), core)?;
-        let auth = Authenticator::start(config.auth.authenticator(), cache, core).await?;
+        let auth = Authenticator::start(config.auth.authenticator(), cache.clone(), core).await?;
         let catalogs = Catalogs::new(current.clone(), refreshes);
         let services = Arc::new(self.services(auth, hub, catalogs, policies));
         let readiness = streaming.clone();
         let context = http::Context {
             services,
             config: Arc::new(self.edge_config()),
-            limits: self.limits(),
+            limits: self.limits(cache),
             audit: Audit::open(&config.audit.settings(), &self.pool, core),
             ready: Arc::new(move || match *readiness.borrow() {
                 Status::Streaming => Ok(()),
@@ -223,9 +223,10 @@ impl Server<'_> {
         }
     }
 
-    fn limits(&self) -> Arc<Limits> {
+    fn limits(&self, cache: Cache) -> Arc<Limits> {
         let limits = Arc::new(Limits::new(&self.config.limits()));
         self.edge.spawn("limits", limits.clone().keep(self.edge.clone()));
+        self.edge.spawn("shared limits", limits.clone().share(cache, self.edge.clone()));
         limits
     }
 

@@ -118,6 +118,23 @@ impl Cache {
         }
     }
 
+    /// Whether other processes see the same.
+    pub fn is_shared(&self) -> bool {
+        matches!(&*self.0, Backend::Redis(_))
+    }
+
+    /// Adds to counters, each of which lives for as long as `lives` from now; gives what each counts then. Counters of this
+    /// process alone count nothing else.
+    ///
+    /// # Errors
+    /// [`Error::Redis`]: then some may have been added to.
+    pub async fn add(&self, counts: Vec<(String, u32)>, lives: Duration) -> Result<Vec<u64>, Error> {
+        match &*self.0 {
+            Backend::Memory(_) => Ok(counts.into_iter().map(|(_, count)| count.into()).collect()),
+            Backend::Redis(redis) => redis.add(counts, lives).await,
+        }
+    }
+
     /// Those of `names` that are not remembered.
     ///
     /// # Errors

@@ -16,6 +16,7 @@
 mod key;
 mod meter;
 mod seats;
+mod shared;
 mod store;
 
 use std::net::IpAddr;
@@ -29,6 +30,7 @@ use governor::{NotUntil, Quota, RateLimiter};
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::shutdown::Scope;
+use shared::Taken;
 
 pub use key::{Key, Network};
 pub use meter::Meter;
@@ -106,6 +108,8 @@ pub struct Config {
     pub max_keys: usize,
     /// Whether clients on this machine are limited too, but for the pace of a socket, which holds for all.
     pub loopback: bool,
+    /// Whether other processes are told, by [`Limits::share`].
+    pub shared: bool,
 }
 
 /// A client asks too much.
@@ -162,9 +166,19 @@ pub struct Allowance {
 
 type Buckets = RateLimiter<Key, Bounded, MonotonicClock, StateInformationMiddleware>;
 
+/// The buckets of one subject.
+struct Limited {
+    pace: Pace,
+    buckets: Buckets,
+    /// Where they are kept.
+    store: Bounded,
+}
+
 /// What all clients have left.
 pub struct Limits {
-    subjects: [Option<(Pace, Buckets)>; 5],
+    subjects: [Option<Limited>; 5],
+    /// What is to be told to other processes; `None` where there are none.
+    taken: Option<Taken>,
     socket: Pace,
     seats: Seats,
     loopback: bool,
@@ -180,10 +194,13 @@ impl Limits {
     /// Full buckets for everybody.
     pub fn new(config: &Config) -> Self {
         let buckets = |pace: Pace| {
-            (pace, RateLimiter::new(pace.quota(), Bounded::new(config.max_keys), MonotonicClock))
+            let store = Bounded::new(config.max_keys);
+            let buckets = RateLimiter::new(pace.quota(), store.clone(), MonotonicClock);
+            Limited { pace, buckets, store }
         };
         Self {
             subjects: config.paces.map(|pace| pace.map(buckets)),
+            taken: config.shared.then(|| Taken::new(config.max_keys)),
             socket: config.socket,
             seats: Seats::new(config.connections),
             loopback: config.loopback,
@@ -211,12 +228,15 @@ impl Limits {
 
     /// Takes `amount` out of the bucket of `key`; `None` if there is none for the subject.
     fn take(&self, subject: Subject, key: &Key, amount: u32) -> Result<Option<Allowance>, Denied> {
-        let Some((pace, buckets)) = &self.subjects[subject as usize] else { return Ok(None) };
+        let Some(Limited { pace, buckets, .. }) = &self.subjects[subject as usize] else { return Ok(None) };
         // What is larger than the bucket empties it.
         let amount = NonZeroU32::new(amount).unwrap_or(NonZeroU32::MIN).min(pace.burst);
         let taken = buckets.check_key_n(key, amount).expect("no more is asked for than the bucket holds");
         match taken {
             Ok(left) => {
+                if let Some(taken) = &self.taken {
+                    taken.note(subject, key, amount.get());
+                }
                 Ok(Some(Allowance { subject, remaining: left.remaining_burst_capacity(), pace: *pace }))
             }
             Err(until) => Err(Denied::until(&until, subject, *pace)),
@@ -225,12 +245,12 @@ impl Limits {
 
     /// How many clients are remembered.
     pub fn keys(&self) -> usize {
-        self.subjects.iter().flatten().map(|(_, buckets)| buckets.len()).sum()
+        self.subjects.iter().flatten().map(|it| it.buckets.len()).sum()
     }
 
     /// Forgets those who have all that they may have.
     pub fn forget(&self) {
-        for (_, buckets) in self.subjects.iter().flatten() {
+        for Limited { buckets, .. } in self.subjects.iter().flatten() {
             buckets.retain_recent();
             buckets.shrink_to_fit();
         }

@@ -4,6 +4,7 @@ mod audit;
 mod headers;
 mod masking;
 mod rates;
+mod shared;
 mod slow;
 mod tls;
 

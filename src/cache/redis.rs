@@ -73,6 +73,23 @@ impl Redis {
         Ok(missing)
     }
 
+    pub(super) async fn add(&self, counts: Vec<(String, u32)>, lives: Duration) -> Result<Vec<u64>, Error> {
+        let lives = i64::try_from(lives.as_millis()).unwrap_or(i64::MAX).max(1);
+        let mut totals = Vec::with_capacity(counts.len());
+        for batch in counts.chunks(BATCH) {
+            let pipeline = self.client.pipeline();
+            for (name, count) in batch {
+                let key = self.key(name);
+                () = pipeline.incr_by(&key, i64::from(*count)).await.map_err(failed("count"))?;
+                () = pipeline.pexpire(&key, lives, None).await.map_err(failed("count"))?;
+            }
+            // A total and whether it lives on, by turns.
+            let answers: Vec<i64> = pipeline.all().await.map_err(failed("count"))?;
+            totals.extend(answers.iter().step_by(2).map(|total| u64::try_from(*total).unwrap_or(0)));
+        }
+        Ok(totals)
+    }
+
     fn key(&self, name: &str) -> String {
         format!("{}{name}", self.prefix)
     }

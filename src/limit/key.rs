@@ -1,6 +1,5 @@
-use std::hash::{BuildHasher as _, RandomState};
+use std::fmt;
 use std::net::IpAddr;
-use std::sync::LazyLock;
 
 /// Whose bucket it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -12,11 +11,23 @@ pub enum Key {
 }
 
 impl Key {
-    /// The key of who is called `name`.
+    /// The key of who is called `name`: the same in every process, and nobody can choose a name that falls together with
+    /// another's.
     pub fn identity(name: &str) -> Self {
-        /// Of this process alone, so that nobody can choose a name that falls together with another's.
-        static HASHER: LazyLock<RandomState> = LazyLock::new(RandomState::new);
-        Self::Identity(HASHER.hash_one(name))
+        let digest = ring::digest::digest(&ring::digest::SHA256, name.as_bytes());
+        let head: [u8; 8] = digest.as_ref()[..8].try_into().expect("a digest has 32 bytes");
+        Self::Identity(u64::from_be_bytes(head))
+    }
+}
+
+/// As other processes know it.
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Address(Network::V4(bits)) => write!(f, "4:{bits:08x}"),
+            Self::Address(Network::V6(bits)) => write!(f, "6:{bits:016x}"),
+            Self::Identity(hash) => write!(f, "i:{hash:016x}"),
+        }
     }
 }
 

@@ -74,6 +74,7 @@ mod tests {
             connections: 1,
             max_keys: 10,
             loopback,
+            shared: false,
         };
         Arc::new(Limits::new(&config))
     }

@@ -1,4 +1,6 @@
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
 
 use dashmap::DashMap;
 use governor::nanos::Nanos;
@@ -10,8 +12,14 @@ use super::Key;
 use crate::telemetry::metric;
 
 /// Buckets of so many clients at most. Those that come when it is full share one, until there is room again: a bucket
-/// that is full is as good as none, and is forgotten.
-pub struct Bounded {
+/// that is full is as good as none, and is forgotten. Cloning shares it.
+#[derive(Clone)]
+pub struct Bounded(Arc<Shared>);
+
+struct Shared {
+    /// When the limiter began to count time, just about.
+    since: Instant,
+    /// When each would be full again, in the limiter's time.
     buckets: DashMap<Key, Nanos>,
     /// So that nobody counts all shards for each newcomer. May be behind by those that come at this moment.
     count: AtomicU64,
@@ -21,14 +29,29 @@ pub struct Bounded {
 
 impl std::fmt::Debug for Bounded {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Bounded").field("most", &self.most).finish_non_exhaustive()
+        f.debug_struct("Bounded").field("most", &self.0.most).finish_non_exhaustive()
     }
 }
 
 impl Bounded {
     /// Room for `most`.
     pub fn new(most: usize) -> Self {
-        Self { buckets: DashMap::new(), count: AtomicU64::new(0), most: most as u64, crowd: Mutex::new(None) }
+        Self(Arc::new(Shared {
+            since: Instant::now(),
+            buckets: DashMap::new(),
+            count: AtomicU64::new(0),
+            most: most as u64,
+            crowd: Mutex::new(None),
+        }))
+    }
+
+    /// Takes out of a bucket what was taken elsewhere, `cost` in time for it to come back; as much as `debt` more than
+    /// there is, so that it is missing from what comes back next.
+    pub(super) fn debit(&self, key: &Key, cost: Nanos, debt: Nanos) {
+        let now = Nanos::from(self.0.since.elapsed());
+        if let Some(mut bucket) = self.0.buckets.get_mut(key) {
+            *bucket = ((*bucket).max(now) + cost).min(now + debt);
+        }
     }
 }
 
@@ -39,26 +62,26 @@ impl StateStore for Bounded {
     where
         F: Fn(Option<Nanos>) -> Result<(T, Nanos), E>,
     {
-        if let Some(mut bucket) = self.buckets.get_mut(key) {
+        if let Some(mut bucket) = self.0.buckets.get_mut(key) {
             let (taken, next) = measure(Some(*bucket))?;
             *bucket = next;
             return Ok(taken);
         }
-        if self.count.load(Ordering::Relaxed) >= self.most {
+        if self.0.count.load(Ordering::Relaxed) >= self.0.most {
             metrics::counter!(metric::LIMIT_CROWDED).increment(1);
-            let mut crowd = self.crowd.lock();
+            let mut crowd = self.0.crowd.lock();
             let (taken, next) = measure(*crowd)?;
             *crowd = Some(next);
             return Ok(taken);
         }
         let mut new = false;
-        let mut bucket = self.buckets.entry(*key).or_insert_with(|| {
+        let mut bucket = self.0.buckets.entry(*key).or_insert_with(|| {
             new = true;
             // The beginning of time: a bucket that was never taken from.
             Nanos::from(0)
         });
         if new {
-            self.count.fetch_add(1, Ordering::Relaxed);
+            self.0.count.fetch_add(1, Ordering::Relaxed);
         }
         let (taken, next) = measure(Some(*bucket))?;
         *bucket = next;
@@ -68,27 +91,27 @@ impl StateStore for Bounded {
 
 impl ShrinkableKeyedStateStore<Key> for Bounded {
     fn retain_recent(&self, drop_below: Nanos) {
-        self.buckets.retain(|_, bucket| {
+        self.0.buckets.retain(|_, bucket| {
             let kept = *bucket > drop_below;
             if !kept {
-                self.count.fetch_sub(1, Ordering::Relaxed);
+                self.0.count.fetch_sub(1, Ordering::Relaxed);
             }
             kept
         });
     }
 
     fn shrink_to_fit(&self) {
-        if self.buckets.capacity() > 4 * self.buckets.len() + 1_024 {
-            self.buckets.shrink_to_fit();
+        if self.0.buckets.capacity() > 4 * self.0.buckets.len() + 1_024 {
+            self.0.buckets.shrink_to_fit();
         }
     }
 
     fn len(&self) -> usize {
-        self.buckets.len()
+        self.0.buckets.len()
     }
 
     fn is_empty(&self) -> bool {
-        self.buckets.is_empty()
+        self.0.buckets.is_empty()
     }
 }
 
@@ -131,7 +154,7 @@ mod tests {
         limiter.retain_recent();
         limiter.shrink_to_fit();
         assert_eq!(limiter.len(), 1, "only the regular guest has less than it may have");
-        let capacity = limiter.into_state_store().buckets.capacity();
+        let capacity = limiter.into_state_store().0.buckets.capacity();
         assert!(capacity < 5_000, "room for {capacity} is kept");
     }
 

@@ -141,6 +141,8 @@ catalogue! {
     /// What clients were refused for asking too much in too short a time, by `reason`: connections, subscribes, frames,
     /// requests or bytes.
     counter LIMIT_DENIED = "tidegate_limit_denied_total", Count;
+    /// Seconds in which limits were not shared with other processes, since Redis was away.
+    counter LIMIT_UNSHARED = "tidegate_limit_unshared_total", Count;
     /// Clients that shared one bucket, since `limits.max_keys` others had one of their own.
     counter LIMIT_CROWDED = "tidegate_limit_crowded_total", Count;
     /// Events of the audit log that are in the log and not in its table, since its queue was full.

@@ -2,7 +2,7 @@ use std::num::NonZeroU32;
 
 use serde::Deserialize;
 
-use super::{Config, count, flag};
+use super::{CacheBackend, Config, count, flag};
 use crate::limit;
 
 /// `[limits]`, each of one address and, where it has proven one, of one identity. `0` a second is no limit.
@@ -66,6 +66,7 @@ impl Config {
             connections: self.http.max_connections_per_address,
             max_keys,
             loopback,
+            shared: self.cache.backend == CacheBackend::Redis,
         }
     }
 }
