@@ -1,5 +1,6 @@
 //! Row-level security, with PostgreSQL as the oracle: what is judged here is what `SELECT` gives that role with those claims.
 
+mod documented;
 mod examples;
 mod house;
 mod probing;

@@ -206,6 +206,17 @@ impl<'a> Planner<'a> {
                 let left = self.reduce(*left, within)?;
                 return Ok(any(left, self.reduce(*right, within)?));
             }
+            // `x in (a, b)`, as PostgreSQL writes it where `a` and `b` are of the row.
+            Expr::AnyOp { left, compare_op: op @ BinaryOperator::Eq, right, .. }
+                if elements(&right).is_some() =>
+            {
+                return self.reduce(each(&left, &op, *right, &BinaryOperator::Or), within);
+            }
+            Expr::AllOp { left, compare_op: op @ BinaryOperator::NotEq, right }
+                if reads_row(&*right) && elements(&right).is_some() =>
+            {
+                return self.reduce(each(&left, &op, *right, &BinaryOperator::And), within);
+            }
             Expr::Exists { subquery, negated } => {
                 let found = self.exists(*subquery, within)?;
                 return Ok(if negated { not(found) } else { found });
@@ -245,6 +256,31 @@ impl<'a> Planner<'a> {
         });
         Ok(Expr::Identifier(quoted(&fold_name(index))))
     }
+}
+
+/// The elements of `array[…]`, at least one.
+fn elements(expr: &Expr) -> Option<&[Expr]> {
+    match expr {
+        Expr::Nested(inner) => elements(inner),
+        Expr::Array(array) => Some(array.elem.as_slice()).filter(|elements| !elements.is_empty()),
+        _ => None,
+    }
+}
+
+/// `left op a connect left op b …` for the elements `a`, `b` of an array.
+fn each(left: &Expr, op: &BinaryOperator, array: Expr, connect: &BinaryOperator) -> Expr {
+    let binary = |left: Expr, op: &BinaryOperator, right: Expr| Expr::BinaryOp {
+        left: Box::new(left),
+        op: op.clone(),
+        right: Box::new(right),
+    };
+    let parts = elements(&array).unwrap_or_default().iter();
+    let parts = parts.map(|element| {
+        let element = Expr::Nested(Box::new(element.clone()));
+        Expr::Nested(Box::new(binary(left.clone(), op, element)))
+    });
+    let whole = parts.reduce(|whole, part| binary(whole, connect, part)).expect("one at least");
+    Expr::Nested(Box::new(whole))
 }
 
 /// Whether it compares by order.
