@@ -182,8 +182,8 @@ impl Library {
             (Some(Ok(body)), _) => Ok(Callable::Sql(function, body)),
             (Some(Err(refusal)), _) => Err(refusal.clone()),
             (None, Language::Other(language)) => refuse(&format!(
-                "calls a function in {language}: only functions in SQL are looked into; one of the identity alone can \
-                 be named in `policy.identity_functions`"
+                "calls a function in {language}: only functions in SQL are looked into; one that depends on the claims and \
+                 the role alone, and reads no table, can be named in `policy.identity_functions`"
             )),
             (None, Language::Sql(_)) => Ok(Callable::Plain),
         }
