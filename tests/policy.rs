@@ -7,6 +7,7 @@ mod probing;
 mod redefined;
 mod revocation;
 mod stream;
+mod verdicts;
 
 use serde_json::Value;
 use tidegate::auth::{Algorithm, ClaimPath, Rules, Secret, mint};

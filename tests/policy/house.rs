@@ -5,10 +5,11 @@ use std::time::Duration;
 use tidegate::cli::demo::cluster::Cluster;
 use tidegate::event::{Datum, Table, TableName};
 use tidegate::filter::Filter;
-use tidegate::policy::{Config, Error, Policies, Visibility};
+use tidegate::policy::{self, Config, Error, Policies, Visibility};
 use tidegate::postgres::catalog::{self, Catalog, Found};
 use tidegate::postgres::snapshot::{self, Query};
 use tidegate::postgres::{Impersonation, Pool, Settings};
+use tidegate::report::Report;
 use tidegate::shutdown::Scope;
 use tokio::sync::watch;
 use tokio_postgres::{Client, SimpleQueryMessage};
@@ -45,7 +46,7 @@ pub(crate) struct House {
     pool: Pool,
     policies: Policies,
     catalogs: watch::Sender<Option<Arc<Catalog>>>,
-    publication: String,
+    config: Config,
     scope: Scope,
     _database: Database,
     _cluster: Cluster,
@@ -63,6 +64,11 @@ pub(crate) fn identity(role: &str, claims: &serde_json::Value) -> Impersonation 
 impl House {
     /// A cluster of its own, since roles are its; with `schema` in a database.
     pub(crate) async fn open(schema: &str) -> Self {
+        Self::open_with(schema, &[]).await
+    }
+
+    /// The same, with functions that are taken for the identity's alone.
+    pub(crate) async fn open_with(schema: &str, identity_functions: &[&str]) -> Self {
         let cluster = tokio::task::spawn_blocking(|| private(&[])).await.expect("no panic");
         let database = Database::create_on(cluster.address()).await;
         let publication = database.publication();
@@ -78,22 +84,14 @@ impl House {
         let config = Config {
             refresh: Duration::from_millis(100),
             search_path: "public".into(),
-            identity_functions: Vec::new(),
-            publication: publication.clone(),
+            identity_functions: identity_functions.iter().map(|name| (*name).to_owned()).collect(),
+            publication,
         };
-        let policies = Policies::new(config, pool.clone(), current);
+        let policies = Policies::new(config.clone(), pool.clone(), current);
         let scope = Scope::new();
         scope.spawn("policies", policies.clone().run(scope.clone(), async |_| {}));
-        let house = Self {
-            client,
-            pool,
-            policies,
-            catalogs,
-            publication,
-            scope,
-            _database: database,
-            _cluster: cluster,
-        };
+        let house =
+            Self { client, pool, policies, catalogs, config, scope, _database: database, _cluster: cluster };
         house.reload().await;
         house
     }
@@ -101,9 +99,16 @@ impl House {
     /// Takes the catalog as it is now.
     pub(crate) async fn reload(&self) {
         let mut session = self.pool.get().await.expect("the server is up");
-        let catalog = catalog::load(session.client_mut(), &self.publication).await.expect("readable");
+        let catalog = catalog::load(session.client_mut(), &self.config.publication).await.expect("readable");
         self.catalogs.send_replace(Some(Arc::new(catalog)));
         self.policies.refresh().await;
+    }
+
+    /// What `tidegate check` says of the policies that bind these roles.
+    pub(crate) async fn check(&self, roles: &[&str]) -> Report {
+        let roles: Vec<String> = roles.iter().map(|role| (*role).to_owned()).collect();
+        let catalog = self.catalogs.borrow().clone().expect("it was read");
+        policy::check(&self.pool, &self.config, &catalog, &roles).await.expect("it can look")
     }
 
     pub(crate) async fn execute(&self, sql: &str) {
