@@ -10,6 +10,7 @@ mod algorithms;
 mod attacks;
 mod channels;
 mod house;
+mod https;
 mod minted;
 mod provider;
 mod renewal;

@@ -27,6 +27,11 @@ impl Raw {
         Self { stream: TcpStream::connect(address).await.expect("the server listens"), read: Vec::new() }
     }
 
+    /// The same where nobody may listen yet.
+    pub(crate) async fn try_connect(address: SocketAddr) -> Option<Self> {
+        TcpStream::connect(address).await.ok().map(|stream| Self { stream, read: Vec::new() })
+    }
+
     /// Sends bytes; a server that has closed says so when it is read.
     pub(crate) async fn send(&mut self, bytes: impl AsRef<[u8]>) {
         let _ = self.stream.write_all(bytes.as_ref()).await;
