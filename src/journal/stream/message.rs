@@ -7,11 +7,12 @@
 //!  1        entries  …                                               base, then again and again:
 //!                                                                    reaches u64  length u32  record
 //!  1        part     …                                               index u32  count u32  a piece of entries
+//!  1        packed   …                                               length u32  entries, compressed (zstd)
 //! ```
 //!
 //! All numbers are in network order. The base is the position (lsn u64, index u32) that the term's first record follows.
 //! A record has the encoding of [`Record::encode`]. Entries that are larger than a message may be are told in parts, which
-//! follow each other with nothing of the same writer in between.
+//! follow each other with nothing of the same writer in between. Packed are messages under load, which hold many records.
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 
@@ -28,7 +29,15 @@ mod kind {
     pub(super) const OPENING: u8 = 1;
     pub(super) const ENTRIES: u8 = 2;
     pub(super) const PART: u8 = 3;
+    pub(super) const PACKED: u8 = 4;
 }
+
+/// Shorter messages are not packed: there is little to gain, and somebody waits for them.
+const PACKED_BYTES: usize = 4 * 1_024;
+/// What takes more of its length than this when packed, in percent, is sent as it is.
+const WORTH_PERCENT: usize = 90;
+/// zstd's fastest ordinary level.
+const LEVEL: i32 = 1;
 
 /// The time during which one process writes. A later term of the same life has a greater number, and so has every term
 /// of a later life.
@@ -184,7 +193,7 @@ impl Batch {
         self.records = 0;
         let whole = self.bytes.split().freeze();
         if whole.len() <= most_bytes {
-            return vec![whole];
+            return vec![self.packed(&whole[HEADER_BYTES..]).unwrap_or(whole)];
         }
         let entries = whole.slice(HEADER_BYTES..);
         let count = u32::try_from(entries.len().div_ceil(most_bytes)).expect("pieces are megabytes");
@@ -199,6 +208,35 @@ impl Batch {
         };
         (0..count).map(piece).collect()
     }
+}
+
+impl Batch {
+    /// A message of entries that are packed, if that is worth it.
+    fn packed(&self, entries: &[u8]) -> Option<Bytes> {
+        if entries.len() < PACKED_BYTES {
+            return None;
+        }
+        let packed = zstd::bulk::compress(entries, LEVEL).expect("a buffer that is large enough");
+        if packed.len() * 100 > entries.len() * WORTH_PERCENT {
+            return None;
+        }
+        let mut out = BytesMut::with_capacity(HEADER_BYTES + 4 + packed.len());
+        self.author.put(kind::PACKED, &mut out);
+        out.put_u32(u32::try_from(entries.len()).expect("a message is a few megabytes"));
+        out.put_slice(&packed);
+        Some(out.freeze())
+    }
+}
+
+/// The entries that were packed.
+fn unpacked(mut bytes: Bytes) -> Result<Bytes, InvalidMessage> {
+    let length = bytes.split_to_checked(4)?.get_u32() as usize;
+    // Whoever could write into the stream could say anything.
+    if length > MOST_BYTES {
+        return Err(InvalidMessage::Broken);
+    }
+    let entries = zstd::bulk::decompress(&bytes, length).map_err(|_| InvalidMessage::Broken)?;
+    if entries.len() == length { Ok(entries.into()) } else { Err(InvalidMessage::Broken) }
 }
 
 impl Message {
@@ -221,6 +259,7 @@ impl Message {
             kind::QUESTION => Body::Question,
             kind::OPENING => Body::Opening { starts_at: Lsn::new(bytes.split_to_checked(8)?.get_u64()) },
             kind::ENTRIES => Body::Entries(entries(bytes, relations)?),
+            kind::PACKED => Body::Entries(entries(unpacked(bytes)?, relations)?),
             kind::PART => {
                 let mut numbers = bytes.split_to_checked(8)?;
                 let (index, count) = (numbers.get_u32(), numbers.get_u32());

@@ -231,6 +231,66 @@ fn decode(bytes: Bytes) -> Result<Message, InvalidMessage> {
 }
 
 #[test]
+fn a_message_of_many_records_is_packed_and_read_back_and_one_of_few_or_of_noise_is_not() {
+    let mut random = Rng::with_seed(5);
+    let record = |number: u64, previous: Position, body: Vec<u8>| {
+        let event = crate::event::ChannelEvent {
+            channel: "c".into(),
+            data: body.into(),
+            form: crate::event::EventForm::Data,
+        };
+        Record::Chunk(Chunk {
+            previous,
+            commit_lsn: Lsn::new(number),
+            xid: crate::event::Xid::new(number),
+            committed_at: crate::event::Timestamp::default(),
+            first_index: 0,
+            changes: vec![Change::Event(event)].into(),
+            last: true,
+        })
+    };
+    for (count, text, most, packs) in [
+        (1, true, 1 << 20, false),
+        (200, true, 1 << 20, true),
+        (200, false, 1 << 20, false),
+        (200, true, 4_096, false),
+    ] {
+        let mut batch = Batch::new(Author::default(), Position::default());
+        let (mut previous, mut records) = (Position::default(), Vec::new());
+        for number in 1..=count {
+            let body = match text {
+                true => format!("{{\"id\":{number},\"title\":\"an entry of the board {}\"}}", number % 7)
+                    .into_bytes(),
+                false => std::iter::repeat_with(|| random.u8(..)).take(2_000).collect(),
+            };
+            let record = record(number, previous, body);
+            previous = record.end();
+            batch.push(&record, Lsn::new(number));
+            records.push(record);
+        }
+        let whole = batch.len();
+        let messages = batch.take(most);
+        let sent: usize = messages.iter().map(Bytes::len).sum();
+        assert_eq!(sent < whole * 9 / 10, packs, "{count} records, {whole} bytes in {sent}");
+        if let [message] = messages.as_slice() {
+            let Ok(Message { body: Body::Entries(read), .. }) = decode(message.clone()) else {
+                panic!("entries")
+            };
+            assert!(read.entries.iter().map(|entry| &entry.record).eq(records.iter()));
+            assert_eq!(read.base, Position::default());
+            // What says that it is larger than a message may be is none, and nothing is taken for it.
+            let mut bomb = message.to_vec();
+            if packs {
+                bomb[2 + 4 * 8 + 4..][..4].copy_from_slice(&u32::MAX.to_be_bytes());
+                assert_eq!(decode(bomb.into()), Err(InvalidMessage::Broken));
+            }
+        } else {
+            assert!(messages.len() > 1 && most < whole);
+        }
+    }
+}
+
+#[test]
 fn bytes_that_are_no_message_are_refused_whatever_they_are() {
     let mut random = Rng::with_seed(3);
     let log = Log::any(&mut random, 20);
