@@ -11,6 +11,7 @@ mod attacks;
 mod channels;
 mod house;
 mod minted;
+mod profiles;
 mod provider;
 mod renewal;
 mod roles;

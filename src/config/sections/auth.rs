@@ -10,6 +10,8 @@ use super::{count, flag, list, milliseconds, parsed, text};
 use crate::auth::{
     self, Algorithm, ChannelRule, ChannelRules, ClaimPath, KeySource, PublicKey, Rules, Secret, SecureUrl,
 };
+use crate::http;
+use crate::postgres::profile::FunctionName;
 
 /// `[auth]`
 #[derive(Clone, Debug, Deserialize)]
@@ -28,6 +30,9 @@ pub struct Auth {
     /// The role of those who bring none.
     #[serde(deserialize_with = "role")]
     pub anonymous_role: Option<String>,
+    /// The function that is told who comes.
+    #[serde(deserialize_with = "set")]
+    pub profile_function: Option<FunctionName>,
     /// How long a session of a browser lasts.
     #[serde(rename = "session_lifetime_ms", deserialize_with = "milliseconds::<1_000, 2_592_000_000, _>")]
     pub session_lifetime: Duration,
@@ -36,6 +41,21 @@ pub struct Auth {
     pub channels: ChannelRules,
     /// What tokens must be like.
     pub jwt: Jwt,
+    /// How the page logs in.
+    pub login: Login,
+}
+
+/// `[auth.login]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[non_exhaustive]
+pub struct Login {
+    /// What the issuer knows the page as; none for a page without a login.
+    #[serde(deserialize_with = "set")]
+    pub client_id: Option<String>,
+    /// What the page asks for.
+    #[serde(deserialize_with = "text")]
+    pub scope: String,
 }
 
 /// `[auth.jwt]`
@@ -122,6 +142,15 @@ impl Auth {
                 channels: self.channels.clone(),
             })),
         }
+    }
+
+    /// How the page logs in, if it does.
+    pub fn login(&self) -> Option<http::Login> {
+        let Login { client_id, scope } = self.login.clone();
+        let client_id = client_id.filter(|_| self.mode == AuthMode::Jwt)?;
+        let issuer = self.jwt.issuer.clone()?;
+        let origin = issuer.parse::<SecureUrl>().ok()?.origin();
+        Some(http::Login { issuer, origin, client_id, scope, resource: self.jwt.audience.first().cloned() })
     }
 
     /// What the claims of a token must say.
