@@ -111,7 +111,7 @@ impl Shared {
                 match error.sql_state() {
                     Some(state) => tracing::debug!(sql_state = state.code(), "{error}"),
                     None => {
-                        tracing::debug!(error = %Chain(&error), "the profile function cannot be called now")
+                        tracing::debug!(error = %Chain(&error), "the profile function cannot be called now");
                     }
                 }
                 (Err(Refusal::Unavailable), "unavailable")

@@ -80,6 +80,8 @@ const configuration = {
     return { name, email, role }
   },
 
+  // Two tabs of one browser may be two people: the login of one does not end the other's.
+  expiresWithSession: () => false,
   issueRefreshToken: (_, client) => client.grantTypeAllowed('refresh_token'),
   rotateRefreshToken: true,
   ttl: {
@@ -103,6 +105,7 @@ const configuration = {
         return { scope: '', audience: options.audience, accessTokenFormat: 'jwt', accessTokenTTL: accessTokenSeconds, jwt: { sign: { alg: ALGORITHM } } }
       },
     },
+    revocation: { enabled: true, allowedPolicy: (_, client, token) => token.clientId === client.clientId },
     rpInitiatedLogout: {
       enabled: true,
       logoutSource: (ctx, form) => {
@@ -205,6 +208,7 @@ server.listen({ host: LOOPBACK, port: Number(options.port) }, () => {
   provider.on('server_error', (_, error) => console.error(error))
   const rest = provider.callback()
   server.on('request', (request, response) => {
+    if (request.url === '/favicon.ico') return response.writeHead(204).end()
     if (!request.url.startsWith('/login/')) return rest(request, response)
     return logIn(provider, request, response).catch(({ message }) => answer(response, 400, pageOf('That did not work', `<p>${escaped(message)}</p>`)))
   })

@@ -235,7 +235,7 @@ fn channels<'de, D: Deserializer<'de>>(deserializer: D) -> Result<ChannelRules, 
         #[serde(default)]
         publish: bool,
     }
-    let Value::Array(rules) = Value::deserialize(deserializer)? else {
+    let Value::Array(written) = Value::deserialize(deserializer)? else {
         return Err(D::Error::custom(
             "must be a list of tables; in a variable or a flag a JSON array, as in \
              [{\"pattern\":\"news.#\",\"subscribe\":true}]",
@@ -263,7 +263,7 @@ fn channels<'de, D: Deserializer<'de>>(deserializer: D) -> Result<ChannelRules, 
         let pattern = pattern.parse().map_err(|why| of_rule(format!("the pattern {why}")))?;
         Ok(ChannelRule { pattern, roles, claims, subscribe, publish })
     };
-    (1..).zip(rules).map(read).collect::<Result<_, _>>().map(ChannelRules)
+    (1..).zip(written).map(read).collect::<Result<_, _>>().map(ChannelRules)
 }
 
 /// A role's name. `none` is not one: `set role none` would be the server's own role, which no policy binds.
