@@ -20,6 +20,8 @@ pub(super) struct Claims {
     person: Digest,
     /// Role and all that lasts: what is no token's own.
     lasting: Digest,
+    /// All that is in it.
+    token: Digest,
     /// `iat`: seconds since 1970, or 0.
     issued_at: f64,
 }
@@ -38,16 +40,9 @@ struct Persons {
 /// What was told of one person.
 #[derive(Debug, Default)]
 pub(super) struct Person {
-    /// The newest last.
-    told: VecDeque<Seen>,
+    /// What was told last is the last.
+    told: VecDeque<Claims>,
     failed: Option<Failed>,
-}
-
-#[derive(Debug)]
-struct Seen {
-    lasting: Digest,
-    /// Of the newest token that said so.
-    issued_at: f64,
 }
 
 #[derive(Debug)]
@@ -70,7 +65,7 @@ pub(super) enum Due {
 
 /// A row that somebody deletes by hand is back this soon after; 100,000 people who come and go make 170 calls a second.
 const REMEMBERED: Duration = Duration::from_secs(10 * 60);
-/// Some 300 bytes each. Of more than these who came first is told of again.
+/// Some 700 bytes each. Of more than these who came first is told of again.
 const MOST_PERSONS: usize = 100_000;
 /// Claims of one person: one set for each application that it is logged in to.
 const MOST_CLAIMS: usize = 16;
@@ -89,16 +84,21 @@ impl Claims {
             }
             _ => lasting,
         };
-        Self { person, lasting, issued_at: identity.issued_at().unwrap_or_default() }
+        let token = hash(&impersonation.role, &impersonation.claims);
+        Self { person, lasting, token, issued_at: identity.issued_at().unwrap_or_default() }
     }
 }
 
 /// The same for claims in any order: `serde_json` sorts members by name.
 fn digest(role: &str, claims: &Map<String, Value>) -> Digest {
+    hash(role, &serde_json::to_string(claims).expect("JSON can be written"))
+}
+
+fn hash(role: &str, claims: &str) -> Digest {
     let mut hash = Context::new(&SHA256);
     hash.update(&(role.len() as u64).to_be_bytes());
     hash.update(role.as_bytes());
-    hash.update(serde_json::to_string(claims).expect("JSON can be written").as_bytes());
+    hash.update(claims.as_bytes());
     hash.finish().as_ref().try_into().expect("SHA-256 has 32 bytes")
 }
 
@@ -133,8 +133,8 @@ impl Persons {
 impl Person {
     /// Whether the database is to be told of these claims.
     ///
-    /// What was told is not told again, unless a newer token has said otherwise in between, and this is a newer one still:
-    /// so a name that is changed and changed back is right in the end, and two applications whose tokens differ do
+    /// What was told is not told again, unless a newer token has said otherwise since, and this is a newer one still
+    /// (of the same second, another one): so a name that is changed and changed back is right in the end, and two applications whose tokens differ do
     /// not take turns with every reconnect.
     pub(super) fn due(&self, claims: &Claims, now: Instant) -> Due {
         if let Some(failed) = &self.failed
@@ -143,27 +143,31 @@ impl Person {
         {
             return Due::Refused(failed.refusal);
         }
-        let Some(same) = self.told.iter().find(|seen| seen.lasting == claims.lasting) else {
+        let Some(at) = self.told.iter().position(|told| told.lasting == claims.lasting) else {
             return Due::Call;
         };
-        let overridden =
-            |other: &Seen| other.issued_at > same.issued_at && other.issued_at < claims.issued_at;
-        if self.told.iter().any(overridden) { Due::Call } else { Due::Nothing }
+        let same = &self.told[at];
+        let said_otherwise = |other: &Claims| other.issued_at >= same.issued_at;
+        let is_newer = |other: &Claims| {
+            let another = claims.token != same.token && claims.issued_at >= other.issued_at;
+            another || claims.issued_at > other.issued_at
+        };
+        let overridden = self.told.range(at + 1..).any(|other| said_otherwise(other) && is_newer(other));
+        if overridden { Due::Call } else { Due::Nothing }
     }
 
     /// Remembers what came of a call.
     pub(super) fn note(&mut self, claims: &Claims, outcome: Result<(), Refusal>, now: Instant) {
-        let Claims { lasting, issued_at, .. } = *claims;
         match outcome {
             Ok(()) => {
                 self.failed = None;
-                self.told.retain(|seen| seen.lasting != lasting);
+                self.told.retain(|told| told.lasting != claims.lasting);
                 if self.told.len() == MOST_CLAIMS {
                     self.told.pop_front();
                 }
-                self.told.push_back(Seen { lasting, issued_at });
+                self.told.push_back(*claims);
             }
-            Err(refusal) => self.failed = Some(Failed { lasting, refusal, at: now }),
+            Err(refusal) => self.failed = Some(Failed { lasting: claims.lasting, refusal, at: now }),
         }
     }
 }
@@ -172,21 +176,30 @@ impl Person {
 mod tests {
     use super::*;
 
-    const SAYS: fn(u8, f64) -> Claims =
-        |lasting, issued_at| Claims { person: [7; 32], lasting: [lasting; 32], issued_at };
+    /// A token that says this, issued then: another one for each time.
+    fn says(lasting: u8, issued_at: f64) -> Claims {
+        the(lasting, issued_at, hash("", &format!("{lasting} {issued_at}")))
+    }
+
+    fn the(lasting: u8, issued_at: f64, token: Digest) -> Claims {
+        Claims { person: [7; 32], lasting: [lasting; 32], token, issued_at }
+    }
 
     /// Tells of each in turn, and gives back for which of them there was a call.
     fn calls(turns: &[(u8, f64)]) -> Vec<bool> {
+        calls_of(turns.iter().map(|(lasting, issued_at)| says(*lasting, *issued_at)))
+    }
+
+    fn calls_of(turns: impl IntoIterator<Item = Claims>) -> Vec<bool> {
         let (mut person, now) = (Person::default(), Instant::now());
-        let turn = |(lasting, issued_at): &(u8, f64)| {
-            let claims = SAYS(*lasting, *issued_at);
+        let turn = |claims: Claims| {
             let due = person.due(&claims, now) == Due::Call;
             if due {
                 person.note(&claims, Ok(()), now);
             }
             due
         };
-        turns.iter().map(turn).collect()
+        turns.into_iter().map(turn).collect()
     }
 
     #[test]
@@ -200,17 +213,18 @@ mod tests {
         );
         // Two applications whose sockets reconnect in turn.
         assert_eq!(calls(&[(1, 10.0), (2, 20.0), (1, 10.0), (2, 20.0)]), [true, true, false, false]);
-        // Tokens that do not say when.
-        assert_eq!(calls(&[(1, 0.0), (2, 0.0), (1, 0.0)]), [true, true, false]);
+        // All within one second, or without saying when: another token counts, the same one does not.
+        let (old, new, back) = (the(1, 0.0, [1; 32]), the(2, 0.0, [2; 32]), the(1, 0.0, [3; 32]));
+        assert_eq!(calls_of([old, new, old, back, old, new]), [true, true, false, true, false, false]);
     }
 
     #[test]
     fn a_failure_is_shared_for_a_moment_and_then_tried_again() {
         let (mut person, now) = (Person::default(), Instant::now());
-        person.note(&SAYS(1, 0.0), Err(Refusal::Profile), now);
-        assert_eq!(person.due(&SAYS(1, 5.0), now), Due::Refused(Refusal::Profile));
-        assert_eq!(person.due(&SAYS(2, 5.0), now), Due::Call, "other claims may be taken");
-        assert_eq!(person.due(&SAYS(1, 5.0), now + FAILURE_REMEMBERED), Due::Call);
+        person.note(&says(1, 0.0), Err(Refusal::Profile), now);
+        assert_eq!(person.due(&says(1, 5.0), now), Due::Refused(Refusal::Profile));
+        assert_eq!(person.due(&says(2, 5.0), now), Due::Call, "other claims may be taken");
+        assert_eq!(person.due(&says(1, 5.0), now + FAILURE_REMEMBERED), Due::Call);
     }
 
     #[test]
