@@ -6,11 +6,11 @@ use crate::fixture::scenario;
 use crate::stage::Raw;
 
 /// Members listen to their tenant's channels, editors publish there, everybody hears the news.
-const RULES: &str = r##"[
+const RULES: &str = r#"[
     {"pattern": "board.{claims.tenant}.#", "roles": ["MEMBER"], "subscribe": true},
     {"pattern": "board.{claims.tenant}.*", "claims": {"app.desk": "editors"}, "publish": true},
     {"pattern": "news", "subscribe": true}
-]"##;
+]"#;
 
 async fn subscribe(client: &mut Client, channel: &str) -> Result<(), Value> {
     client.subscribe(json!({"id": channel, "channel": channel})).await;
@@ -84,7 +84,7 @@ fn who_may_listen_and_publish_is_said_by_rules_and_nobody_may_else() {
 fn an_event_of_one_channel_keeps_none_from_another_and_none_speaks_for_postgresql() {
     scenario(async |test| {
         let rules =
-            r##"[{"pattern": "{claims.sub}", "publish": true}, {"pattern": "#", "subscribe": true}]"##;
+            r#"[{"pattern": "{claims.sub}", "publish": true}, {"pattern": "#", "subscribe": true}]"##;
         let house = House::open(test, &[("auth.channels", rules)]).await;
         let of = |name: &str| token(&house.member, json!({"sub": name}));
         let mut client = house.client(&of("reader")).await;

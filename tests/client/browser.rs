@@ -33,7 +33,7 @@ struct Cookie {
 
 /// A code that a provider gave, and what it has to be shown with.
 pub(crate) struct Code {
-    pub(crate) code: String,
+    text: String,
     pub(crate) verifier: String,
     nonce: String,
 }
@@ -86,7 +86,7 @@ impl Browser {
         let get = |name: &str| answer.iter().find(|(key, _)| key == name).map(|(_, value)| value.clone());
         assert_eq!(get("state"), Some(state), "{next}");
         assert_eq!(get("iss").as_ref(), Some(&self.issuer), "{next}");
-        Code { code: get("code").expect("a code"), verifier, nonce }
+        Code { text: get("code").expect("a code"), verifier, nonce }
     }
 
     /// The error that the provider sends the browser back with, if its page asks like this beside the usual.
@@ -120,7 +120,7 @@ impl Browser {
         let tokens = self
             .trade(&[
                 ("grant_type", "authorization_code"),
-                ("code", &code.code),
+                ("code", &code.text),
                 ("redirect_uri", &page),
                 ("code_verifier", &code.verifier),
             ])

@@ -78,7 +78,7 @@ pub enum Error {
         folder: PathBuf,
     },
     /// There is no Node.js.
-    #[error("cannot run `node`: Node.js 20 or later is needed (`script/setup provider` installs it)")]
+    #[error("cannot run `node`: Node.js 18.3 or later is needed (`script/setup provider` installs it)")]
     Start(#[source] io::Error),
     /// Nothing ends it if this process is killed.
     #[error("cannot watch over the provider")]
