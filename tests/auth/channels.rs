@@ -84,7 +84,7 @@ fn who_may_listen_and_publish_is_said_by_rules_and_nobody_may_else() {
 fn an_event_of_one_channel_keeps_none_from_another_and_none_speaks_for_postgresql() {
     scenario(async |test| {
         let rules =
-            r#"[{"pattern": "{claims.sub}", "publish": true}, {"pattern": "#", "subscribe": true}]"##;
+            r##"[{"pattern": "{claims.sub}", "publish": true}, {"pattern": "#", "subscribe": true}]"##;
         let house = House::open(test, &[("auth.channels", rules)]).await;
         let of = |name: &str| token(&house.member, json!({"sub": name}));
         let mut client = house.client(&of("reader")).await;
