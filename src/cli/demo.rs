@@ -196,6 +196,7 @@ async fn serve_team(
     let layers = layers.flag(ORIGIN, "postgres.url", url.as_str());
     let provider = arguments.login.start(layers.clone().load()?.http.listen).await?;
     prepare(cluster, &arguments.login).await.map_err(Error::Database)?;
+    let more = provider.as_ref().map(login::invitation);
     let layers = match &provider {
         Some(provider) => login::over(layers, provider),
         None => layers,
@@ -204,9 +205,11 @@ async fn serve_team(
     let grace = config.shutdown.grace;
     let team = scope.child();
     team.spawn("simulator", simulator::run(url.clone(), arguments.rate, team.clone()));
+    if let Some(provider) = provider {
+        team.spawn("provider", provider.keep(team.clone()));
+    }
     let served = match broker {
         None => {
-            let more = provider.as_ref().map(login::invitation);
             team.spawn("greeting", greet(config.http.listen, url, more, team.clone()));
             serve::until_told(config, scope.clone(), signals).await.map_err(Error::from)
         }
@@ -216,10 +219,7 @@ async fn serve_team(
         }
     };
     if let Drained::Abandoned(tasks) = team.drain(grace).await {
-        tracing::warn!(?tasks, "the simulator did not stop in time");
-    }
-    if let Some(provider) = provider {
-        provider.stop().await;
+        tracing::warn!(?tasks, "what is beside the server did not stop in time");
     }
     served
 }

@@ -19,6 +19,7 @@ use tokio::process::{Child, ChildStdout, Command};
 use tokio::time::timeout;
 
 use super::machine::{self, Guard, Watch};
+use crate::shutdown::Scope;
 
 /// What the provider knows the page as.
 pub const CLIENT: &str = "tidegate-demo";
@@ -128,6 +129,20 @@ impl Provider {
     /// What it calls itself, as in `http://127.0.0.1:9000`.
     pub fn issuer(&self) -> &str {
         &self.issuer
+    }
+
+    /// Stops it when `scope` closes; says so if it ends before.
+    pub(super) async fn keep(mut self, scope: Scope) {
+        tokio::select! {
+            biased;
+            // 1. Shutdown.
+            () = scope.closing() => self.stop().await,
+            // 2. Its own end.
+            status = self.child.wait() => {
+                let status = status.map_or_else(|error| error.to_string(), |status| status.to_string());
+                tracing::warn!(status, "the provider is gone: nobody can log in any more");
+            }
+        }
     }
 
     /// Stops it, and waits until it is gone.
