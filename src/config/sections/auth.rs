@@ -144,15 +144,6 @@ impl Auth {
         }
     }
 
-    /// How the page logs in, if it does.
-    pub fn login(&self) -> Option<http::Login> {
-        let Login { client_id, scope } = self.login.clone();
-        let client_id = client_id.filter(|_| self.mode == AuthMode::Jwt)?;
-        let issuer = self.jwt.issuer.clone()?;
-        let origin = issuer.parse::<SecureUrl>().ok()?.origin();
-        Some(http::Login { issuer, origin, client_id, scope, resource: self.jwt.audience.first().cloned() })
-    }
-
     /// What the claims of a token must say.
     pub fn rules(&self) -> Rules {
         Rules {
@@ -162,6 +153,15 @@ impl Auth {
             role: self.jwt.role_claim.clone(),
             roles: self.roles.clone(),
         }
+    }
+
+    /// How the page logs in, if it does.
+    pub fn login(&self) -> Option<http::Login> {
+        let Login { client_id, scope } = self.login.clone();
+        let client_id = client_id.filter(|_| self.mode == AuthMode::Jwt)?;
+        let issuer = self.jwt.issuer.clone()?;
+        let origin = issuer.parse::<SecureUrl>().ok()?.origin();
+        Some(http::Login { issuer, origin, client_id, scope, resource: self.jwt.audience.first().cloned() })
     }
 }
 
