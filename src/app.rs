@@ -27,6 +27,7 @@ use crate::limit::Limits;
 use crate::policy::Policies;
 use crate::postgres::publication;
 use crate::postgres::{Pool, Settings};
+use crate::profile::Profiles;
 use crate::session::{self, Catalogs, Marker, Services, SnapshotConfig, Snapshots};
 use crate::shutdown::{self, Drained, Scope};
 use crate::telemetry::{Metrics, metric};
@@ -213,6 +214,7 @@ impl Server<'_> {
         Services {
             config: sessions,
             auth,
+            profiles: Profiles::new(config.profile(), self.pool.clone()),
             hub,
             catalogs,
             policies,
@@ -249,6 +251,7 @@ impl Server<'_> {
             event_bytes: self.config.event_bytes(),
             publishes: self.config.publish.http,
             origins,
+            login: self.config.auth.login(),
             proxies: http::Proxies { networks: http.trusted_proxies.clone(), header: http.forwarding_header },
         }
     }

@@ -68,6 +68,23 @@ pub struct Config {
     pub origins: Origins,
     /// Whose word on a client's address is believed.
     pub proxies: Proxies,
+    /// How the page logs in; none for a page without a login.
+    pub login: Option<Login>,
+}
+
+/// How the page logs in, as a public client of a provider.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Login {
+    /// The provider, to the letter: OpenID Connect's document is below it.
+    pub issuer: String,
+    /// Its scheme, host and port.
+    pub origin: String,
+    /// What it knows the page as.
+    pub client_id: String,
+    /// What the page asks for.
+    pub scope: String,
+    /// For whom its access tokens are to be, if that is said.
+    pub resource: Option<String>,
 }
 
 /// What answers requests need.

@@ -31,6 +31,7 @@ pub mod cache;
 // Engines.
 pub mod audit;
 pub mod auth;
+pub mod profile;
 pub mod policy;
 pub mod hub;
 pub mod session;

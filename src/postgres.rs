@@ -6,6 +6,7 @@
 //!                                  ├─ snapshot     a table's rows as of one moment, in bounded chunks
 //!                                  ├─ marker       a place in the log that the stream will pass
 //!                                  ├─ policy       grants, row-level security, and what they come to for an identity
+//!                                  ├─ profile      a function of the user's own, called as an identity
 //!                                  ├─ visibility   which transactions a reader sees now
 //!                                  └─ check        what stands in the way, and the SQL that mends it
 //! ```
@@ -31,6 +32,7 @@ pub mod marker;
 pub mod visibility;
 pub mod literals;
 pub mod policy;
+pub mod profile;
 pub mod check;
 pub mod teardown;
 pub mod audit;

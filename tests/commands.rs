@@ -1,6 +1,7 @@
 //! The program itself, as a shell runs it: output and exit status.
 
 mod demo;
+mod login;
 
 use std::process::Stdio;
 use std::time::Duration;

@@ -185,6 +185,7 @@ fn values_out_of_their_range_or_kind_are_refused() {
         (r#"auth.channels=[{"pattern":"a","publish":true,"claims":{"a":[]}}]"#, "a claim is a text"),
         (r#"auth.channels=[{"pattern":"a","publish":true,"claims":{"a..b":1}}]"#, "names with dots"),
         ("auth.jwt.audience=[7]", "list of texts"),
+        ("auth.profile_function=sync_profile", "a function with its schema"),
         ("cache.backend=disk", "memory or redis"),
         ("cache.backend=redis", "needs to know where Redis is"),
         ("cache.url=http://hunter2@h", "must be a URL as in redis://"),
@@ -210,6 +211,10 @@ fn tokens_need_a_key_of_one_place_and_roles() {
         (&[roles][..], "`auth.mode` = \"jwt\" (--set) needs a key"),
         (&[SECRET], "`auth.mode` = \"jwt\" (--set) needs the roles"),
         (&[roles, "auth.jwt.issuer=example"], "is no address to fetch keys from"),
+        (
+            &[roles, SECRET, "auth.login.client_id=page"],
+            "`auth.login.client_id` = \"page\" (--set) needs a provider",
+        ),
         (&[roles, SECRET, "auth.jwt.jwks_file=/x"], "goes with no `auth.jwt.secret`"),
         (
             &[roles, "auth.jwt.secret=hunter2"],
@@ -230,6 +235,7 @@ fn tokens_need_a_key_of_one_place_and_roles() {
         &[roles, SECRET, "auth.jwt.issuer=example", "auth.jwt.audience=live"],
         &[roles, "auth.jwt.issuer=https://login.example.com", r#"auth.jwt.audience=["live"]"#],
         &[roles, "auth.jwt.jwks_url=http://127.0.0.1:9/jwks"],
+        &[roles, "auth.jwt.issuer=https://login.example.com", "auth.login.client_id=page"],
         &[roles, SECRET, "http.listen=0.0.0.0:8080"],
     ] {
         assert!(!format!("{:?}", load(jwt(assignments))).contains("hunter2-"), "a secret is never shown");

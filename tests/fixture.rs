@@ -8,6 +8,7 @@
 //!    private_standby(cluster) a physical standby of it, to be promoted
 //!    test.vhost()             a fresh virtual host on the broker that all tests share
 //!    private_broker()         a broker for this test alone, likewise
+//!    OwnProvider::start()     a real OpenID Connect provider for this test alone, with people of its choice
 //!    Redis::start()          a Redis for this test alone, likewise
 //!    eventually(what, …)      waits for a condition, never for a time
 //! ```
@@ -17,6 +18,7 @@
 mod broker;
 mod database;
 mod log;
+mod provider;
 mod redis;
 mod scenario;
 mod shared;
@@ -30,6 +32,7 @@ use tidegate::cli::demo::cluster::{Cluster, Options};
 
 pub(crate) use broker::{Vhost, private_broker};
 pub(crate) use database::Database;
+pub(crate) use provider::{OwnProvider, PAGE, install};
 pub(crate) use redis::Redis;
 pub(crate) use scenario::{Test, scenario};
 pub(crate) use standby::{follow_primary, private_standby};

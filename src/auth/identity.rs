@@ -71,6 +71,18 @@ impl Identity {
         self.session.as_ref()
     }
 
+    /// What it says of who it is: its claims but for those that every new token has of its own, by name. `None` for the
+    /// server's own.
+    pub fn lasting_claims(&self) -> Option<Map<String, Value>> {
+        lasting(&self.impersonation.as_ref()?.claims)
+    }
+
+    /// When its token was issued (`iat`), in seconds since 1970; `None` if that is not said.
+    pub fn issued_at(&self) -> Option<f64> {
+        let claims: Map<String, Value> = serde_json::from_str(&self.impersonation.as_ref()?.claims).ok()?;
+        claims.get("iat")?.as_f64()
+    }
+
     /// Whether another token says the same of the same person: role and claims are equal but for those that every new
     /// token has of its own.
     pub fn is_renewed_by(&self, other: &Self) -> bool {

@@ -50,7 +50,10 @@ pub enum Refusal {
     /// A request that changes something came with a cookie and without the proof that a page of ours sent it.
     #[error("a request by cookie needs the session's `Tidegate-Csrf` header, and an allowed `Origin`")]
     Forgery,
-    /// The keys, or the sessions, cannot be read now: the same token may be good.
+    /// The function of `auth.profile_function` raised: the database does not know its bearer.
+    #[error("the database did not take the profile of the token's bearer")]
+    Profile,
+    /// The keys, the sessions or the database cannot be read now: the same token may be good.
     #[error("the server cannot tell now: what it needs for that is away")]
     Unavailable,
 }
@@ -73,6 +76,7 @@ impl Refusal {
         Self::Role,
         Self::Session,
         Self::Forgery,
+        Self::Profile,
         Self::Unavailable,
     ];
 
@@ -94,6 +98,7 @@ impl Refusal {
             Self::Role => "role_not_allowed",
             Self::Session => "unknown_session",
             Self::Forgery => "forgery",
+            Self::Profile => "profile_refused",
             Self::Unavailable => "unavailable",
         }
     }

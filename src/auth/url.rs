@@ -33,6 +33,11 @@ impl SecureUrl {
         self.0.authority().map_or("", |authority| authority.as_str())
     }
 
+    /// Scheme, host and port, as a page's policy names it.
+    pub fn origin(&self) -> String {
+        format!("{}://{}", self.0.scheme_str().unwrap_or_default(), self.authority())
+    }
+
     /// Path and query, as in the request line.
     pub(super) fn path(&self) -> &str {
         self.0.path_and_query().map_or("/", |path| path.as_str())

@@ -15,6 +15,7 @@ use crate::policy;
 use crate::postgres::catalog;
 use crate::postgres::check::{self, Fixed, Left};
 use crate::postgres::{self, Pool};
+use crate::profile;
 use crate::report::{Finding, Remedy, Report, Safety, Severity};
 
 /// Says what stands in the way of following your database, line by line, with the exact SQL that mends it; and of keeping the journal in RabbitMQ,
@@ -90,6 +91,12 @@ pub async fn run(arguments: Arguments, layers: Layers) -> Result<(), Error> {
     if config.auth.mode == AuthMode::Jwt {
         let report = policies(&config).await?;
         write_report(&mut out, &report, arguments.verbose, "policies").map_err(Error::Output)?;
+        faults += report.count(Severity::Fault);
+    }
+    if let Some(profile) = config.profile() {
+        let pool = Pool::new(settings, 1, config.postgres.connect_timeout)?;
+        let report = profile::check(&pool, &profile, &config.auth.roles).await?;
+        write_report(&mut out, &report, arguments.verbose, "profiles").map_err(Error::Output)?;
         faults += report.count(Severity::Fault);
     }
     print(&out)?;

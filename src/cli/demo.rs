@@ -5,6 +5,7 @@
 //!      └──WAL──▶ app::run, as `serve` does ──▶ http://127.0.0.1:8080/
 //! ```
 //!
+//! With `--login` people log in at a provider of its own (see [`provider`]), and each sees its own boards.
 //! With `--rabbitmq` the journal is in a private broker, and two server processes stand in front of the same database
 //! (see [`pair`]).
 //!
@@ -13,8 +14,10 @@
 
 pub mod broker;
 pub mod cluster;
+mod login;
 pub mod machine;
 pub mod pair;
+pub mod provider;
 mod readiness;
 mod schema;
 mod simulator;
@@ -63,6 +66,8 @@ pub struct Arguments {
     /// Where RabbitMQ's programs are. Else where packages put them.
     #[arg(long, value_name = "FOLDER", requires = "rabbitmq")]
     rabbitmq_bin: Option<PathBuf>,
+    #[command(flatten)]
+    login: login::Flags,
 }
 
 /// Why the demo did not run, or did not end as it should.
@@ -87,6 +92,9 @@ pub enum Error {
     /// There is no RabbitMQ to run.
     #[error("no private RabbitMQ broker")]
     Broker(#[source] broker::Error),
+    /// There is no provider to log in at.
+    #[error("no OpenID Connect provider")]
+    Provider(#[from] provider::Error),
     /// The schema or its first rows were refused.
     #[error("cannot set up the demo's database")]
     Database(#[source] tokio_postgres::Error),
@@ -103,7 +111,7 @@ impl Error {
     pub fn exit_status(&self) -> u8 {
         match self {
             Self::Config(_) | Self::Log(_) | Self::Port(_) | Self::Signals(_) => 2,
-            Self::Cluster(_) | Self::Broker(_) | Self::Database(_) | Self::Pair(_) => 1,
+            Self::Cluster(_) | Self::Broker(_) | Self::Provider(_) | Self::Database(_) | Self::Pair(_) => 1,
             Self::Serve(error) => error.exit_status(),
         }
     }
@@ -184,16 +192,25 @@ async fn serve_team(
     scope: &Scope,
     signals: Signals,
 ) -> Result<(), Error> {
-    prepare(cluster).await.map_err(Error::Database)?;
     let url = cluster.url(DATABASE);
     let layers = layers.flag(ORIGIN, "postgres.url", url.as_str());
+    let provider = arguments.login.start(layers.clone().load()?.http.listen).await?;
+    prepare(cluster, &arguments.login).await.map_err(Error::Database)?;
+    let more = provider.as_ref().map(login::invitation);
+    let layers = match &provider {
+        Some(provider) => login::over(layers, provider),
+        None => layers,
+    };
     let config = layers.clone().load()?;
     let grace = config.shutdown.grace;
     let team = scope.child();
     team.spawn("simulator", simulator::run(url.clone(), arguments.rate, team.clone()));
+    if let Some(provider) = provider {
+        team.spawn("provider", provider.keep(team.clone()));
+    }
     let served = match broker {
         None => {
-            team.spawn("greeting", greet(config.http.listen, url, team.clone()));
+            team.spawn("greeting", greet(config.http.listen, url, more, team.clone()));
             serve::until_told(config, scope.clone(), signals).await.map_err(Error::from)
         }
         Some(broker) => {
@@ -202,7 +219,7 @@ async fn serve_team(
         }
     };
     if let Drained::Abandoned(tasks) = team.drain(grace).await {
-        tracing::warn!(?tasks, "the simulator did not stop in time");
+        tracing::warn!(?tasks, "what is beside the server did not stop in time");
     }
     served
 }
@@ -220,14 +237,18 @@ fn close_with_terminal(scope: &Scope) -> Result<(), Error> {
     Ok(())
 }
 
-async fn prepare(cluster: &Cluster) -> Result<(), tokio_postgres::Error> {
+async fn prepare(cluster: &Cluster, login: &login::Flags) -> Result<(), tokio_postgres::Error> {
     connected(&cluster.url("postgres"), async |client| {
         client.batch_execute(&format!("create database {DATABASE}")).await
     })
     .await?;
     connected(&cluster.url(DATABASE), async |client| {
-        schema::apply(client).await?;
-        simulator::plant(client).await
+        schema::apply(client, schema::BOARDS).await?;
+        if login.login {
+            schema::apply(client, schema::MEMBERS).await?;
+        }
+        simulator::plant(client).await?;
+        if login.login { login::plant(client).await } else { Ok(()) }
     })
     .await
 }
@@ -244,13 +265,13 @@ where
     }
 }
 
-async fn greet(listen: SocketAddr, database: String, scope: Scope) {
+async fn greet(listen: SocketAddr, database: String, more: Option<String>, scope: Scope) {
     tokio::select! {
         () = scope.closing() => {}
         () = readiness::wait(listen) => {
+            let more = more.unwrap_or_else(|| "\n  Open the page in two windows.".to_owned());
             say(&format!(
-                "\n  Tidegate is live:  http://{listen}/\n  Its database:      {database}\n\n  \
-                 Open the page in two windows. Ctrl-C stops everything.\n"
+                "\n  Tidegate is live:  http://{listen}/\n  Its database:      {database}\n{more} Ctrl-C stops everything.\n"
             ));
         }
     }

@@ -1,6 +1,6 @@
 use super::layers::Tree;
 use super::{Auth, AuthMode, Backend, CacheBackend, Config, Error};
-use crate::auth::Algorithm;
+use crate::auth::{Algorithm, SecureUrl};
 
 /// What no value can be asked by itself: how they go together.
 pub(super) fn check(config: &Config, tree: &Tree) -> Result<(), Error> {
@@ -60,6 +60,12 @@ fn tokens(auth: &Auth) -> Option<(&'static str, String)> {
     }
     if auth.roles.is_empty() {
         return Some(("auth.mode", "needs the roles that a token may name: auth.roles = [\"…\"]".to_owned()));
+    }
+    let is_provider = |issuer: &String| issuer.parse::<SecureUrl>().is_ok();
+    if auth.login.client_id.is_some() && !jwt.issuer.as_ref().is_some_and(is_provider) {
+        let needs =
+            "needs a provider: auth.jwt.issuer, that begins with https:// (http:// only on this machine)";
+        return Some(("auth.login.client_id", needs.to_owned()));
     }
     let named = auth.channels.0.iter().flat_map(|rule| &rule.roles);
     let is_known = |role: &&String| auth.roles.contains(role) || auth.anonymous_role.as_ref() == Some(role);

@@ -14,6 +14,7 @@ use crate::journal;
 use crate::policy;
 use crate::postgres::Settings;
 use crate::postgres::publication::{self, Patterns};
+use crate::profile;
 use crate::telemetry;
 
 mod auth;
@@ -21,7 +22,7 @@ mod cache;
 mod limits;
 mod values;
 
-pub use auth::{Auth, AuthMode, Jwt};
+pub use auth::{Auth, AuthMode, Jwt, Login};
 pub use cache::{Cache, CacheBackend};
 pub use limits::Limits;
 pub use values::{AllowedOrigins, Backend, BrokerUrl, ConnectionString, Hints};
@@ -435,6 +436,12 @@ impl Config {
             identity_functions: identity_functions.clone(),
             publication: self.postgres.publication.clone(),
         }
+    }
+
+    /// What is told of who comes, if tokens are looked at and a function is named.
+    pub fn profile(&self) -> Option<profile::Config> {
+        let function = self.auth.profile_function.clone().filter(|_| self.auth.mode == AuthMode::Jwt)?;
+        Some(profile::Config { function, search_path: self.policy.search_path.clone() })
     }
 
     /// What goes to services, if anything does.

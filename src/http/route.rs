@@ -77,7 +77,10 @@ async fn dispatch(
             Err(why) => respond(StatusCode::SERVICE_UNAVAILABLE, TEXT, format!("{why}\n")),
         },
         (&Method::GET, "/metrics") => respond(StatusCode::OK, EXPOSITION, (context.metrics)()),
-        (&Method::GET, _) => web::file(path, &context.config.origins).unwrap_or_else(|| not_found(path)),
+        (&Method::GET, _) => {
+            let (origins, login) = (&context.config.origins, context.config.login.as_ref());
+            web::file(path, origins, login).unwrap_or_else(|| not_found(path))
+        }
         _ if name(path) == "other" => not_found(path),
         _ => not_allowed(path),
     }

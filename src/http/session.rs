@@ -42,7 +42,7 @@ pub(super) async fn begin(context: &Context, request: Request<Incoming>) -> Resp
         match read(body, context.config.handshake_timeout).await {
             Some(bytes) if bytes.is_empty() => Err(auth.refuse(Refusal::Missing)),
             Some(bytes) => match serde_json::from_slice::<Raw>(&bytes) {
-                Ok(Raw { token }) => auth.verify(&token).await,
+                Ok(Raw { token }) => context.services.verify(&token).await,
                 Err(_) => {
                     return bad_request("the body is an object with a `token`, or empty beside a header");
                 }
@@ -73,13 +73,11 @@ pub(super) async fn end(context: &Context, request: &Request<Incoming>) -> Respo
     }
     let headers = request.headers();
     let ended = match cookie::session(headers) {
-        Some(id) if context.services.auth.asks() => {
-            match who::must_be_known_and_meant(context, headers).await {
-                Ok(_) => context.services.auth.end_session(id).await,
-                Err(Refusal::Session) => Ok(()),
-                Err(refusal) => Err(refusal),
-            }
-        }
+        Some(id) if context.services.auth.asks() => match who::may_leave(context, headers, id).await {
+            Ok(()) => context.services.auth.end_session(id).await,
+            Err(Refusal::Session) => Ok(()),
+            Err(refusal) => Err(refusal),
+        },
         _ => Ok(()),
     };
     match ended {

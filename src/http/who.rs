@@ -34,10 +34,10 @@ pub(super) async fn asks(
     let mut tokens = headers.get_all(AUTHORIZATION).into_iter().map(bearer).chain(offered.map(Some));
     match (tokens.next(), tokens.next()) {
         (None, _) => match cookie::session(headers) {
-            Some(id) => auth.by_session(id).await.map(Some),
+            Some(id) => context.services.by_session(id).await.map(Some),
             None => Ok(auth.anonymous().cloned()),
         },
-        (Some(Some(token)), None) => auth.verify(token).await.map(Some),
+        (Some(Some(token)), None) => context.services.verify(token).await.map(Some),
         // Which of two would count is nothing to guess at.
         _ => Err(auth.refuse(Refusal::Malformed)),
     }
@@ -68,6 +68,18 @@ pub(super) async fn must_be_known_and_meant(
             Err(context.services.auth.refuse(Refusal::Forgery))
         }
         _ => Ok(identity),
+    }
+}
+
+/// Whether a request may end the session of its own cookie. The database is not told of who leaves.
+///
+/// # Errors
+/// Those of [`Authenticator::by_session`](crate::auth::Authenticator::by_session), and [`Refusal::Forgery`].
+pub(super) async fn may_leave(context: &Context, headers: &HeaderMap, id: &str) -> Result<(), Refusal> {
+    let auth = &context.services.auth;
+    match auth.by_session(id).await?.session() {
+        Some(session) if !is_meant(context, headers, session) => Err(auth.refuse(Refusal::Forgery)),
+        _ => Ok(()),
     }
 }
 

@@ -75,7 +75,7 @@ impl Driver {
 
     /// Finds out whose token this is, and that the conversation is that client's from now on.
     pub(super) async fn authenticate(&mut self, token: &str) -> Result<(), Refusal> {
-        let identity = self.services.auth.verify(token).await?;
+        let identity = self.services.verify(token).await?;
         self.identify(&identity).await;
         Ok(())
     }

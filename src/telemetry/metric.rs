@@ -137,6 +137,8 @@ catalogue! {
     counter AUTH_REFUSED = "tidegate_auth_refused_total", Count;
     /// Attempts to fetch the keys of tokens, by `reason`: `ok` or `failed`.
     counter AUTH_KEY_FETCHES = "tidegate_auth_key_fetches_total", Count;
+    /// Calls of the function that is told who comes, by `reason`: `ok`, `refused` or `unavailable`.
+    counter AUTH_PROFILE_CALLS = "tidegate_auth_profile_calls_total", Count;
 
     /// What clients were refused for asking too much in too short a time, by `reason`: connections, subscribes, frames,
     /// requests or bytes.

@@ -6,11 +6,11 @@ use crate::fixture::scenario;
 use crate::stage::Raw;
 
 /// Members listen to their tenant's channels, editors publish there, everybody hears the news.
-const RULES: &str = r##"[
+const RULES: &str = r#"[
     {"pattern": "board.{claims.tenant}.#", "roles": ["MEMBER"], "subscribe": true},
     {"pattern": "board.{claims.tenant}.*", "claims": {"app.desk": "editors"}, "publish": true},
     {"pattern": "news", "subscribe": true}
-]"##;
+]"#;
 
 async fn subscribe(client: &mut Client, channel: &str) -> Result<(), Value> {
     client.subscribe(json!({"id": channel, "channel": channel})).await;

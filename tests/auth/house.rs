@@ -31,7 +31,11 @@ impl House {
 
     /// One whose keys the settings name. `MEMBER` in a value stands for the role's name.
     pub(super) async fn keyed(test: &Test, settings: &[(&str, &str)]) -> Self {
-        let database = test.database().await;
+        Self::on(test.database().await, settings).await
+    }
+
+    /// The same on this database.
+    pub(super) async fn on(database: Database, settings: &[(&str, &str)]) -> Self {
         let role = |name: &str| format!("{}_{name}", database.name());
         let (member, admin, stranger) = (role("member"), role("admin"), role("stranger"));
         let client = database.client().await;

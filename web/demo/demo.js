@@ -4,7 +4,9 @@
 //   Rows   one subscription's rows: replaced by a snapshot in one step, then changed a transaction at a time
 //   views  tiles, board, feed, wire: drawn at most once a frame, from the rows as they then are
 //
-// The protocol is described in docs/protocol.md.
+// The protocol is described in docs/protocol.md. Where the server asks who it is, the page logs in first: login.js.
+
+import { openLogin } from './login.js'
 
 const PROTOCOL = 'tidegate.v1'
 const PING_MS = 5_000
@@ -23,12 +25,15 @@ const FINAL_CODES = new Map([
   [1008, 'The server refuses this page'],
   [1009, 'The server refused a frame as too large'],
   [4400, 'The server did not understand this page'],
-  [4401, 'The server wants a token, and this page has none'],
+  [4401, 'The server does not let this page in'],
   [4403, 'The server does not allow this origin'],
 ])
 
 /** The codes after which another server is the better place: this one went, or does not answer. */
 const GONE_CODES = new Set([1001, 1006])
+
+/** Why the server refuses a token that the next one may mend. */
+const OUTLIVED = new Set(['expired', 'token_missing', 'unknown_key'])
 
 /** Errors that are about the moment and not about the request. */
 const PASSING_ERRORS = new Set(['unavailable', 'rate_limited', 'internal'])
@@ -144,6 +149,7 @@ class Line extends EventTarget {
   }
 
   at = 0
+  login = null // who brings a token, where one is needed
   home = null // the address where it was live last
   subscriptions = new Map()
   socket = null
@@ -191,6 +197,7 @@ class Line extends EventTarget {
         this.after('settle', BACKOFF.resetAfterMs, () => (this.attempts = 0))
         if (this.home !== null && this.home !== this.address) this.say('hopped', { from: this.home, to: this.address })
         this.home = this.address
+        this.authenticate()
         for (const [id, rows] of this.subscriptions) this.send(rows.opening(id))
         this.ping()
         this.say('live')
@@ -204,10 +211,39 @@ class Line extends EventTarget {
       case 'error':
         this.refused(frame)
         break
+      case 'token_expiring':
+        this.renew()
+        break
       default:
         // A frame for a subscription that has just been given up is late, and of no interest.
         this.subscriptions.get(frame.id)?.take(frame)
     }
+  }
+
+  /** Says who it is. The server judges what follows by that, without being waited for. */
+  authenticate() {
+    if (this.login?.token) this.send({ type: 'auth', token: this.login.token })
+  }
+
+  /** Brings the next token in the open socket: nothing starts over as long as it names the same person. */
+  renew() {
+    const socket = this.socket
+    this.login?.renew().then(
+      () => {
+        if (socket === this.socket) this.authenticate()
+        this.say('renewed')
+      },
+      // Until its end the old one holds, and then it is asked again.
+      () => {},
+    )
+  }
+
+  /** Returns with the next token, or has somebody log in. */
+  reenter(reason) {
+    this.login.renew().then(
+      () => this.connect(),
+      () => this.say('ended', { text: 'Please log in again', reason }),
+    )
   }
 
   /** An error ends the subscription that it names. What fails for the moment is asked for again. */
@@ -243,6 +279,11 @@ class Line extends EventTarget {
   lost(code, reason) {
     this.socket = null
     this.forget('ping', 'silence', 'settle')
+    if (code === 4401 && this.login && OUTLIVED.has(reason)) {
+      this.say('waiting', { ms: 0, code })
+      this.reenter(reason)
+      return
+    }
     if (FINAL_CODES.has(code)) {
       this.say('ended', { text: FINAL_CODES.get(code), reason })
       return
@@ -274,6 +315,14 @@ class Line extends EventTarget {
     this.forget('ping', 'silence', 'settle')
     this.say('waiting', { ms, code: 1000 })
     this.after('return', ms, () => this.connect())
+  }
+
+  /** Closes the line for good. */
+  close() {
+    const socket = this.socket
+    this.socket = null
+    socket?.close()
+    this.forget('ping', 'silence', 'settle', 'return')
   }
 
   returnNow() {
@@ -675,6 +724,10 @@ line.addEventListener('state', ({ detail }) => {
     setText(byId('latency'), `${ms} ms`)
     return
   }
+  if (detail.state === 'renewed') {
+    drawWho()
+    return
+  }
   if (detail.state === 'refused') {
     refuse(detail.frame)
     return
@@ -689,7 +742,8 @@ line.addEventListener('state', ({ detail }) => {
   setText(byId('server'), line.address)
   byId('server').hidden = line.addresses.length === 1
   byId('cut').disabled = detail.state !== 'live'
-  if (detail.state === 'ended') notice(detail.reason ? `${detail.text}: ${detail.reason}` : `${detail.text}.`)
+  if (detail.state === 'ended' && line.login) knock(REFUSALS.get(detail.reason) ?? `${detail.text}: ${detail.reason}`)
+  else if (detail.state === 'ended') notice(detail.reason ? `${detail.text}: ${detail.reason}` : `${detail.text}.`)
   else if (detail.state === 'live') notice('')
 })
 
@@ -808,6 +862,53 @@ addEventListener('hashchange', () => {
 addEventListener('online', () => line.returnNow())
 setInterval(drawTimes, 1_000)
 
-line.subscribe('users', people)
-line.subscribe('boards', boards)
-line.connect()
+// --- Who it is -------------------------------------------------------------------------------------------------
+
+/** Reasons that are about the person, in words for it. */
+const REFUSALS = new Map([
+  ['role_not_allowed', 'The provider knows you, but with your role there is nothing for you to see here.'],
+  ['profile_refused', 'The database did not take your profile.'],
+  ['expired', 'Your login has ended.'],
+  ['unknown_key', 'Your login is of a provider that has started again since.'],
+])
+
+/** Shows the way in instead of the boards, and why. */
+function knock(why = '') {
+  byId('login').hidden = false
+  byId('content').hidden = true
+  byId('boards').replaceChildren()
+  byId('cut').hidden = byId('status').hidden = true
+  setText(byId('login-why'), why)
+  drawWho()
+}
+
+function drawWho() {
+  const name = line.login?.claims?.name ?? line.login?.claims?.sub
+  byId('who').hidden = !name
+  if (!name) return
+  setText(byId('who-name'), name)
+  paintAvatar(byId('who-avatar'), { name, hue: 190 })
+}
+
+byId('log-in').addEventListener('click', () => line.login.begin().catch(({ message }) => knock(`The provider does not answer: ${message}`)))
+byId('log-out').addEventListener('click', () => {
+  line.close()
+  line.login.end().catch(() => knock('You are logged out here. The provider does not answer.'))
+})
+
+async function start() {
+  line.login = await openLogin()
+  if (line.login) {
+    try {
+      if (!(await line.login.resume())) return knock()
+    } catch ({ message }) {
+      return knock(`That did not work: ${message}.`)
+    }
+    drawWho()
+  }
+  line.subscribe('users', people)
+  line.subscribe('boards', boards)
+  line.connect()
+}
+
+start()

@@ -129,7 +129,7 @@ mod tests {
         let (mut client, connection) =
             tokio_postgres::connect(&cluster.url("postgres"), NoTls).await.expect("it runs");
         let work = async {
-            schema::apply(&mut client).await?;
+            schema::apply(&mut client, schema::BOARDS).await?;
             plant(&mut client).await?;
             for _ in 0..2_000 {
                 work::something(&mut client).await?;

@@ -10,6 +10,8 @@ use super::{count, flag, list, milliseconds, parsed, text};
 use crate::auth::{
     self, Algorithm, ChannelRule, ChannelRules, ClaimPath, KeySource, PublicKey, Rules, Secret, SecureUrl,
 };
+use crate::http;
+use crate::postgres::profile::FunctionName;
 
 /// `[auth]`
 #[derive(Clone, Debug, Deserialize)]
@@ -28,6 +30,9 @@ pub struct Auth {
     /// The role of those who bring none.
     #[serde(deserialize_with = "role")]
     pub anonymous_role: Option<String>,
+    /// The function that is told who comes.
+    #[serde(deserialize_with = "set")]
+    pub profile_function: Option<FunctionName>,
     /// How long a session of a browser lasts.
     #[serde(rename = "session_lifetime_ms", deserialize_with = "milliseconds::<1_000, 2_592_000_000, _>")]
     pub session_lifetime: Duration,
@@ -36,6 +41,21 @@ pub struct Auth {
     pub channels: ChannelRules,
     /// What tokens must be like.
     pub jwt: Jwt,
+    /// How the page logs in.
+    pub login: Login,
+}
+
+/// `[auth.login]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[non_exhaustive]
+pub struct Login {
+    /// What the issuer knows the page as; none for a page without a login.
+    #[serde(deserialize_with = "set")]
+    pub client_id: Option<String>,
+    /// What the page asks for.
+    #[serde(deserialize_with = "text")]
+    pub scope: String,
 }
 
 /// `[auth.jwt]`
@@ -143,6 +163,15 @@ impl Auth {
             roles: self.roles.clone(),
         }
     }
+
+    /// How the page logs in, if it does.
+    pub fn login(&self) -> Option<http::Login> {
+        let Login { client_id, scope } = self.login.clone();
+        let client_id = client_id.filter(|_| self.mode == AuthMode::Jwt)?;
+        let issuer = self.jwt.issuer.clone()?;
+        let origin = issuer.parse::<SecureUrl>().ok()?.origin();
+        Some(http::Login { issuer, origin, client_id, scope, resource: self.jwt.audience.first().cloned() })
+    }
 }
 
 impl Jwt {
@@ -215,7 +244,7 @@ fn channels<'de, D: Deserializer<'de>>(deserializer: D) -> Result<ChannelRules, 
         #[serde(default)]
         publish: bool,
     }
-    let Value::Array(rules) = Value::deserialize(deserializer)? else {
+    let Value::Array(written) = Value::deserialize(deserializer)? else {
         return Err(D::Error::custom(
             "must be a list of tables; in a variable or a flag a JSON array, as in \
              [{\"pattern\":\"news.#\",\"subscribe\":true}]",
@@ -243,7 +272,7 @@ fn channels<'de, D: Deserializer<'de>>(deserializer: D) -> Result<ChannelRules, 
         let pattern = pattern.parse().map_err(|why| of_rule(format!("the pattern {why}")))?;
         Ok(ChannelRule { pattern, roles, claims, subscribe, publish })
     };
-    (1..).zip(rules).map(read).collect::<Result<_, _>>().map(ChannelRules)
+    (1..).zip(written).map(read).collect::<Result<_, _>>().map(ChannelRules)
 }
 
 /// A role's name. `none` is not one: `set role none` would be the server's own role, which no policy binds.
