@@ -251,7 +251,8 @@ async fn converse(
         Then::Serve(guest, identity, _seat) => {
             session::serve(services, guest, identity, stream, read).await;
         }
-        Then::Refuse(code, retry_after) => session::refuse(stream, read, code, retry_after).await,
+        // Boxed: it would be room in every session.
+        Then::Refuse(code, retry_after) => Box::pin(session::refuse(stream, read, code, retry_after)).await,
     }
 }
 

@@ -15,6 +15,8 @@ use crate::hub::{Batch, Note, Outbox, ReaderKey, Report};
 use crate::protocol::{CloseCode, ErrorCode, ErrorFrame, Frame};
 
 /// Does what a conversation wants done, whatever it is carried by.
+///
+/// What it asks of others is boxed: it is asked seldom, and the room that it needs would be in every session, all its life.
 pub(super) struct Driver {
     pub(super) services: Arc<Services>,
     pub(super) outbox: Arc<Outbox>,
@@ -136,8 +138,8 @@ impl Driver {
                 self.services.scope.spawn("opener", opener.run(from));
             }
             // A hub that has stopped holds no readers.
-            Action::Detach { key, ticket } => _ = hub.detach(ticket, outbox, key).await,
-            Action::Release { key, ticket } => _ = hub.release(ticket, outbox, key).await,
+            Action::Detach { key, ticket } => _ = Box::pin(hub.detach(ticket, outbox, key)).await,
+            Action::Release { key, ticket } => _ = Box::pin(hub.release(ticket, outbox, key)).await,
             Action::Await(lsn) => {
                 let services = self.services.clone();
                 self.services.scope.spawn("await", async move {
@@ -168,7 +170,7 @@ impl Driver {
         while let Some(lsn) = self.conversation.owed() {
             let Some(tickets) = self.conversation.tickets() else { return };
             let report = self.services.hub.report(tickets, self.outbox.clone(), Report::Reached(lsn));
-            if report.await != Ok(true) {
+            if Box::pin(report).await != Ok(true) {
                 return;
             }
             self.conversation.told(lsn);
@@ -182,7 +184,7 @@ impl Driver {
         }
         if let Some(tickets) = self.conversation.tickets() {
             // Told or not: there is another heartbeat.
-            _ = self.services.hub.report(tickets, self.outbox.clone(), Report::Progress).await;
+            _ = Box::pin(self.services.hub.report(tickets, self.outbox.clone(), Report::Progress)).await;
         }
     }
 
@@ -195,7 +197,7 @@ impl Driver {
         });
         for (key, ticket) in self.conversation.end().into_iter().chain(late) {
             // A hub that has stopped holds no readers.
-            _ = self.services.hub.detach(ticket, self.outbox.clone(), key).await;
+            _ = Box::pin(self.services.hub.detach(ticket, self.outbox.clone(), key)).await;
         }
     }
 }

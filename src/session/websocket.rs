@@ -36,30 +36,10 @@ pub async fn serve<S>(
 ) where
     S: AsyncRead + AsyncWrite + Unpin + Send,
 {
-    let socket = Socket::open(stream, read, services.config.max_frame_bytes).await;
-    let outbox = Arc::new(Outbox::new(services.config.outbox_bytes));
-    guest.came("/v1/socket");
-    let name = guest.trail.session();
-    let now = Instant::now();
-    let conversation = Conversation::new(outbox.clone(), &services.config, guest);
     metrics::gauge!(metric::SESSION_CONNECTIONS, metric::TRANSPORT => "websocket").increment(1.0);
-    let (heartbeat, patience) = (services.config.heartbeat, services.config.handshake_timeout);
-    let mut session = Session {
-        socket,
-        driver: Driver::new(services, outbox, conversation),
-        heard_at: now,
-        // Spread over the interval, so that sockets that came together do not all beat together.
-        beat_at: now + heartbeat.mul_f64(0.5 + fastrand::f64() / 2.0),
-        counters: Counters {
-            frames: metrics::counter!(metric::SESSION_FRAMES_OUT),
-            bytes: metrics::counter!(metric::SESSION_BYTES_OUT),
-        },
-    };
-    match identity {
-        Some(identity) => session.driver.identify(&identity).await,
-        None => session.driver.await_identity(patience),
-    }
-    session.run(&name).await;
+    // Boxed, as all is that is over soon or comes seldom: the room that it needs would be in every session.
+    let mut session = Box::pin(Session::open(services, guest, identity, stream, read)).await;
+    session.run().await;
     metrics::gauge!(metric::SESSION_CONNECTIONS, metric::TRANSPORT => "websocket").decrement(1.0);
 }
 
@@ -74,6 +54,8 @@ where
 }
 
 struct Session<S> {
+    /// What logs call it.
+    name: Box<str>,
     socket: Socket<S>,
     driver: Driver,
     heard_at: Instant,
@@ -107,9 +89,42 @@ impl From<Broken> for End {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
-    async fn run(mut self, name: &str) {
-        tracing::debug!(session = name, "a client connected");
-        self.driver.outbox.push_frame(Frame::ready(name, self.driver.services.config.heartbeat));
+    async fn open(
+        services: Arc<Services>,
+        guest: Guest,
+        identity: Option<Arc<Identity>>,
+        stream: S,
+        read: Bytes,
+    ) -> Self {
+        let socket = Socket::open(stream, read, services.config.max_frame_bytes).await;
+        let outbox = Arc::new(Outbox::new(services.config.outbox_bytes));
+        guest.came("/v1/socket");
+        let name = guest.trail.session().into();
+        let now = Instant::now();
+        let conversation = Conversation::new(outbox.clone(), &services.config, guest);
+        let (heartbeat, patience) = (services.config.heartbeat, services.config.handshake_timeout);
+        let mut session = Self {
+            name,
+            socket,
+            driver: Driver::new(services, outbox, conversation),
+            heard_at: now,
+            // Spread over the interval, so that sockets that came together do not all beat together.
+            beat_at: now + heartbeat.mul_f64(0.5 + fastrand::f64() / 2.0),
+            counters: Counters {
+                frames: metrics::counter!(metric::SESSION_FRAMES_OUT),
+                bytes: metrics::counter!(metric::SESSION_BYTES_OUT),
+            },
+        };
+        match identity {
+            Some(identity) => session.driver.identify(&identity).await,
+            None => session.driver.await_identity(patience),
+        }
+        session
+    }
+
+    async fn run(&mut self) {
+        tracing::debug!(session = %self.name, "a client connected");
+        self.driver.outbox.push_frame(Frame::ready(&self.name, self.driver.services.config.heartbeat));
         let end = self.converse().await;
         if let End::Close(code, retry_after) = end {
             // Clients leave with their last cursor, and with the reason where it was told before the close.
@@ -117,15 +132,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
                 self.deliver().await
             } else {
                 metrics::counter!(metric::SESSION_REFUSED, metric::REASON => reason(code)).increment(1);
-                timeout(FAREWELL, self.deliver()).await.unwrap_or(Err(End::Gone))
+                Box::pin(timeout(FAREWELL, self.deliver())).await.unwrap_or(Err(End::Gone))
             };
             // In the middle of a frame there is no goodbye.
             if !matches!(delivered, Err(End::Gone)) {
-                self.socket.close(code, retry_after).await;
+                Box::pin(self.socket.close(code, retry_after)).await;
             }
         }
         self.driver.end().await;
-        tracing::debug!(session = name, "a client is gone");
+        tracing::debug!(session = %self.name, "a client is gone");
     }
 
     async fn converse(&mut self) -> End {
@@ -249,7 +264,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
     async fn act(&mut self, action: Action) -> Result<(), End> {
         match action {
             Action::Close(code, retry_after) => Err(End::Close(code, retry_after)),
-            // Boxed: it is rare, and what it needs would be room in every session.
             Action::Authenticate(token) => match Box::pin(self.driver.authenticate(&token)).await {
                 Ok(()) => Ok(()),
                 Err(Refusal::Unavailable) => Err(End::Close(CloseCode::TimedOut, Some(UNAVAILABLE))),
