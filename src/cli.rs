@@ -124,7 +124,7 @@ impl Command {
         match self {
             Self::Serve(arguments) => Ok(serve::run(arguments, settings.layers()?).await?),
             Self::Demo(arguments) => Ok(demo::run(arguments, settings.layers()?).await?),
-            Self::Check(arguments) => Ok(check::run(arguments, settings.layers()?).await?),
+            Self::Check(arguments) => Ok(Box::pin(check::run(arguments, settings.layers()?)).await?),
             Self::Teardown(arguments) => Ok(teardown::run(arguments, settings.layers()?).await?),
             Self::Token(arguments) => Ok(token::run(arguments, settings.layers()?)?),
             Self::Types(arguments) => Ok(types::run(arguments, settings.layers()?).await?),

@@ -105,8 +105,15 @@ pub(crate) async fn attach(
         let rows =
             Rows::new(table.clone(), Some(Arc::new(filter)), projection.clone(), Delivery::Every, None);
         let key = ReaderKey(u32::try_from(board).expect("few"));
-        let attached = hub.attach(Selection::Rows(rows), outbox.clone(), key, hub.here()).await;
-        assert!(matches!(attached, Ok(Attach::Live)), "nothing has happened yet");
+        // Records come in meanwhile: what was the end a moment ago may not be any more.
+        loop {
+            let here = hub.here();
+            match hub.attach(Selection::Rows(rows.clone()), outbox.clone(), key, here).await {
+                Ok(Attach::Live) => break,
+                Ok(_) => {}
+                Err(error) => panic!("the hub runs: {error:?}"),
+            }
+        }
     }
     outbox
 }

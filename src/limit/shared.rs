@@ -10,6 +10,7 @@
 //! is away, each process limits by itself.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use dashmap::DashMap;
@@ -34,6 +35,8 @@ const LIVES: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub(super) struct Taken {
     of: DashMap<(usize, Key), u32>,
+    /// How many these are, just about: nobody is to count all shards for each newcomer.
+    count: AtomicUsize,
     most: usize,
     known: Mutex<HashMap<(usize, Key), Counter>>,
 }
@@ -48,14 +51,15 @@ struct Counter {
 impl Taken {
     /// Of so many clients and subjects at most.
     pub(super) fn new(most: usize) -> Self {
-        Self { of: DashMap::new(), most, known: Mutex::default() }
+        Self { of: DashMap::new(), count: AtomicUsize::new(0), most, known: Mutex::default() }
     }
 
     pub(super) fn note(&self, subject: Subject, key: &Key, amount: u32) {
         let name = (subject as usize, *key);
         if let Some(mut taken) = self.of.get_mut(&name) {
             *taken = taken.saturating_add(amount);
-        } else if self.of.len() < self.most {
+        } else if self.count.load(Ordering::Relaxed) < self.most {
+            self.count.fetch_add(1, Ordering::Relaxed);
             *self.of.entry(name).or_default() += amount;
         }
     }
@@ -63,6 +67,7 @@ impl Taken {
     /// What is to be told of, and forgets it.
     fn drain(&self, pace: impl Fn(usize) -> Option<Pace>) -> Vec<((usize, Key), u32)> {
         let mut drained = Vec::new();
+        self.count.store(0, Ordering::Relaxed);
         self.of.retain(|(subject, key), taken| {
             let least = pace(*subject).map_or(u32::MAX, |pace| pace.per_second.get() / PROCESSES);
             if *taken > least {
@@ -77,9 +82,17 @@ impl Taken {
     fn foreign(&self, name: (usize, Key), ours: u32, total: u64, now: Instant) -> u64 {
         let mut known = self.known.lock();
         let before = known.insert(name, Counter { total, at: now });
+        // What it counts besides may be of hours ago, where somebody keeps it alive.
+        let Some(before) = before else { return 0 };
         let others = total.saturating_sub(u64::from(ours));
         // A counter that is smaller than it was has ended and begun again.
-        before.map_or(others, |before| others.checked_sub(before.total).unwrap_or(others))
+        others.checked_sub(before.total).unwrap_or(others)
+    }
+
+    /// It is not known whether Redis has counted what it was told.
+    fn lose(&self, names: impl Iterator<Item = (usize, Key)>) {
+        let mut known = self.known.lock();
+        names.for_each(|name| _ = known.remove(&name));
     }
 
     fn forget(&self, now: Instant) {
@@ -105,6 +118,7 @@ impl Limits {
                 Ok(totals) => totals,
                 Err(error) => {
                     metrics::counter!(metric::LIMIT_UNSHARED).increment(1);
+                    taken.lose(drained.iter().map(|(name, _)| *name));
                     tracing::debug!(error = %Chain(&error), "limits are this process's own for now");
                     continue;
                 }
@@ -141,10 +155,14 @@ mod tests {
     fn what_others_took_is_what_a_counter_has_gained_besides_our_own() {
         let (taken, now) = (Taken::new(10), Instant::now());
         let name = (0, Key::Address(Network::V4(1)));
-        for (ours, total, foreign) in [(5, 5, 0), (3, 18, 10), (0, 18, 0), (2, 20, 0), (4, 9, 5), (1, 11, 1)]
-        {
+        // One that has been alive for hours is where counting begins.
+        let turns =
+            [(5, 360_005, 0), (3, 360_018, 10), (0, 360_018, 0), (2, 360_020, 0), (4, 9, 5), (1, 11, 1)];
+        for (ours, total, foreign) in turns {
             assert_eq!(taken.foreign(name, ours, total, now), foreign, "{ours} of {total}");
         }
+        taken.lose(std::iter::once(name));
+        assert_eq!(taken.foreign(name, 7, 25, now), 0, "it may have been told of twice");
         taken.forget(now + LIVES);
         assert!(taken.known.lock().is_empty());
     }

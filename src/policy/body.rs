@@ -14,7 +14,9 @@ use sqlparser::ast::{
 
 use super::Refusal;
 use super::check::Within;
-use super::expression::{Body, data_type, is_literal};
+use super::expression::{Body, data_type, is_literal, scalar};
+use super::library::Callable;
+use super::names::count;
 use super::plan::{Planner, is_fold};
 use super::rows::{as_row_column, fold};
 use super::subselect::{From, sources};
@@ -24,6 +26,8 @@ use crate::postgres::policy::{Function, TypeName};
 const OPAQUE: &str = "«argument»";
 /// Columns that every table has.
 const SYSTEM: [&str; 6] = ["tableoid", "cmax", "xmax", "cmin", "xmin", "ctid"];
+/// What PostgreSQL's functions that give rows call their columns, besides as themselves.
+const COLUMNS: [&str; 6] = ["key", "value", "ordinality", "word", "element", "elem"];
 /// Words that the input of times reads as of the moment.
 ///
 /// See <https://www.postgresql.org/docs/current/datatype-datetime.html#DATATYPE-DATETIME-SPECIAL-VALUES>.
@@ -68,7 +72,7 @@ impl Planner<'_> {
         let given = given
             .into_iter()
             .zip(&function.parameter_types)
-            .map(|(given, kind)| self.coerced(given, kind))
+            .map(|(given, kind)| self.coerced(given, kind, within))
             .collect::<Result<Vec<_>, _>>()?;
         Ok((substituted(body, function, &given), inner))
     }
@@ -93,13 +97,13 @@ impl Planner<'_> {
     }
 
     /// What a function gives, brought to its type.
-    pub(super) fn given_by(&self, function: &Function, body: Expr) -> Result<Expr, Refusal> {
-        self.coerced(body, &function.result)
+    pub(super) fn given_by(&self, function: &Function, body: Expr, inner: &Within) -> Result<Expr, Refusal> {
+        self.coerced(body, &function.result, inner)
     }
 
-    fn coerced(&self, expr: Expr, kind: &TypeName) -> Result<Expr, Refusal> {
+    fn coerced(&self, expr: Expr, kind: &TypeName, within: &Within) -> Result<Expr, Refusal> {
         let expr = Expr::Nested(Box::new(expr));
-        if self.is_of(&expr, kind) {
+        if self.is_of(&expr, kind, within) {
             return Ok(expr);
         }
         let data_type = data_type(&kind.name)?;
@@ -108,10 +112,15 @@ impl Planner<'_> {
     }
 
     /// Whether it is of a type as it stands.
-    fn is_of(&self, expr: &Expr, kind: &TypeName) -> bool {
+    fn is_of(&self, expr: &Expr, kind: &TypeName, within: &Within) -> bool {
         const BOOL: u32 = 16;
         match expr {
-            Expr::Nested(inner) => self.is_of(inner, kind),
+            Expr::Nested(inner) => self.is_of(inner, kind, within),
+            Expr::Subquery(query) => scalar(query).is_some_and(|inner| self.is_of(inner, kind, within)),
+            Expr::Function(call) => match self.library.find(call, count(call), &within.schemas) {
+                Ok(Callable::Sql(function, _)) => function.result.oid == kind.oid,
+                _ => false,
+            },
             Expr::Identifier(ident) if is_opaque(ident) => true,
             Expr::Cast { data_type, .. } => data_type.to_string().eq_ignore_ascii_case(&kind.name),
             Expr::BinaryOp { op, .. } => kind.oid == BOOL && is_truth(op),
@@ -131,6 +140,7 @@ impl Planner<'_> {
             | Expr::InSubquery { .. }
             | Expr::Between { .. }
             | Expr::Like { .. }
+            | Expr::ILike { .. }
             | Expr::AnyOp { .. }
             | Expr::AllOp { .. }
             | Expr::Exists { .. } => kind.oid == BOOL,
@@ -150,7 +160,20 @@ impl Planner<'_> {
         let named = |name: &str| function.parameters.iter().any(|it| !it.is_empty() && **it == *name);
         for query in &queries.0 {
             let Some(source) = sources(query)?.into_iter().next() else { continue };
-            let From::Relation(schema, name) = &source.from else { continue };
+            let From::Relation(schema, name) = &source.from else {
+                // What a function in `from` calls its columns is not known here.
+                let bare = visit_expressions(query, |expr| match expr {
+                    Expr::Identifier(ident) if named(&fold(ident)) => ControlFlow::Break(fold(ident)),
+                    _ => ControlFlow::Continue(()),
+                });
+                match bare {
+                    ControlFlow::Break(name) if source.alias == name || COLUMNS.contains(&&*name) => {
+                        let reason = "is a parameter, and may be a column of the function in `from`: give it another name";
+                        return Err(Refusal::part(&name, reason));
+                    }
+                    _ => continue,
+                }
+            };
             let table = self.scene.table(schema.as_deref(), name, &inner.schemas)?;
             let access = self.scene.access(table.oid);
             let is_column = |name: &str| {
@@ -213,7 +236,7 @@ const fn is_truth(op: &BinaryOperator) -> bool {
 fn moment(body: &Body) -> Option<&'static str> {
     let word = |text: &str| {
         let text = text.to_ascii_lowercase();
-        let mut words = text.split(|c: char| !c.is_ascii_alphanumeric());
+        let mut words = text.split(|c: char| !c.is_ascii_alphabetic());
         words.find_map(|word| MOMENTS.into_iter().find(|moment| *moment == word))
     };
     let of = |expr: &Expr| {

@@ -10,7 +10,7 @@ use super::rows::fold;
 use super::scene::Rights;
 use super::{Config, Refusal};
 use crate::postgres::catalog::Catalog;
-use crate::postgres::policy::{Function, Language, Volatility, functions};
+use crate::postgres::policy::{Function, Language, Volatility, functions, operator_schemas};
 use crate::postgres::{self, Pool};
 
 /// Functions by schema and name; overloaded ones are several.
@@ -19,6 +19,8 @@ pub(super) struct Library {
     known: HashMap<(String, String), Vec<Known>>,
     /// Functions of the identity alone, by the configuration's word: `schema.name`.
     trusted: Vec<String>,
+    /// The schemas of operators that are not PostgreSQL's own.
+    operators: BTreeSet<String>,
 }
 
 #[derive(Clone, Debug)]
@@ -37,6 +39,8 @@ pub(super) enum Callable<'a> {
     Sql(&'a Function, &'a Body),
 }
 
+/// In a `search_path`, the schema that has the name of the role.
+pub(super) const OF_THE_ROLE: &str = "$user";
 /// How often bodies are looked into for further functions.
 const DEPTH: usize = 8;
 /// What has the form of a call and is no function.
@@ -88,7 +92,8 @@ impl Library {
         trusted: &[String],
         exprs: &[Expr],
     ) -> Result<Self, postgres::Error> {
-        let mut library = Self { known: HashMap::new(), trusted: trusted.to_vec() };
+        let operators = operator_schemas(pool).await?.into_iter().collect();
+        let mut library = Self { known: HashMap::new(), trusted: trusted.to_vec(), operators };
         let mut wanted = Wanted { paths: schemas(search_path).into_iter().collect(), ..Wanted::default() };
         for expr in exprs {
             wanted.calls(expr);
@@ -140,18 +145,23 @@ impl Library {
             return refuse("depends on time");
         }
         let (mut known, mut unknown): (Vec<&Known>, bool) = (Vec::new(), false);
-        for schema in &in_schemas {
+        for schema in in_schemas.iter().filter(|schema| *schema != OF_THE_ROLE) {
             match self.known.get(&(schema.clone(), name.clone())) {
                 Some(found) => known.extend(found),
                 None => unknown = true,
             }
+        }
+        let builtin = |known: &&Known| &*known.function.schema == "pg_catalog";
+        if in_schemas.iter().any(|schema| schema == OF_THE_ROLE) && !known.iter().all(builtin) {
+            return refuse(
+                "is looked for in a schema of the role's own name first: write it with its schema",
+            );
         }
         if unknown && !known.is_empty() {
             return refuse(
                 "is looked for along the search_path of another function: write it with its schema",
             );
         }
-        let builtin = |known: &&Known| &*known.function.schema == "pg_catalog";
         if known.is_empty() {
             return refuse("calls a function that is not there");
         }
@@ -167,11 +177,13 @@ impl Library {
         if known.iter().any(builtin) {
             return refuse("may be either of several functions");
         }
-        let fitting: Vec<_> =
-            known.iter().filter(|known| known.function.parameters.len() == arguments).collect();
+        let fitting: Vec<_> = known.iter().filter(|known| known.function.takes(arguments)).collect();
         let [Known { function, body }] = fitting.as_slice() else {
-            return refuse("may be any of several functions, or one whose arguments have defaults");
+            return refuse("may be any of several functions");
         };
+        if function.parameters.len() != arguments {
+            return refuse("leaves arguments to their defaults");
+        }
         if self.trusts(function) || (function.volatility == Volatility::Immutable && body.is_none()) {
             return Ok(Callable::Plain);
         }
@@ -189,19 +201,26 @@ impl Library {
         }
     }
 
+    /// A schema with operators that is in one of two search paths and not in the other.
+    pub(super) fn operators_apart(&self, one: &[String], other: &[String]) -> Option<&String> {
+        self.operators.iter().find(|schema| one.contains(schema) != other.contains(schema))
+    }
+
     /// The one function, not of PostgreSQL's own, that a call can be of.
     pub(super) fn own(&self, call: &Call, arguments: usize, schemas: &[String]) -> Option<&Function> {
-        let names = name_parts(&call.name)?;
-        let (in_schemas, name) = match names.as_slice() {
-            [name] => (schemas.to_vec(), name),
-            [schema, name] => (vec![schema.clone()], name),
-            _ => return None,
-        };
-        let known =
-            in_schemas.into_iter().filter_map(|schema| self.known.get(&(schema, name.clone()))).flatten();
-        let mut fitting = known.filter(|known| {
-            known.function.parameters.len() == arguments && &*known.function.schema != "pg_catalog"
-        });
+        match name_parts(&call.name)?.as_slice() {
+            [name] => self.own_named(name, arguments, schemas),
+            [schema, name] => self.own_named(name, arguments, std::slice::from_ref(schema)),
+            _ => None,
+        }
+    }
+
+    /// The same, of a name without a schema.
+    pub(super) fn own_named(&self, name: &str, arguments: usize, schemas: &[String]) -> Option<&Function> {
+        let key = |schema: &String| (schema.clone(), name.to_owned());
+        let known = schemas.iter().filter_map(|schema| self.known.get(&key(schema))).flatten();
+        let mut fitting =
+            known.filter(|known| known.function.takes(arguments) && &*known.function.schema != "pg_catalog");
         let one = fitting.next()?;
         fitting.next().is_none().then_some(&one.function)
     }
@@ -227,7 +246,7 @@ impl Library {
 /// The schemas of a `search_path`, the one that always comes first among them.
 pub(super) fn schemas(search_path: &str) -> Vec<String> {
     let named = search_path.split(',').map(|name| name.trim().trim_matches('"').to_owned());
-    let named = named.filter(|name| !name.is_empty() && name != "$user" && name != "pg_catalog");
+    let named = named.filter(|name| !name.is_empty() && name != "pg_catalog");
     std::iter::once("pg_catalog".to_owned()).chain(named).collect()
 }
 

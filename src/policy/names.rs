@@ -3,8 +3,8 @@
 use std::ops::ControlFlow;
 
 use sqlparser::ast::{
-    DataType, Expr, Function as Call, FunctionArguments, ObjectName, VisitMut, visit_expressions,
-    visit_expressions_mut, visit_relations_mut,
+    DataType, Expr, Function as Call, FunctionArguments, ObjectName, TableFactor, VisitMut, VisitorMut,
+    visit_expressions, visit_expressions_mut,
 };
 
 use super::Refusal;
@@ -12,6 +12,8 @@ use super::check::Within;
 use super::expression::{Body, quoted, scalar};
 use super::library::{Callable, IDENTITY, name_parts, schemas};
 use super::plan::{Planner, fold_index};
+use super::rows::fold;
+use crate::event::{Class, Column};
 
 impl Planner<'_> {
     /// Has a part mean the same outside of the function that it stands in: folds in it are what they stand for, and names
@@ -20,6 +22,20 @@ impl Planner<'_> {
     /// # Errors
     /// A name of a kind that cannot be looked for here.
     pub(super) fn spell_out<V: VisitMut>(&self, node: &mut V, within: &Within) -> Result<(), Refusal> {
+        let session = schemas(&self.scene.search_path);
+        if within.depth > 0 && within.schemas != session {
+            let mut names = Names { planner: self, within, reads_own_types: false };
+            if let ControlFlow::Break(refusal) = node.visit(&mut names) {
+                return Err(refusal);
+            }
+            if names.reads_own_types
+                && let Some(schema) = self.library.operators_apart(&within.schemas, &session)
+            {
+                let reason = "has operators, and is in the function's search_path or in `policy.search_path`, not in both";
+                return Err(Refusal::part(schema, reason));
+            }
+        }
+        // Last: what they stand for was spelled out when it was put aside.
         let _: ControlFlow<()> = visit_expressions_mut(node, |expr| {
             if let Expr::Identifier(ident) = expr
                 && let Some(fold) = fold_index(ident).and_then(|index| self.plan.folds.get(index))
@@ -28,28 +44,7 @@ impl Planner<'_> {
             }
             ControlFlow::Continue(())
         });
-        if within.depth == 0 || within.schemas == schemas(&self.scene.search_path) {
-            return Ok(());
-        }
-        let named = visit_expressions_mut(node, |expr| match self.spell_out_one(expr, within) {
-            Ok(()) => ControlFlow::Continue(()),
-            Err(refusal) => ControlFlow::Break(refusal),
-        });
-        if let ControlFlow::Break(refusal) = named {
-            return Err(refusal);
-        }
-        let read = visit_relations_mut(node, |name| {
-            let [part] = name.0.as_slice() else { return ControlFlow::Continue(()) };
-            let Some(own) = part.as_ident().map(super::rows::fold) else { return ControlFlow::Continue(()) };
-            match self.scene.table(None, &own, &within.schemas) {
-                Ok(table) => {
-                    *name = ObjectName::from(vec![quoted(&table.name.schema), quoted(&table.name.name)]);
-                    ControlFlow::Continue(())
-                }
-                Err(refusal) => ControlFlow::Break(refusal),
-            }
-        });
-        read.break_value().map_or(Ok(()), Err)
+        Ok(())
     }
 
     fn spell_out_one(&self, expr: &mut Expr, within: &Within) -> Result<(), Refusal> {
@@ -97,16 +92,67 @@ impl Planner<'_> {
                 own.is_some_and(|function| function.definer.is_none() && !function.is_immutable())
             }
             Ok(Callable::Sql(function, _)) if function.definer.is_some() => false,
-            Ok(Callable::Sql(function, Body::Expression(expr))) => within
-                .function(function, &self.scene.search_path)
-                .map_or(true, |inner| !self.is_the_same_for_a_definer(expr, &inner)),
-            Ok(Callable::Sql(_, Body::Query(_))) => true,
+            Ok(Callable::Sql(function, body)) => {
+                match (body, within.function(function, &self.scene.search_path)) {
+                    (Body::Expression(expr), Ok(inner)) => !self.is_the_same_for_a_definer(expr, &inner),
+                    _ => true,
+                }
+            }
         }
     }
 }
 
+/// Gives names their schemas.
+struct Names<'a> {
+    planner: &'a Planner<'a>,
+    within: &'a Within,
+    /// A table has a column of a type that may have operators of its own.
+    reads_own_types: bool,
+}
+
+impl VisitorMut for Names<'_> {
+    type Break = Refusal;
+
+    fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<Refusal> {
+        broken(self.planner.spell_out_one(expr, self.within))
+    }
+
+    fn pre_visit_table_factor(&mut self, factor: &mut TableFactor) -> ControlFlow<Refusal> {
+        let TableFactor::Table { name, args, .. } = factor else { return ControlFlow::Continue(()) };
+        let [part] = name.0.as_slice() else { return ControlFlow::Continue(()) };
+        let Some(own) = part.as_ident().map(fold) else { return ControlFlow::Continue(()) };
+        if let Some(args) = args {
+            let found = self.planner.library.own_named(&own, args.args.len(), &self.within.schemas);
+            if let Some(function) = found {
+                *name = ObjectName::from(vec![quoted(&function.schema), quoted(&function.name)]);
+            }
+            return ControlFlow::Continue(());
+        }
+        let table = match self.planner.scene.table(None, &own, &self.within.schemas) {
+            Ok(table) => table,
+            Err(refusal) => return ControlFlow::Break(refusal),
+        };
+        // PostgreSQL's own types and enums have PostgreSQL's own operators.
+        let is_own =
+            |column: &Column| column.kind.oid >= FIRST_OID && !matches!(column.kind.class, Class::Enum(_));
+        self.reads_own_types |= table.columns.iter().any(is_own);
+        *name = ObjectName::from(vec![quoted(&table.name.schema), quoted(&table.name.name)]);
+        ControlFlow::Continue(())
+    }
+}
+
+/// `FirstNormalObjectId`: what is not PostgreSQL's own is numbered from here on.
+const FIRST_OID: u32 = 16_384;
+
+fn broken(outcome: Result<(), Refusal>) -> ControlFlow<Refusal> {
+    match outcome {
+        Ok(()) => ControlFlow::Continue(()),
+        Err(refusal) => ControlFlow::Break(refusal),
+    }
+}
+
 /// How many arguments a call has.
-fn count(call: &Call) -> usize {
+pub(super) fn count(call: &Call) -> usize {
     match &call.args {
         FunctionArguments::List(list) => list.args.len(),
         FunctionArguments::None | FunctionArguments::Subquery(_) => 0,

@@ -107,7 +107,14 @@ pub(super) fn is_fold(ident: &Ident) -> bool {
 
 /// What stands for a set.
 pub(super) fn set_name(index: usize) -> String {
-    format!("«set {index}»")
+    format!("{SET}{index}»")
+}
+
+const SET: &str = "«set ";
+
+/// Whether it stands for a set.
+fn is_set(ident: &Ident) -> bool {
+    ident.value.starts_with(SET)
 }
 
 /// Works a plan out.
@@ -179,7 +186,7 @@ impl<'a> Planner<'a> {
 
     /// Brings an expression to what is left to be judged on a row.
     pub(super) fn reduce(&mut self, expr: Expr, within: &Within) -> Result<Expr, Refusal> {
-        let is_done = matches!(&expr, Expr::Identifier(ident) if is_fold(ident));
+        let is_done = matches!(&expr, Expr::Identifier(ident) if is_fold(ident) || is_set(ident));
         if as_row_column(&expr).is_some() || is_literal(&expr) || is_done {
             return Ok(expr);
         }
@@ -210,12 +217,12 @@ impl<'a> Planner<'a> {
             Expr::AnyOp { left, compare_op: op @ BinaryOperator::Eq, right, .. }
                 if elements(&right).is_some() =>
             {
-                return self.reduce(each(&left, &op, *right, &BinaryOperator::Or), within);
+                return self.reduce(each(&left, &op, &right, &BinaryOperator::Or), within);
             }
             Expr::AllOp { left, compare_op: op @ BinaryOperator::NotEq, right }
                 if reads_row(&*right) && elements(&right).is_some() =>
             {
-                return self.reduce(each(&left, &op, *right, &BinaryOperator::And), within);
+                return self.reduce(each(&left, &op, &right, &BinaryOperator::And), within);
             }
             Expr::Exists { subquery, negated } => {
                 let found = self.exists(*subquery, within)?;
@@ -268,13 +275,13 @@ fn elements(expr: &Expr) -> Option<&[Expr]> {
 }
 
 /// `left op a connect left op b …` for the elements `a`, `b` of an array.
-fn each(left: &Expr, op: &BinaryOperator, array: Expr, connect: &BinaryOperator) -> Expr {
+fn each(left: &Expr, op: &BinaryOperator, array: &Expr, connect: &BinaryOperator) -> Expr {
     let binary = |left: Expr, op: &BinaryOperator, right: Expr| Expr::BinaryOp {
         left: Box::new(left),
         op: op.clone(),
         right: Box::new(right),
     };
-    let parts = elements(&array).unwrap_or_default().iter();
+    let parts = elements(array).unwrap_or_default().iter();
     let parts = parts.map(|element| {
         let element = Expr::Nested(Box::new(element.clone()));
         Expr::Nested(Box::new(binary(left.clone(), op, element)))

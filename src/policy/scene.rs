@@ -1,6 +1,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+use super::library::OF_THE_ROLE;
 use super::{Config, Refusal};
 use crate::event::{Table, TableName};
 use crate::postgres::catalog::{Catalog, Found};
@@ -101,6 +102,10 @@ impl<'a> Scene<'a> {
         // Those of `pg_catalog`, which comes first, are called so.
         if name.starts_with("pg_") {
             return Err(Refusal::part(name, "is read by the policy, and is PostgreSQL's own"));
+        }
+        if schemas.iter().any(|schema| schema == OF_THE_ROLE) {
+            let reason = "is looked for in a schema of the role's own name first: write it with its schema";
+            return Err(Refusal::part(name, reason));
         }
         let names = schemas.iter().map(|schema| TableName::new(schema, name));
         let mut there = names.filter(|name| self.catalog.has(name));

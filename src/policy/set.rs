@@ -125,7 +125,7 @@ impl Planner<'_> {
         let called = if function.strict { given.iter().map(is_not_null).collect() } else { Vec::new() };
         let found = match self.body_of(function, body, given, within)? {
             (Body::Expression(expr), inner) => {
-                let expr = self.given_by(function, *expr)?;
+                let expr = self.given_by(function, *expr, &inner)?;
                 self.reduce(expr, &inner)?
             }
             (Body::Query(query), inner) if inner.positive && selects_true(&query) => {
@@ -155,6 +155,11 @@ impl Planner<'_> {
             if let Callable::Sql(function, body) = library.find(&call, given.len(), &within.schemas)?
                 && function.returns_set
             {
+                if function.strict && within.definer.is_some() {
+                    let reason = "is strict, and is looked into in a `security definer` function";
+                    return Err(Refusal::part(&function.name, reason));
+                }
+                given.iter().try_for_each(|it| self.check(&mut it.clone(), within))?;
                 let given = given.into_iter().map(|it| self.settled(it, within)).collect();
                 if let (Body::Query(mut body), inner) = self.body_of(function, body, given, within)? {
                     let guarded = self.check_query(&mut body, &inner)?;

@@ -16,4 +16,4 @@ mod function;
 pub use access::{Access, Accesses, PolicyText, Protected, accesses};
 pub(in crate::postgres) use ask::answer;
 pub use ask::{Proof, Question, Refused, Types, ask, ask_server, types};
-pub use function::{Function, Language, TypeName, Volatility, functions};
+pub use function::{Function, Language, TypeName, Volatility, functions, operator_schemas};

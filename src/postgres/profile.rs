@@ -46,6 +46,9 @@ pub struct Found {
 const TIMEOUT: Duration = Duration::from_secs(5);
 const OPERATION: &str = "call the profile function";
 
+/// What outlives a transaction, but for prepared statements, which are the driver's.
+const FORGET: &str = "reset all; close all; unlisten *; discard temp; select pg_advisory_unlock_all()";
+
 const FOUND: &str = "
 select p.pronargs = p.pronargdefaults,
        array(select r.rolname::text
@@ -109,7 +112,13 @@ pub async fn call(
         transaction.commit().await
     };
     match called.await {
-        Ok(()) => Ok(Ok(())),
+        Ok(()) => {
+            // What it has set for its session is not to be there when somebody else is asked for in it.
+            if session.batch_execute(FORGET).await.is_err() {
+                drop(session.take());
+            }
+            Ok(Ok(()))
+        }
         Err(error) => match error.code() {
             Some(state) if !is_of_the_moment(state) => Ok(Err(Raised { sql_state: state.code().to_owned() })),
             _ => Err(Error::query(OPERATION)(error)),

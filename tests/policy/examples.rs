@@ -104,6 +104,19 @@ const FOLLOWED: &[&str] = &[
     "create policy p on entries using (team_id in (select team_id::bigint from members where user_id = auth.uid()))",
     "create policy p on entries using (team_id not in (select case when team_id = 1 then 1 else team_id::bigint * 10000000000 end from members))",
     "create policy p on entries using (team_id in (select id from teams where is_member(id)))",
+    // Of one character `character` would be.
+    "create or replace function coded(c bpchar) returns boolean language sql immutable as $$ select c = 'A1' $$;
+     create policy p on entries using (coded((auth.jwt() ->> 'code')::bpchar) or public)",
+    "create or replace function wrapped(team int) returns boolean language sql stable as 'select (select is_member(team))';
+     create policy p on entries using (wrapped(team_id))",
+    "create or replace function direct(team int) returns boolean language sql stable as 'select is_member(team)';
+     create policy p on entries using (direct(team_id))",
+    "create or replace function among(is_one boolean) returns boolean language sql immutable as 'select is_one';
+     create policy p on entries using (among(team_id in (select team_id from members where user_id = auth.uid())))",
+    // A function's own path, with a function in `from`.
+    "create or replace function listed(team text) returns boolean language sql stable set search_path = '' as $$
+       select team in (select t from jsonb_array_elements_text(auth.jwt() -> 'teams') t) $$;
+     create policy p on entries using (listed(team_id::text))",
     "create policy p on entries using (title in (select name from teams))",
 ];
 
@@ -115,6 +128,41 @@ const REFUSED: &[(&str, &str)] = &[
            select exists (select 1 from members m where m.team_id = team_id and m.user_id = auth.uid()) $$;
          create policy p on entries using (not blocked(team_id))",
         "a parameter of `blocked`",
+    ),
+    // What a function is given is looked into too.
+    (
+        "create function me() returns uuid language plpgsql stable as 'begin return (select user_id from members limit 1); end';
+         create function mine(u uuid) returns setof int language sql stable as 'select team_id from members where user_id = u';
+         create policy p on entries using (team_id in (select mine(me())))",
+        "plpgsql",
+    ),
+    (
+        "create function mine(at timestamptz) returns setof int language sql stable as 'select team_id from members where at is not null';
+         create policy p on entries using (team_id in (select mine(now())))",
+        "depends on time",
+    ),
+    // One that has a default may be the one that is meant.
+    (
+        "create function f(x text) returns boolean language sql stable as 'select true';
+         create function f(x int, y int default 0) returns boolean language sql stable as 'select x = 1';
+         create policy p on entries using (f(tenant))",
+        "any of several functions",
+    ),
+    (
+        "create function f(x int, y int default 1) returns boolean language sql stable as 'select x = y';
+         create policy p on entries using (f(tenant))",
+        "to their defaults",
+    ),
+    (
+        "create function f(x int) returns boolean language sql stable set search_path = \"$user\", public as
+           'select exists (select 1 from members where team_id = x)';
+         create policy p on entries using (f(team_id))",
+        "of the role's own name",
+    ),
+    (
+        "create function f() returns timestamp language sql stable as $$ select 'today12:00'::timestamp $$;
+         create policy p on entries using (f() is not null)",
+        "the word `today`",
     ),
     // Helpers of a function run as its owner.
     (
@@ -217,7 +265,10 @@ const REFUSED: &[(&str, &str)] = &[
 ];
 
 fn who(number: u32) -> [tidegate::postgres::Impersonation; 2] {
-    let claims = json!({"sub": user(number), "role": "authenticated", "tenant": number % 2});
+    let claims = json!({
+        "sub": user(number), "role": "authenticated", "tenant": number % 2, "teams": [1, number],
+        "code": if number == 1 { "A1" } else { "A" },
+    });
     [identity("authenticated", &claims), identity("anon", &json!({"role": "anon"}))]
 }
 

@@ -119,6 +119,24 @@ impl Viewer {
         self.client = Some(client);
     }
 
+    /// Comes back with its cursor after a broken connection.
+    async fn reconnect(&mut self, server: &Server) {
+        if let Some(client) = self.client.take() {
+            client.cut();
+        }
+        self.mirror.cut();
+        self.connect(server).await;
+    }
+
+    /// A grant has changed: once that is noticed, it is shown so many columns and no others.
+    async fn is_shown(&mut self, columns: usize, sql: &Sql, log: &str) {
+        self.columns.insert(columns);
+        tokio::time::sleep(NOTICED).await;
+        self.come_to_rest(sql, log).await;
+        self.columns = BTreeSet::from([columns]);
+        self.come_to_rest(sql, log).await;
+    }
+
     /// What `SELECT` gives it.
     async fn selected(&self, sql: &Sql) -> BTreeSet<(i64, String)> {
         let condition = if self.filter.is_empty() { "true" } else { self.filter };
@@ -261,6 +279,16 @@ fn seed() -> u64 {
         .unwrap_or_else(|| fastrand::u64(..))
 }
 
+/// One of each identity, each with a filter.
+fn viewers(table: (&'static str, &'static str), random: &mut fastrand::Rng) -> Vec<Viewer> {
+    let viewer = |(role, number): &(&'static str, u32)| {
+        // Without all of its columns a filter may not name the others.
+        let columns = if *role == "anon" { ANON } else { 7 };
+        Viewer::new(role, *number, table, FILTERS[random.usize(..FILTERS.len())], columns)
+    };
+    IDENTITIES.iter().map(viewer).collect()
+}
+
 /// What the anonymous role may read.
 const GRANTS: &str =
     "revoke all on entries from anon; grant select (id, version, team_id, public) on entries to anon;";
@@ -282,14 +310,7 @@ fn every_identity_holds_what_select_gives_it_and_was_told_of_nothing_else() {
             sql.batch_execute(&of(table, HIDE)).await.expect("the superuser may");
             // A grant or a policy is noticed within its refresh; each round begins with clients of its own.
             tokio::time::sleep(NOTICED).await;
-            let mut viewers: Vec<Viewer> = IDENTITIES
-                .iter()
-                .map(|(role, number)| {
-                    // Without all of its columns a filter may not name the others.
-                    let columns = if *role == "anon" { ANON } else { 7 };
-                    Viewer::new(role, *number, table, FILTERS[random.usize(..FILTERS.len())], columns)
-                })
-                .collect();
+            let mut viewers = viewers(table, &mut random);
             for viewer in &mut viewers {
                 let now = viewer.selected(&sql).await;
                 viewer.visible.extend(now);
@@ -303,13 +324,8 @@ fn every_identity_holds_what_select_gives_it_and_was_told_of_nothing_else() {
                     let grant = of(table, if shows { SHOW } else { HIDE });
                     let _ = writeln!(log, "{grant}");
                     sql.batch_execute(&grant).await.expect("the superuser may");
-                    let of_anon = viewers.iter_mut().filter(|viewer| viewer.role == "anon");
-                    for viewer in of_anon {
-                        viewer.columns.insert(ANON + usize::from(shows));
-                        tokio::time::sleep(NOTICED).await;
-                        viewer.come_to_rest(&sql, &log).await;
-                        viewer.columns = BTreeSet::from([ANON + usize::from(shows)]);
-                        viewer.come_to_rest(&sql, &log).await;
+                    for viewer in viewers.iter_mut().filter(|viewer| viewer.role == "anon") {
+                        viewer.is_shown(ANON + usize::from(shows), &sql, &log).await;
                     }
                 }
                 let transaction = of(table, &transaction(&mut random));
@@ -322,11 +338,7 @@ fn every_identity_holds_what_select_gives_it_and_was_told_of_nothing_else() {
                     let now = viewer.selected(&sql).await;
                     viewer.visible.extend(now);
                     if random.u8(..30) == 0 {
-                        if let Some(client) = viewer.client.take() {
-                            client.cut();
-                        }
-                        viewer.mirror.cut();
-                        viewer.connect(&server).await;
+                        viewer.reconnect(&server).await;
                     }
                 }
                 if step % 2 == 1 {

@@ -9,7 +9,7 @@ use super::super::{Error, Pool};
 pub struct TypeName {
     /// `pg_type.oid`
     pub oid: u32,
-    /// As `format_type` writes it, without a modifier.
+    /// As `format_type` writes it of any length: `bpchar`, where `character` would be one of one character.
     pub name: Arc<str>,
 }
 
@@ -32,6 +32,8 @@ pub struct Function {
     pub definer: Option<u32>,
     /// The names of its input parameters, in their order; empty for those without.
     pub parameters: Vec<Arc<str>>,
+    /// How many of them, from the last one on, a call may leave out.
+    pub defaults: usize,
     /// Their types.
     pub parameter_types: Vec<TypeName>,
     /// The type of what it gives, or of each that it gives.
@@ -45,6 +47,12 @@ pub struct Function {
 }
 
 impl Function {
+    /// Whether it may be called with so many arguments.
+    pub fn takes(&self, arguments: usize) -> bool {
+        let most = self.parameters.len();
+        (most.saturating_sub(self.defaults)..=most).contains(&arguments)
+    }
+
     /// Whether it depends on its arguments alone.
     pub fn is_immutable(&self) -> bool {
         self.volatility == Volatility::Immutable
@@ -86,9 +94,9 @@ select n.nspname::text,
        p.proisstrict,
        p.oid,
        p.prorettype,
-       format_type(p.prorettype, null),
+       format_type(p.prorettype, -1),
        p.proargtypes::oid[],
-       array(select format_type(t.oid, null)
+       array(select format_type(t.oid, -1)
                from unnest(p.proargtypes::oid[]) with ordinality t (oid, number)
               order by t.number),
        coalesce(p.proargmodes <@ '{i,t}', true)
@@ -96,7 +104,8 @@ select n.nspname::text,
          and not exists (select
                            from pg_type t
                           where t.oid = any(p.proargtypes::oid[] || p.prorettype)
-                            and t.typtype = 'p')
+                            and t.typtype = 'p'),
+       p.pronargdefaults::int4
   from unnest($1::text[], $2::text[]) w (schema, name)
   join pg_proc p on p.proname = w.name
   join pg_namespace n on n.oid = p.pronamespace and n.nspname = w.schema
@@ -141,6 +150,7 @@ pub async fn functions(pool: &Pool, names: &[(String, String)]) -> Result<Vec<Fu
             returns_set: row.try_get(5)?,
             definer: row.try_get(6)?,
             parameters: parameters.into_iter().map(Arc::from).collect(),
+            defaults: usize::try_from(row.try_get::<_, i32>(16)?).unwrap_or(0),
             parameter_types: types.collect(),
             result: TypeName { oid: row.try_get(11)?, name: text(12)? },
             plain: row.try_get(15)?,
@@ -149,4 +159,19 @@ pub async fn functions(pool: &Pool, names: &[(String, String)]) -> Result<Vec<Fu
         })
     };
     rows.iter().map(function).collect::<Result<_, _>>().map_err(&failed)
+}
+
+/// The schemas of operators that are not PostgreSQL's own.
+///
+/// # Errors
+/// Those of the conversation with PostgreSQL.
+pub async fn operator_schemas(pool: &Pool) -> Result<Vec<String>, Error> {
+    const SCHEMAS: &str = "
+        select distinct n.nspname::text
+          from pg_operator o
+          join pg_namespace n on n.oid = o.oprnamespace
+         where n.nspname <> 'pg_catalog'";
+    let failed = Error::query("read the schemas of operators");
+    let rows = pool.get().await?.query_typed(SCHEMAS, &[]).await.map_err(&failed)?;
+    rows.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>().map_err(&failed)
 }

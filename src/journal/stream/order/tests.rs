@@ -258,10 +258,10 @@ fn a_message_of_many_records_is_packed_and_read_back_and_one_of_few_or_of_noise_
         let mut batch = Batch::new(Author::default(), Position::default());
         let (mut previous, mut records) = (Position::default(), Vec::new());
         for number in 1..=count {
-            let body = match text {
-                true => format!("{{\"id\":{number},\"title\":\"an entry of the board {}\"}}", number % 7)
-                    .into_bytes(),
-                false => std::iter::repeat_with(|| random.u8(..)).take(2_000).collect(),
+            let body = if text {
+                format!("{{\"id\":{number},\"title\":\"an entry of the board {}\"}}", number % 7).into_bytes()
+            } else {
+                std::iter::repeat_with(|| random.u8(..)).take(2_000).collect()
             };
             let record = record(number, previous, body);
             previous = record.end();
