@@ -22,13 +22,13 @@ pub mod protocol;
 pub mod telemetry;
 pub mod shutdown;
 pub mod report;
-pub mod limit;
 // Adapters: each wraps one server.
 pub mod postgres;
 pub mod source;
 pub mod journal;
 pub mod cache;
 // Engines.
+pub mod limit;
 pub mod audit;
 pub mod auth;
 pub mod profile;

@@ -20,6 +20,7 @@ mod body;
 mod check;
 mod compile;
 mod expression;
+mod ident;
 mod keeper;
 mod library;
 mod names;

@@ -142,6 +142,8 @@ fn nothing_enters_the_journal_before_postgresql_shows_it() {
             (row.get::<_, &str>(0) == "nobody").then_some(())
         })
         .await;
+        // Whether there is a standby to wait for, the checkpointer tells all others: once it has done this it has read it.
+        writer.batch_execute("checkpoint").await.expect("the superuser may");
         let before = insert_lsn(&database).await;
         let insert = writer.batch_execute("insert into cards values (1, 1, 1, null)");
         let told = async {

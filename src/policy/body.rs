@@ -15,10 +15,11 @@ use sqlparser::ast::{
 use super::Refusal;
 use super::check::Within;
 use super::expression::{Body, data_type, is_literal, scalar};
+use super::ident::{fold, quoted};
 use super::library::Callable;
 use super::names::count;
 use super::plan::{Planner, is_fold};
-use super::rows::{as_row_column, fold};
+use super::rows::as_row_column;
 use super::subselect::{From, sources};
 use crate::postgres::policy::{Function, TypeName};
 
@@ -92,7 +93,7 @@ impl Planner<'_> {
             }
             _ => ControlFlow::Continue(()),
         });
-        let opaque = || Expr::Identifier(super::expression::quoted(OPAQUE));
+        let opaque = || Expr::Identifier(quoted(OPAQUE));
         if open.is_break() { opaque() } else { self.fold(given, within).unwrap_or_else(|_| opaque()) }
     }
 

@@ -9,12 +9,11 @@ use sqlparser::ast::{
 
 use super::Refusal;
 use super::body::is_opaque;
-use super::expression::{
-    Body, arguments, children, conjuncts, expression, is_literal, quoted, select_of, subselect,
-};
-use super::library::{Callable, schemas};
+use super::expression::{Body, arguments, children, conjuncts, expression, is_literal, select_of, subselect};
+use super::ident::{fold, quoted, schemas};
+use super::library::Callable;
 use super::plan::{Guard, Planner, is_fold};
-use super::rows::{fold, reads_row};
+use super::rows::reads_row;
 use super::subselect::{From, selected, sources};
 use crate::event::{Collation, Table};
 use crate::postgres::policy::Function;

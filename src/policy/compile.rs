@@ -4,7 +4,8 @@ use std::ops::ControlFlow;
 
 use sqlparser::ast::{DataType, Expr, Ident, ObjectName, Value, visit_expressions_mut};
 
-use super::expression::{quoted, value};
+use super::expression::value;
+use super::ident::quoted;
 use super::plan::{Plan, Set, Source, fold_name, set_name};
 use super::rows::as_row_column;
 use super::visibility::Guard;

@@ -238,11 +238,6 @@ pub(super) fn is_literal(expr: &Expr) -> bool {
     }
 }
 
-/// `name`, quoted.
-pub(super) fn quoted(name: &str) -> Ident {
-    Ident::with_quote('"', name)
-}
-
 pub(super) fn value(value: Value) -> Expr {
     Expr::Value(ValueWithSpan::from(value))
 }

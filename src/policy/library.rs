@@ -6,7 +6,7 @@ use std::ops::ControlFlow;
 use sqlparser::ast::{Expr, Function as Call, ObjectName, visit_expressions};
 
 use super::expression::{Body, body, expression};
-use super::rows::fold;
+use super::ident::{OF_THE_ROLE, name_parts, schemas};
 use super::scene::Rights;
 use super::{Config, Refusal};
 use crate::postgres::catalog::Catalog;
@@ -39,8 +39,6 @@ pub(super) enum Callable<'a> {
     Sql(&'a Function, &'a Body),
 }
 
-/// In a `search_path`, the schema that has the name of the role.
-pub(super) const OF_THE_ROLE: &str = "$user";
 /// How often bodies are looked into for further functions.
 const DEPTH: usize = 8;
 /// What has the form of a call and is no function.
@@ -241,17 +239,6 @@ impl Library {
         let trusted = |name: &&String| name.split_once('.') == Some((&function.schema, &function.name));
         self.trusted.iter().find(trusted).is_some()
     }
-}
-
-/// The schemas of a `search_path`, the one that always comes first among them.
-pub(super) fn schemas(search_path: &str) -> Vec<String> {
-    let named = search_path.split(',').map(|name| name.trim().trim_matches('"').to_owned());
-    let named = named.filter(|name| !name.is_empty() && name != "pg_catalog");
-    std::iter::once("pg_catalog".to_owned()).chain(named).collect()
-}
-
-pub(super) fn name_parts(name: &ObjectName) -> Option<Vec<String>> {
-    name.0.iter().map(|part| part.as_ident().map(fold)).collect()
 }
 
 /// What is called: which of the search paths is in force where is only known later, so each name is looked for along all.

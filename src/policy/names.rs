@@ -9,10 +9,10 @@ use sqlparser::ast::{
 
 use super::Refusal;
 use super::check::Within;
-use super::expression::{Body, quoted, scalar};
-use super::library::{Callable, IDENTITY, name_parts, schemas};
+use super::expression::{Body, scalar};
+use super::ident::{fold, name_parts, quoted, schemas};
+use super::library::{Callable, IDENTITY};
 use super::plan::{Planner, fold_index};
-use super::rows::fold;
 use crate::event::{Class, Column};
 
 impl Planner<'_> {

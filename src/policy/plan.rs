@@ -16,7 +16,8 @@ use sqlparser::ast::{BinaryOperator, Expr, Ident, Query, UnaryOperator, Value};
 
 use super::Refusal;
 use super::check::Within;
-use super::expression::{children, expression, is_literal, quoted, scalar, subselect, value};
+use super::expression::{children, expression, is_literal, scalar, subselect, value};
+use super::ident::quoted;
 use super::library::Library;
 use super::rows::{as_row_column, mark, reads_row};
 use super::scene::Scene;

@@ -5,7 +5,8 @@ use std::ops::ControlFlow;
 use sqlparser::ast::{Expr, FunctionArg, FunctionArgExpr, Ident, Query, TableFactor, visit_expressions};
 
 use super::Refusal;
-use super::expression::{children, quoted, select_of, subselect};
+use super::expression::{children, select_of, subselect};
+use super::ident::{fold, quoted};
 use super::subselect::sources;
 use crate::event::{Table, TableName};
 
@@ -36,11 +37,6 @@ pub(super) fn reads_row<V: sqlparser::ast::Visit>(node: &V) -> bool {
         _ => ControlFlow::Continue(()),
     });
     found.is_break()
-}
-
-/// As PostgreSQL folds it.
-pub(super) fn fold(ident: &Ident) -> String {
-    if ident.quote_style.is_some() { ident.value.clone() } else { ident.value.to_ascii_lowercase() }
 }
 
 /// Marks the columns of `table` in an expression of one of its policies. In a sub-select PostgreSQL writes every

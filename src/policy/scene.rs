@@ -1,7 +1,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use super::library::OF_THE_ROLE;
+use super::ident::OF_THE_ROLE;
 use super::{Config, Refusal};
 use crate::event::{Table, TableName};
 use crate::postgres::catalog::{Catalog, Found};

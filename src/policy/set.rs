@@ -7,7 +7,8 @@ use sqlparser::ast::{
 
 use super::Refusal;
 use super::check::{Guarded, Within, column_of};
-use super::expression::{Body, all, arguments, conjuncts, is_literal, quoted, select_of, value};
+use super::expression::{Body, all, arguments, conjuncts, is_literal, select_of, value};
+use super::ident::quoted;
 use super::library::Callable;
 use super::plan::{Planner, Set, Source, any, not, set_name};
 use super::rows::{as_row_column, reads_row};

@@ -5,7 +5,7 @@ use sqlparser::ast::{
 };
 
 use super::Refusal;
-use super::rows::fold;
+use super::ident::fold;
 
 /// Where a sub-select's rows come from.
 #[derive(Clone, Debug, PartialEq, Eq)]

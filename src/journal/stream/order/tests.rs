@@ -272,6 +272,10 @@ fn a_message_of_many_records_is_packed_and_read_back_and_one_of_few_or_of_noise_
         let messages = batch.take(most);
         let sent: usize = messages.iter().map(Bytes::len).sum();
         assert_eq!(sent < whole * 9 / 10, packs, "{count} records, {whole} bytes in {sent}");
+        // Noise is no event: whether it is packed is all that is asked.
+        if !text {
+            continue;
+        }
         if let [message] = messages.as_slice() {
             let Ok(Message { body: Body::Entries(read), .. }) = decode(message.clone()) else {
                 panic!("entries")
