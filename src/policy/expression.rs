@@ -2,8 +2,8 @@
 
 use sqlparser::ast::{
     Array, BinaryOperator, CastKind, DataType, Expr, Function, FunctionArg, FunctionArgExpr,
-    FunctionArgumentList, FunctionArguments, Ident, Interval, Query, SelectItem, SetExpr, Statement,
-    UnaryOperator, Value, ValueWithSpan,
+    FunctionArgumentList, FunctionArguments, Interval, Query, SelectItem, SetExpr, Statement, UnaryOperator,
+    Value, ValueWithSpan,
 };
 use sqlparser::dialect::PostgreSqlDialect;
 use sqlparser::parser::Parser;

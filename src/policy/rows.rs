@@ -2,7 +2,7 @@
 
 use std::ops::ControlFlow;
 
-use sqlparser::ast::{Expr, FunctionArg, FunctionArgExpr, Ident, Query, TableFactor, visit_expressions};
+use sqlparser::ast::{Expr, FunctionArg, FunctionArgExpr, Query, TableFactor, visit_expressions};
 
 use super::Refusal;
 use super::expression::{children, select_of, subselect};

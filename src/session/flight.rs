@@ -212,8 +212,8 @@ impl Shared {
         let deadline = (started + self.config.timeout).into();
         // The place is held before the moment is fixed, and both within one life of the server.
         let life = self.marker.life().await.map_err(|_| Failure::Lost)?;
-        let mut place = self.hub.here();
-        let hold = self.hub.journal().hold(place.incarnation, place.position);
+        let held = timeout_at(deadline, self.hold()).await.unwrap_or(None);
+        let (mut place, hold) = held.ok_or(Failure::Lost)?;
         let Some(boarding) = flight.upgrade() else { return Err(Failure::Lost) };
         boarding.state.lock().held = Some((place.clone(), hold));
         drop(boarding);
@@ -256,6 +256,23 @@ impl Shared {
         }
         place.seen = Some(Seen { snapshot: moment, settled });
         Ok(End { place, lsn })
+    }
+}
+
+impl Shared {
+    /// Holds the place where the hub is; `None` if it has stopped.
+    async fn hold(&self) -> Option<(Place, Hold)> {
+        let mut moves = self.hub.moves();
+        loop {
+            moves.mark_unchanged();
+            let place = self.hub.here();
+            let hold = self.hub.journal().hold(place.incarnation, place.position);
+            if self.hub.journal().refuse(place.incarnation, place.position) == Ok(None) {
+                return Some((place, hold));
+            }
+            // The hub is within a transaction whose beginning the journal holds no more: there is a place at its end.
+            moves.changed().await.ok()?;
+        }
     }
 }
 
