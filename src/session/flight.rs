@@ -212,8 +212,8 @@ impl Shared {
         let deadline = (started + self.config.timeout).into();
         // The place is held before the moment is fixed, and both within one life of the server.
         let life = self.marker.life().await.map_err(|_| Failure::Lost)?;
-        let held = timeout_at(deadline, self.hold()).await.unwrap_or(None);
-        let (mut place, hold) = held.ok_or(Failure::Lost)?;
+        let here = timeout_at(deadline, self.hold()).await.unwrap_or(None);
+        let (mut place, hold) = here.ok_or(Failure::Lost)?;
         let Some(boarding) = flight.upgrade() else { return Err(Failure::Lost) };
         boarding.state.lock().held = Some((place.clone(), hold));
         drop(boarding);
