@@ -3,6 +3,7 @@
 mod documented;
 mod examples;
 mod house;
+mod least;
 mod probing;
 mod redefined;
 mod revocation;
