@@ -119,7 +119,7 @@ impl Limits {
                 Err(error) => {
                     metrics::counter!(metric::LIMIT_UNSHARED).increment(1);
                     taken.lose(drained.iter().map(|(name, _)| *name));
-                    tracing::debug!(error = %Chain(&error), "limits are this process's own for now");
+                    tracing::debug!(error = %Chain(&error), "Redis is not told what clients take: this process limits by itself");
                     continue;
                 }
             };

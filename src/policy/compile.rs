@@ -29,7 +29,7 @@ pub(super) type Narrowed<'a> = [Option<Vec<&'a str>>];
 
 /// What is asked as the identity: folds, sets, privileges.
 pub(super) fn question(plan: &Plan, narrowed: &Narrowed<'_>) -> Question {
-    let folds = plan.folds.iter().map(ToString::to_string);
+    let folds = plan.asked();
     let sets = plan.sets.iter().zip(narrowed).filter_map(|(set, to)| match &set.source {
         Source::Identity(query) => Some(values_of(&query.to_string(), to.as_deref())),
         Source::Definer => None,
@@ -39,7 +39,7 @@ pub(super) fn question(plan: &Plan, narrowed: &Narrowed<'_>) -> Question {
 
 /// What has types that count: folds, then sets that are asked as the identity.
 pub(super) fn typed(plan: &Plan) -> Question {
-    let folds = plan.folds.iter().map(ToString::to_string);
+    let folds = plan.asked();
     let sets = plan.sets.iter().filter_map(|set| match &set.source {
         Source::Identity(query) => Some(format!("(select q.v from ({query}) q(v) limit 1)")),
         Source::Definer => None,

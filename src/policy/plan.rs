@@ -10,9 +10,10 @@
 //! ```
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use sqlparser::ast::{BinaryOperator, Expr, Ident, Query, UnaryOperator, Value};
+use sqlparser::ast::{BinaryOperator, Expr, Ident, Query, UnaryOperator, Value, visit_expressions};
 
 use super::Refusal;
 use super::check::Within;
@@ -36,6 +37,31 @@ pub(super) struct Plan {
     pub(super) guards: Vec<Guard>,
     /// What who asks has to be allowed for all this, asked as the identity; and what is said where it is not.
     pub(super) privileges: BTreeMap<String, String>,
+}
+
+impl Plan {
+    /// The folds as they are asked. One that stands nowhere in the end was put aside for a part that is computed as a whole,
+    /// and which might not have come to it: it is not computed, since it might raise.
+    pub(super) fn asked(&self) -> impl Iterator<Item = String> {
+        let mut used = vec![false; self.folds.len()];
+        let judged =
+            self.judged.iter().flat_map(|judged| judged.permissive.iter().chain(&judged.restrictive));
+        let watched = self.guards.iter().flat_map(|guard| &guard.conjuncts);
+        for expr in judged.map(|(_, expr)| expr).chain(watched) {
+            let _: ControlFlow<()> = visit_expressions(expr, |expr| {
+                if let Expr::Identifier(ident) = expr
+                    && let Some(used) = fold_index(ident).and_then(|index| used.get_mut(index))
+                {
+                    *used = true;
+                }
+                ControlFlow::Continue(())
+            });
+        }
+        self.folds
+            .iter()
+            .zip(used)
+            .map(|(fold, used)| if used { fold.to_string() } else { "null".to_owned() })
+    }
 }
 
 /// What is left of each policy, which has a name.

@@ -118,6 +118,9 @@ const FOLLOWED: &[&str] = &[
        select team in (select t from jsonb_array_elements_text(auth.jwt() -> 'teams') t) $$;
      create policy p on entries using (listed(team_id::text))",
     "create policy p on entries using (title in (select name from teams))",
+    // What is not come to is not computed, and cannot raise.
+    "create or replace function is_one(n int) returns boolean language sql immutable as 'select n = 1';
+     create policy p on entries using ((select case when auth.role() <> 'x' then true else is_one((auth.jwt() ->> 'role')::int) end))",
 ];
 
 /// A policy on `entries` that cannot be followed exactly, and what is said of it.
