@@ -19,7 +19,8 @@ use tokio::sync::{mpsc, watch};
 
 use crate::audit::Audit;
 use crate::auth::Authenticator;
-use crate::cache::Cache;
+use crate::cache::{Cache, Marks, Point};
+use crate::command::{self, Commands};
 use crate::config::{AllowedOrigins, AuthMode, Backend, Config};
 use crate::event::Lsn;
 use crate::journal::{Ledger, Status};
@@ -28,9 +29,11 @@ use crate::policy::Policies;
 use crate::postgres::publication;
 use crate::postgres::{Pool, Settings};
 use crate::profile::Profiles;
+use crate::query::{self, Queries};
 use crate::session::{self, Catalogs, Marker, Services, SnapshotConfig, Snapshots};
 use crate::shutdown::{self, Drained, Scope};
 use crate::telemetry::{Metrics, metric};
+use crate::workspace::{Vault, tables};
 use crate::{http, hub, journal, relay, source};
 
 use catalog::Keeper;
@@ -116,7 +119,8 @@ impl Server<'_> {
             transaction_bytes: config.hub.transaction_bytes,
             frame_bytes: config.session.frame_bytes,
         };
-        let hub = hub::start(limits, follower, journal.clone(), core);
+        let marks = config.app.enabled.then(|| Arc::new(marks(&journal)));
+        let hub = hub::start(limits, follower, journal.clone(), marks.clone(), core);
         let (refreshes, wishes) = mpsc::channel(REFRESHES);
         let (keeper, current) =
             Keeper::new(self.pool.clone(), hub.clone(), publication, config.catalog.event_trigger, describe);
@@ -125,6 +129,10 @@ impl Server<'_> {
         let cache = Cache::open(config.cache.config(), core)?;
         let auth = Authenticator::start(config.auth.authenticator(), cache.clone(), core).await?;
         let catalogs = Catalogs::new(current.clone(), refreshes);
+        let application = match marks {
+            Some(marks) => Some(self.application(marks, hub.clone(), policies.clone(), cache.clone())?),
+            None => None,
+        };
         let services = Arc::new(self.services(auth, hub, catalogs, policies));
         let readiness = streaming.clone();
         let context = http::Context {
@@ -138,6 +146,7 @@ impl Server<'_> {
             }),
             metrics: Arc::new(move || metrics.render()),
             publisher,
+            application,
             tls: self.tls.clone(),
         };
         if let Ok(address) = listener.local_addr() {
@@ -225,6 +234,26 @@ impl Server<'_> {
         }
     }
 
+    /// Commands and reads, with connections of their own: what waits for a snapshot does not wait for them.
+    fn application(
+        &self,
+        marks: Arc<Marks>,
+        hub: hub::Handle,
+        policies: Policies,
+        cache: Cache,
+    ) -> Result<http::Application, Error> {
+        let Config { app, postgres, .. } = self.config;
+        let pool = |settings| Pool::new(settings, app.pool_size, postgres.connect_timeout);
+        let primary = pool(self.settings.clone())?;
+        let replicas = postgres.replicas().map(pool).collect::<Result<_, _>>()?;
+        let vault = Vault::new(app.contact_keys.clone());
+        let commands = Commands::new(self.config.commands(), primary.clone(), vault.clone());
+        self.core.spawn("upkeep", command::upkeep::keep(commands.clone(), self.core.clone()));
+        let parts = query::Parts { primary, replicas, hub, marks, policies, cache, vault };
+        let queries = Queries::start(self.config.queries(), parts, &self.core);
+        Ok(http::Application::new(commands, queries, app.max_body_bytes))
+    }
+
     fn limits(&self, cache: Cache) -> Arc<Limits> {
         let limits = Arc::new(Limits::new(&self.config.limits()));
         self.edge.spawn("limits", limits.clone().keep(self.edge.clone()));
@@ -273,6 +302,13 @@ impl Server<'_> {
             ..source::Config::new(self.settings.clone(), &postgres.publication, &postgres.slot)
         }
     }
+}
+
+/// What cached reads depend on, as of where the journal stands.
+fn marks(journal: &journal::Journal) -> Marks {
+    let tail = journal.tail();
+    let start = Point { incarnation: tail.incarnation, lsn: tail.position.commit_lsn };
+    Marks::new(tables::interests(), start)
 }
 
 /// Has the hub know what roles may see before anybody goes by it.

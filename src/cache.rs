@@ -10,6 +10,7 @@
 //!
 //! The only room that names `fred`. Never here: a key or a value in a log line.
 
+mod marks;
 mod memory;
 mod redis;
 
@@ -21,6 +22,8 @@ use std::time::Duration;
 use crate::shutdown::Scope;
 use memory::Memory;
 use redis::Redis;
+
+pub use marks::{Interest, Marks, Point, Tag};
 
 /// Where it is kept.
 #[derive(Clone, Debug)]

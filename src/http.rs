@@ -5,6 +5,7 @@
 //!                                   ├─ /v1/stream  body    ─▶ session::stream
 //!                                   ├─ /v1/publish ─▶ journal::Publisher
 //!                                   ├─ /v1/session ─▶ auth::Authenticator
+//!                                   ├─ /v1/…       command::Commands, query::Queries
 //!                                   ├─ /healthz /readyz /metrics
 //!                                   └─ / and its files
 //! ```
@@ -14,8 +15,10 @@
 //! Whatever is refused is answered with `application/problem+json` (RFC 9457), or, on a WebSocket, with a close code:
 //! a browser cannot read the status of a refused upgrade.
 
+mod api;
 mod connection;
 mod cookie;
+mod document;
 mod forwarded;
 mod headers;
 mod line;
@@ -35,11 +38,14 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use tokio::net::TcpListener;
 
 use crate::audit::Audit;
+use crate::command::Commands;
 use crate::journal::Publisher;
 use crate::limit::Limits;
+use crate::query::Queries;
 use crate::session::Services;
 use crate::shutdown::Scope;
 
@@ -102,10 +108,32 @@ pub struct Context {
     pub ready: Arc<dyn Fn() -> Result<(), String> + Send + Sync>,
     /// Takes events.
     pub publisher: Publisher,
+    /// The reference application; none where it is left off.
+    pub application: Option<Application>,
     /// The text of `/metrics`.
     pub metrics: Arc<dyn Fn() -> String + Send + Sync>,
     /// TLS; none for plain connections.
     pub tls: Option<Arc<Tls>>,
+}
+
+/// Commands and reads, and the document that describes them.
+#[derive(Clone, Debug)]
+pub struct Application {
+    /// What writes.
+    pub commands: Commands,
+    /// What reads.
+    pub queries: Queries,
+    /// The largest body that is taken, in bytes.
+    pub body_bytes: usize,
+    document: Bytes,
+}
+
+impl Application {
+    /// Of these; requests of at most so many bytes.
+    pub fn new(commands: Commands, queries: Queries, body_bytes: usize) -> Self {
+        let document = document::of(commands.catalogue(), queries.catalogue()).to_string().into();
+        Self { commands, queries, body_bytes, document }
+    }
 }
 
 /// The server cannot listen.

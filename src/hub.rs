@@ -49,6 +49,7 @@ pub use resumption::{Missed, Resumption};
 pub use selection::{Fingerprint, Projection, Rows, Selection};
 pub use shapes::Ticket;
 
+use crate::cache::Marks;
 use crate::filter::RowError;
 use crate::journal::{Follower, Journal};
 use crate::protocol::{ErrorCode, ErrorFrame};
@@ -66,8 +67,14 @@ pub struct Config {
 /// How many commands wait before sessions do.
 const COMMANDS: usize = 1_024;
 
-/// Starts the hub on a journal, in `scope`.
-pub fn start(config: Config, follower: Follower, journal: Journal, scope: &Scope) -> Handle {
+/// Starts the hub on a journal, in `scope`. What cached reads depend on is noted in `marks`, before anybody is told of it.
+pub fn start(
+    config: Config,
+    follower: Follower,
+    journal: Journal,
+    marks: Option<Arc<Marks>>,
+    scope: &Scope,
+) -> Handle {
     let (sender, commands) = mpsc::channel(COMMANDS);
     let tail = journal.tail();
     let shared = Arc::new(handle::Shared::new(tail));
@@ -77,6 +84,7 @@ pub fn start(config: Config, follower: Follower, journal: Journal, scope: &Scope
         follower,
         journal: journal.clone(),
         commands,
+        marks,
         shared: shared.clone(),
         tables: HashMap::new(),
         grants: HashMap::new(),

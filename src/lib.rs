@@ -35,6 +35,10 @@ pub mod profile;
 pub mod policy;
 pub mod hub;
 pub mod session;
+// The reference application: commands and reads.
+pub mod workspace;
+pub mod command;
+pub mod query;
 // Roles and wiring.
 pub mod relay;
 pub mod http;

@@ -7,6 +7,7 @@
 //!                                  ├─ marker       a place in the log that the stream will pass
 //!                                  ├─ policy       grants, row-level security, and what they come to for an identity
 //!                                  ├─ profile      a function of the user's own, called as an identity
+//!                                  ├─ work         statements of our own, in one transaction as an identity
 //!                                  ├─ visibility   which transactions a reader sees now
 //!                                  └─ check        what stands in the way, and the SQL that mends it
 //! ```
@@ -23,6 +24,8 @@ mod error;
 mod line;
 mod connection;
 mod pool;
+mod lease;
+mod work;
 pub mod catalog;
 pub mod publication;
 pub mod event_trigger;
@@ -47,3 +50,4 @@ pub use impersonation::{Acting, Impersonation};
 pub use pool::{Pool, Pooled};
 pub use quote::{quote, quote_literal, quote_table};
 pub use settings::Settings;
+pub use work::{Access, Begun, Fields, Work};

@@ -13,6 +13,10 @@ pub enum Action {
     Publish,
     /// An answer; the object is the route.
     Request,
+    /// Something to be done; the object is the method and the path.
+    Command,
+    /// Something to be read; the object is the path.
+    Read,
 }
 
 impl Action {
@@ -24,6 +28,8 @@ impl Action {
             Self::Subscribe => "subscribe",
             Self::Publish => "publish",
             Self::Request => "request",
+            Self::Command => "command",
+            Self::Read => "read",
         }
     }
 }

@@ -61,6 +61,12 @@ impl Identity {
         })
     }
 
+    /// Who it is to the provider (`sub`); `None` for the server's own, and for who is nobody in particular.
+    pub fn subject(&self) -> Option<String> {
+        let claims: Map<String, Value> = serde_json::from_str(&self.impersonation.as_ref()?.claims).ok()?;
+        claims.get("sub")?.as_str().map(str::to_owned)
+    }
+
     /// When it ends; `None` for never.
     pub const fn expires_at(&self) -> Option<SystemTime> {
         self.expires_at

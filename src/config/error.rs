@@ -7,7 +7,8 @@ use toml::Value;
 use super::environment;
 
 /// Keys whose values are never printed.
-const SECRET: &[&str] = &["auth.jwt.secret", "cache.url", "journal.url", "postgres.url"];
+const SECRET: &[&str] =
+    &["app.contact_keys", "postgres.replica_urls", "auth.jwt.secret", "cache.url", "journal.url", "postgres.url"];
 
 /// Where a value came from.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -17,11 +17,13 @@ use crate::postgres::publication::{self, Patterns};
 use crate::profile;
 use crate::telemetry;
 
+mod app;
 mod auth;
 mod cache;
 mod limits;
 mod values;
 
+pub use app::App;
 pub use auth::{Auth, AuthMode, Jwt, Login};
 pub use cache::{Cache, CacheBackend};
 pub use limits::Limits;
@@ -65,8 +67,10 @@ pub struct Config {
     pub policy: Policy,
     /// Who asked for what.
     pub audit: Audit,
-    /// Sessions of browsers.
+    /// Sessions of browsers, and answers.
     pub cache: Cache,
+    /// The reference application.
+    pub app: App,
     /// Log lines.
     #[serde(with = "Telemetry")]
     pub telemetry: telemetry::Config,
@@ -97,6 +101,12 @@ pub struct Postgres {
     /// For one attempt to connect, unless the URL names a time.
     #[serde(rename = "connect_timeout_ms", deserialize_with = "milliseconds::<100, 600_000, _>")]
     pub connect_timeout: Duration,
+    /// Servers that follow the primary.
+    #[serde(deserialize_with = "app::replicas")]
+    pub replica_urls: Vec<ConnectionString>,
+    /// How long a read waits for one.
+    #[serde(rename = "replica_wait_ms", deserialize_with = "milliseconds::<0, 60_000, _>")]
+    pub replica_wait: Duration,
 }
 
 /// `[catalog]`
@@ -367,6 +377,12 @@ impl Postgres {
     pub fn settings(&self) -> Settings {
         let settings = self.url.settings().expect("a configuration without one is refused");
         settings.clone().with_default_connect_timeout(self.connect_timeout)
+    }
+
+    /// The same of each server that follows it.
+    pub fn replicas(&self) -> impl Iterator<Item = Settings> {
+        let settings = self.replica_urls.iter().filter_map(ConnectionString::settings);
+        settings.map(|settings| settings.clone().with_default_connect_timeout(self.connect_timeout))
     }
 
     /// The publication and its tables.

@@ -120,7 +120,8 @@ impl NoRoom {
         };
         let title = status.canonical_reason().unwrap_or("refused");
         let body = format!(
-            r#"{{"title":"{title}","status":{},"detail":"{detail}","code":"{}"}}"#,
+            r#"{{"type":"urn:tidegate:problem:{}","title":"{title}","status":{},"detail":"{detail}","code":"{}"}}"#,
+            code.as_str(),
             status.as_u16(),
             code.as_str()
         );

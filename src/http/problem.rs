@@ -7,8 +7,10 @@ use http_body_util::{BodyExt, Full};
 use hyper::header::{CONTENT_TYPE, RETRY_AFTER};
 use hyper::{Response, StatusCode};
 use serde::Serialize;
+use serde_json::json;
 
 use crate::protocol::{ErrorCode, ErrorFrame};
+use crate::workspace::{Code, Fault};
 
 /// What an answer carries.
 pub(super) type Body = UnsyncBoxBody<Bytes, Infallible>;
@@ -16,6 +18,8 @@ pub(super) type Body = UnsyncBoxBody<Bytes, Infallible>;
 /// A problem as RFC 9457 has it, with the protocol's own members beside it.
 #[derive(Serialize)]
 struct Problem<'a> {
+    /// `urn:tidegate:problem:` and the code.
+    r#type: String,
     title: &'a str,
     status: u16,
     detail: &'a str,
@@ -49,6 +53,7 @@ pub(super) fn respond(
 pub(super) fn problem(error: &ErrorFrame) -> Response<Body> {
     let status = status(error.code);
     let problem = Problem {
+        r#type: kind(error.code.as_str()),
         title: status.canonical_reason().unwrap_or("refused"),
         status: status.as_u16(),
         detail: &error.message,
@@ -63,6 +68,37 @@ pub(super) fn problem(error: &ErrorFrame) -> Response<Body> {
         response.headers_mut().insert(RETRY_AFTER, seconds(wait).max(1).into());
     }
     response
+}
+
+/// The answer to a command or a read that was refused.
+pub(super) fn fault(fault: &Fault) -> Response<Body> {
+    let status = StatusCode::from_u16(fault.code.status()).expect("a status of ours");
+    let mut problem = json!({
+        "type": kind(fault.code.as_str()),
+        "title": status.canonical_reason().unwrap_or("refused"),
+        "status": status.as_u16(),
+        "detail": fault.detail,
+        "code": fault.code.as_str(),
+    });
+    if !fault.errors.is_empty() {
+        problem["errors"] = json!(fault.errors);
+    }
+    if let Some(current) = &fault.current {
+        problem["current"] = serde_json::from_slice(current).expect("rows are written as JSON");
+    }
+    if let Some(index) = fault.index {
+        problem["index"] = json!(index);
+    }
+    let mut response = respond(status, "application/problem+json", problem.to_string());
+    if matches!(fault.code, Code::Contention | Code::Unavailable) {
+        response.headers_mut().insert(RETRY_AFTER, 1.into());
+    }
+    response
+}
+
+/// A problem's type: a name, since nothing is promised to be found there.
+fn kind(code: &str) -> String {
+    format!("urn:tidegate:problem:{code}")
 }
 
 /// Whole seconds, of which the last may have begun: who waits for them has waited long enough.

@@ -8,13 +8,19 @@ use hyper::{Method, Request, Response, StatusCode};
 use super::connection::Slot;
 use super::problem::{Body, problem, respond};
 use super::visit::{self, Peer, Visit};
-use super::{Context, Origins, headers, publish, session, socket, stream, web};
+use super::{Context, Origins, api, headers, publish, session, socket, stream, web};
 use crate::protocol::{ErrorCode, ErrorFrame};
 use crate::telemetry::metric;
 
 const TEXT: &str = "text/plain; charset=utf-8";
 /// See <https://prometheus.io/docs/instrumenting/exposition_formats/#text-based-format>.
 const EXPOSITION: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// What a page of another origin may read of an answer.
+const EXPOSED: &str = "retry-after, ratelimit, ratelimit-policy, etag, tidegate-tx, tidegate-lsn, idempotency-replayed";
+/// And say in a request.
+const ASKED: &str = "authorization, content-type, last-event-id, tidegate-csrf, if-match, if-none-match, \
+                     idempotency-key, tidegate-min-lsn";
 
 /// Answers one request.
 pub(super) async fn answer(
@@ -23,7 +29,7 @@ pub(super) async fn answer(
     request: Request<Incoming>,
     slot: &Slot,
 ) -> Response<Body> {
-    let route = name(request.uri().path());
+    let route = name(context, request.uri().path());
     let stays = matches!(route, "/v1/socket" | "/v1/stream");
     let visit = Visit::begin(context, peer, &request, (route, stays));
     let allowed = visit.allowed;
@@ -71,6 +77,14 @@ async fn dispatch(
         {
             preflight(context, &request)
         }
+        _ if api::has(context, path) => {
+            let admitted = context.config.origins.admit(request.headers());
+            if request.method() == Method::OPTIONS && admitted {
+                return preflight(context, &request);
+            }
+            // Boxed: it would be room in every connection.
+            shared_with(context, origin, Box::pin(api::answer(context, visit, request)).await)
+        }
         (&Method::GET, "/healthz") => respond(StatusCode::OK, TEXT, "alive\n"),
         (&Method::GET, "/readyz") => match (context.ready)() {
             Ok(()) => respond(StatusCode::OK, TEXT, "ready\n"),
@@ -81,13 +95,13 @@ async fn dispatch(
             let (origins, login) = (&context.config.origins, context.config.login.as_ref());
             web::file(path, origins, login).unwrap_or_else(|| not_found(path))
         }
-        _ if name(path) == "other" => not_found(path),
+        _ if name(context, path) == "other" => not_found(path),
         _ => not_allowed(path),
     }
 }
 
 /// The route as metrics name it: never what a client made up.
-fn name(path: &str) -> &'static str {
+fn name(context: &Context, path: &str) -> &'static str {
     match path {
         "/v1/socket" => "/v1/socket",
         "/v1/stream" => "/v1/stream",
@@ -97,6 +111,7 @@ fn name(path: &str) -> &'static str {
         "/readyz" => "/readyz",
         "/metrics" => "/metrics",
         path if web::has(path) => "/",
+        path if api::has(context, path) => "/v1",
         _ => "other",
     }
 }
@@ -134,10 +149,10 @@ fn shared_with(
     if origin.is_some() && context.config.origins != Origins::Any {
         headers.insert(ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true"));
     }
-    headers.insert(VARY, HeaderValue::from_static("origin"));
+    headers.append(VARY, HeaderValue::from_static("origin"));
     if let Some(origin) = origin {
         headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin);
-        let exposed = HeaderValue::from_static("retry-after, ratelimit, ratelimit-policy");
+        let exposed = HeaderValue::from_static(EXPOSED);
         headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, exposed);
     }
     response
@@ -148,8 +163,8 @@ fn preflight(context: &Context, request: &Request<Incoming>) -> Response<Body> {
     let origin = request.headers().get(ORIGIN).cloned();
     let mut response = shared_with(context, origin, respond(StatusCode::NO_CONTENT, TEXT, ""));
     let headers = response.headers_mut();
-    headers.insert(ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("GET, POST, DELETE"));
-    let allowed = HeaderValue::from_static("authorization, content-type, last-event-id, tidegate-csrf");
+    headers.insert(ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("GET, POST, PUT, PATCH, DELETE"));
+    let allowed = HeaderValue::from_static(ASKED);
     headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, allowed);
     response
 }

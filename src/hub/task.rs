@@ -13,6 +13,7 @@ use super::place::Place;
 use super::replay::Replayer;
 use super::selection::{Rows, Selection};
 use super::{Config, Ticket};
+use crate::cache::{Marks, Point};
 use crate::event::Table;
 use crate::journal::{Follower, Journal, NotYet, Read, Step};
 use crate::policy::{Digests, Grants, Visibility};
@@ -35,6 +36,7 @@ pub(super) struct Task {
     pub(super) follower: Follower,
     pub(super) journal: Journal,
     pub(super) commands: mpsc::Receiver<Command>,
+    pub(super) marks: Option<Arc<Marks>>,
     pub(super) shared: Arc<Shared>,
     /// The catalog's tables by oid.
     pub(super) tables: HashMap<u32, Arc<Table>>,
@@ -68,10 +70,16 @@ impl Task {
     fn follow(&mut self, step: Step) {
         match step {
             Step::Reset(start) => {
+                if let Some(marks) = &self.marks {
+                    marks.restart(Point { incarnation: start.incarnation, lsn: start.position.commit_lsn });
+                }
                 self.engine.reset(start);
                 self.shared.marks_lost();
             }
             Step::Records(records) => {
+                if let Some(marks) = &self.marks {
+                    records.iter().for_each(|record| marks.touch(record));
+                }
                 // Before anybody is told of them: nobody has been told of anything beyond where the hub says it stands.
                 if let Some(last) = records.iter().rev().find(|record| record.ends_transaction()) {
                     self.shared.move_to(self.engine.incarnation, last.end());

@@ -40,6 +40,17 @@ impl Meter {
         Ok(least)
     }
 
+    /// Takes what was taken from the address's buckets, before it was known who asks, from the identity's too.
+    ///
+    /// # Errors
+    /// As [`Meter::take`].
+    pub fn take_of_identity(&self, subject: Subject, amount: u32) -> Result<Option<Allowance>, Denied> {
+        match &self.identity {
+            Some(key) => self.limits.take(subject, key, amount).inspect_err(count),
+            None => Ok(None),
+        }
+    }
+
     /// Takes a frame of so many bytes.
     ///
     /// # Errors

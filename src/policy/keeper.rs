@@ -176,9 +176,18 @@ impl Policies {
     /// # Errors
     /// [`Error::Forbidden`]; that PostgreSQL is away.
     pub async fn access(&self, role: &str, table: &Table) -> Result<Arc<Access>, Error> {
-        let access = self.rights(role, table.oid).await?.and_then(|rights| rights.access(table.oid).cloned());
+        let access = self.rights(role, Some(table.oid)).await?.and_then(|rights| rights.access(table.oid).cloned());
         let access = access.filter(|access| access.usage && !access.columns.is_empty());
         access.ok_or_else(|| Error::Forbidden { role: role.to_owned(), table: table.name.to_string() })
+    }
+
+    /// A number that changes whenever what a role may see of any table does.
+    ///
+    /// # Errors
+    /// That PostgreSQL is away.
+    pub async fn digest(&self, role: &str) -> Result<u64, Error> {
+        let rights = self.rights(role, None).await?;
+        Ok(rights.map_or(0, |rights| rights.digest()))
     }
 
     /// What an identity sees of the rows of `table` that `filter` lets through.
@@ -193,7 +202,7 @@ impl Policies {
     ) -> Result<Visibility, Error> {
         let role: Arc<str> = Arc::from(&*impersonation.role);
         let forbidden = || Error::Forbidden { role: role.to_string(), table: table.name.to_string() };
-        let rights = self.rights(&role, table.oid).await?.ok_or_else(forbidden)?;
+        let rights = self.rights(&role, Some(table.oid)).await?.ok_or_else(forbidden)?;
         let planned = self.plan(&role, &rights, table).await?;
         let pool = &self.0.pool;
         let narrowed: Vec<Option<Vec<&str>>> =
@@ -250,12 +259,12 @@ impl Policies {
 
     /// The rights of a role, once they have been seen with this table among them, and with all that there are: its policies
     /// may read any.
-    async fn rights(&self, role: &str, table: u32) -> Result<Option<Arc<Rights>>, Error> {
+    async fn rights(&self, role: &str, table: Option<u32>) -> Result<Option<Arc<Rights>>, Error> {
         let known = |current: &Arc<Current>| match current.get(role) {
             Some(Some(rights)) => {
                 // As it is now: a table that is gone by then is not waited for.
                 let catalog = self.0.catalogs.borrow().clone().unwrap_or_default();
-                let mut all = catalog.tables().into_iter().map(|table| table.oid).chain([table]);
+                let mut all = catalog.tables().into_iter().map(|table| table.oid).chain(table);
                 all.all(|oid| rights.access(oid).is_some())
             }
             Some(None) => true,

@@ -38,6 +38,18 @@ impl Rights {
         self.accesses.get(&oid)
     }
 
+    /// A number that changes whenever what the role may see of any table does: the same in every process.
+    pub(super) fn digest(&self) -> u64 {
+        // In no order: each table's number is spread over all bits first, so that no two changes cancel each other out.
+        let spread = |(oid, digest): (u32, u64)| {
+            let mut bits = digest ^ u64::from(oid).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+            bits = (bits ^ (bits >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+            bits = (bits ^ (bits >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+            bits ^ (bits >> 31)
+        };
+        self.digests().map(spread).fold(0, u64::wrapping_add)
+    }
+
     /// A number for each table that changes whenever what the role may see of it does.
     pub(super) fn digests(&self) -> impl Iterator<Item = (u32, u64)> {
         self.accesses.iter().map(|(oid, access)| (*oid, access.digest()))

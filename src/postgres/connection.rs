@@ -1,14 +1,16 @@
+use std::collections::HashMap;
 use std::future::poll_fn;
 use std::io;
 use std::ops::Deref;
 use std::sync::Arc;
 
+use parking_lot::Mutex;
 use rustls::ClientConfig;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_postgres::error::SqlState;
-use tokio_postgres::{AsyncMessage, Client};
+use tokio_postgres::{AsyncMessage, Client, Statement};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::line::{ClearText, Lines};
@@ -25,6 +27,8 @@ pub struct Connection {
     client: Client,
     driver: JoinHandle<()>,
     lines: Lines,
+    /// Statements that PostgreSQL has parsed for this session: as many as the code has that ask for it.
+    prepared: Mutex<HashMap<&'static str, Statement>>,
 }
 
 /// Makes connections by one [`Settings`].
@@ -54,6 +58,16 @@ impl Connection {
     /// The client, for a transaction.
     pub fn client_mut(&mut self) -> &mut Client {
         &mut self.client
+    }
+
+    /// A statement that this session has parsed, or parses now. Its parameters are of the types that their places ask for.
+    pub(super) async fn prepared(&self, sql: &'static str) -> Result<Statement, tokio_postgres::Error> {
+        if let Some(statement) = self.prepared.lock().get(sql) {
+            return Ok(statement.clone());
+        }
+        let statement = self.client.prepare(sql).await?;
+        self.prepared.lock().insert(sql, statement.clone());
+        Ok(statement)
     }
 
     /// Asks the server to give up what it is doing for this session.
@@ -156,7 +170,7 @@ impl Connector {
 
 async fn log_in(config: &tokio_postgres::Config, lines: &Lines) -> Result<Connection, tokio_postgres::Error> {
     let (client, connection) = config.connect(lines.clone()).await?;
-    Ok(Connection { client, driver: spawn(drive(connection)), lines: lines.clone() })
+    Ok(Connection { client, driver: spawn(drive(connection)), lines: lines.clone(), prepared: Mutex::default() })
 }
 
 /// Whether another address of the same server may do better: this one has said nothing, or is a standby.

@@ -129,6 +129,27 @@ impl Error {
         }
     }
 
+    /// PostgreSQL's code in its own five letters, where it gave one.
+    pub fn code(&self) -> Option<&str> {
+        self.sql_state().map(SqlState::code)
+    }
+
+    /// The constraint that a statement ran into, if one did.
+    pub fn constraint(&self) -> Option<&str> {
+        match self {
+            Self::Query { source, .. } => source.as_db_error()?.constraint(),
+            _ => None,
+        }
+    }
+
+    /// PostgreSQL's own words, which may hold values.
+    pub fn message(&self) -> Option<&str> {
+        match self {
+            Self::Query { source, .. } => Some(source.as_db_error()?.message()),
+            _ => None,
+        }
+    }
+
     /// What the caller does about it.
     pub fn recovery(&self) -> Recovery {
         match self {

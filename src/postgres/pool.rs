@@ -88,6 +88,14 @@ impl Pooled {
         Object::take(self.0)
     }
 
+    /// A statement that this session has parsed, or parses now.
+    pub(super) async fn prepared(
+        &self,
+        sql: &'static str,
+    ) -> Result<tokio_postgres::Statement, tokio_postgres::Error> {
+        self.0.prepared(sql).await
+    }
+
     /// The client, for a transaction.
     pub fn client_mut(&mut self) -> &mut Client {
         self.0.client_mut()

@@ -296,12 +296,13 @@ fn rest(parameters: &Parameters) -> Result<tokio_postgres::Config, Error> {
         let (key, value) = match (key, value) {
             ("keepalives_count", value) => ("keepalives_retries", value),
             ("target_session_attrs", "primary") => (key, "read-write"),
+            ("target_session_attrs", "standby") => (key, "read-only"),
             other => other,
         };
         let pair = format!("{key}='{}' ", value.replace('\\', "\\\\").replace('\'', "\\'"));
         if pair.parse::<tokio_postgres::Config>().is_err() {
             let expected = match key {
-                "target_session_attrs" => "`any`, `read-write` or `primary`",
+                "target_session_attrs" => "`any`, `read-write`, `primary`, `read-only` or `standby`",
                 "channel_binding" => "`disable`, `prefer` or `require`",
                 "sslnegotiation" => "`postgres` or `direct`",
                 _ => "a whole number",

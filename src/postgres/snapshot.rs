@@ -12,7 +12,6 @@
 //! holds back vacuum, it must be read to its end within its time.
 
 mod error;
-mod lease;
 mod reader;
 mod statement;
 
@@ -25,11 +24,11 @@ use tokio_postgres::types::{ToSql, Type};
 use crate::event::{Lsn, Snapshot, Table};
 
 use super::policy::{Proof, answer};
+use super::lease::Lease;
 use super::text::Text;
 use super::{Acting, Pool, Pooled};
 
 pub use error::Error;
-use lease::Lease;
 pub use reader::Reader;
 use statement::{VERIFY, begin, declare};
 

@@ -14,7 +14,7 @@ pub struct Guest {
 
 impl Guest {
     /// It is known who it is.
-    pub(super) fn identify(&mut self, identity: &Identity) {
+    pub fn identify(&mut self, identity: &Identity) {
         let Some(name) = identity.name() else { return };
         self.meter.identify(Key::identity(&name));
         self.trail.identify(&name);

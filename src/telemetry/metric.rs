@@ -49,6 +49,17 @@ catalogue! {
     /// Write-ahead log between the server's end of it and what was confirmed to the slot: what PostgreSQL keeps for us.
     gauge SOURCE_CONFIRMED_LAG_BYTES = "tidegate_source_confirmed_lag_bytes", Bytes;
 
+    /// Attempts of commands that were made again, since others changed the same rows.
+    counter COMMAND_RETRIES = "tidegate_command_retries_total", Count;
+    /// Reads that were answered from the cache.
+    counter READ_HITS = "tidegate_read_hits_total", Count;
+    /// Reads that PostgreSQL was asked for.
+    counter READ_MISSES = "tidegate_read_misses_total", Count;
+    /// What people looked at and searched for that was not written down.
+    counter USER_ACTIONS_LOST = "tidegate_user_actions_lost_total", Count;
+    /// Reads that a server was asked for which follows the primary.
+    counter READ_REPLICA = "tidegate_read_replica_total", Count;
+
     /// Queries that asked PostgreSQL whether received transactions are visible yet.
     counter RELAY_VISIBILITY_QUERIES = "tidegate_relay_visibility_queries_total", Count;
     /// Time from the receipt of a transaction until PostgreSQL showed it.

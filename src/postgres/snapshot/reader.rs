@@ -6,7 +6,8 @@ use tokio_postgres::{SimpleQueryMessage, SimpleQueryRow};
 use crate::event::{Datum, Lsn, Row, Snapshot, TableName};
 
 use super::statement::{FETCH_ROWS, fetch};
-use super::{Error, Lease, Query};
+use super::super::lease::Lease;
+use super::{Error, Query};
 
 /// An open snapshot.
 ///

@@ -5,8 +5,8 @@ use futures_util::StreamExt as _;
 use tokio::time::timeout;
 use tokio_postgres::{SimpleQueryMessage, SimpleQueryStream};
 
-use super::super::Pooled;
-use super::super::connection::spawn;
+use super::Pooled;
+use super::connection::spawn;
 
 /// Rows that are on their way when their reader goes are read and thrown away, if that takes no longer than this.
 const ROLLBACK_TIMEOUT: Duration = Duration::from_secs(1);
@@ -47,6 +47,11 @@ impl Lease {
             self.rows = None;
         }
         next
+    }
+
+    /// Gives the session back: its transaction has ended.
+    pub(super) fn done(mut self) {
+        drop(self.session.take());
     }
 
     /// Ends the transaction and gives the session back.

@@ -1,0 +1,84 @@
+//! Commands: one request, one transaction, as whoever asks.
+//!
+//! ```text
+//!  request ──Shape──▶ Input ─┬─ begin as the caller ─ key? ─ operation ─ activity ─ commit ──▶ Reply { row, tx, lsn }
+//!            every fault     │                                 │
+//!            at once         └────────── again, if others ◀────┘
+//!                                        were in its way
+//! ```
+//!
+//! What somebody may is for the policies of `sql/` to say: PostgreSQL judges a write as it judges a read. Main table,
+//! activities and whatever belongs to them are written in the one transaction; what has to leave the database (an event)
+//! leaves through it, as a logical message. So nothing is lost, and nothing is told of what was rolled back.
+//!
+//! Never here: a touch of journal or hub. A write becomes visible only by coming round through the log.
+
+mod alert;
+mod batch;
+mod board;
+mod category;
+mod comment;
+mod contact;
+mod entry;
+mod idempotency;
+mod me;
+mod member;
+mod movement;
+mod notification;
+mod operation;
+mod record;
+mod run;
+pub mod upkeep;
+mod workflow;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::postgres::Pool;
+use crate::workspace::Vault;
+
+pub use contact::{RotateError, rotate};
+pub use operation::{Catalogue, Input, Operation, Outcome, Route};
+pub(crate) use contact::shown;
+pub(crate) use operation::{anonymous, decoded};
+pub(crate) use record::statement;
+pub use run::{Key, Reply, Request};
+
+/// How commands are carried out.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// How long one may take, all attempts together.
+    pub timeout: Duration,
+    /// How often one is tried that others were in the way of.
+    pub attempts: u32,
+    /// Commands in a batch.
+    pub batch: usize,
+    /// Where functions without a `search_path` of their own look for names.
+    pub search_path: String,
+    /// How long a command is known by its `Idempotency-Key`.
+    pub keys_kept: Duration,
+}
+
+/// Carries commands out. Cloning shares it.
+#[derive(Clone, Debug)]
+pub struct Commands(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    config: Config,
+    pool: Pool,
+    vault: Vault,
+    catalogue: Catalogue,
+}
+
+impl Commands {
+    /// On sessions of `pool`.
+    pub fn new(config: Config, pool: Pool, vault: Vault) -> Self {
+        Self(Arc::new(Shared { config, pool, vault, catalogue: Catalogue::new() }))
+    }
+
+    /// The operations there are.
+    pub fn catalogue(&self) -> &Catalogue {
+        &self.0.catalogue
+    }
+}

@@ -1,0 +1,209 @@
+use serde::Deserialize;
+use utoipa::ToSchema;
+
+use super::operation::{Act, Trouble};
+use super::record::{must_be, statement, truth, version};
+use super::{Input, Operation, Outcome};
+use crate::workspace::tables::RULE;
+use crate::workspace::{Fault, FieldFault, Id, Shape};
+
+/// What one wants to be told of.
+#[derive(Deserialize, ToSchema)]
+#[schema(as = NewAlertRule)]
+#[serde(deny_unknown_fields)]
+struct Rule {
+    kind: Kind,
+    /// The board that it is for; of `mention`, `assigned` and `overdue` every board if it is left out.
+    board_id: Option<Id>,
+    /// The entry that is watched: with `watch` alone.
+    entry_id: Option<Id>,
+    /// The measure: with `kpi` alone, as are `comparison` and `threshold`.
+    #[schema(min_length = 1, max_length = 100, pattern = "^[^\\u0000]*$")]
+    kpi: Option<String>,
+    comparison: Option<Comparison>,
+    #[schema(minimum = -1e15, maximum = 1e15)]
+    threshold: Option<f64>,
+    #[serde(default = "on")]
+    #[schema(required = false, default = true)]
+    enabled: bool,
+    #[schema(minimum = 1)]
+    version: Option<i32>,
+}
+
+/// What it is about.
+#[derive(Clone, Copy, Deserialize, PartialEq, Eq, ToSchema)]
+#[schema(as = AlertKind)]
+#[serde(rename_all = "snake_case")]
+enum Kind {
+    Mention,
+    Assigned,
+    Watch,
+    Overdue,
+    Kpi,
+}
+
+/// On which side of the threshold a measure alerts.
+#[derive(Clone, Copy, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+enum Comparison {
+    Above,
+    Below,
+}
+
+const fn on() -> bool {
+    true
+}
+
+pub(super) fn operations() -> Vec<Operation> {
+    vec![
+        Operation {
+            id: "putAlertRule",
+            method: "PUT",
+            path: "/v1/alert-rules/{rule}",
+            summary: "Keeps a rule of one's own under a UUID of one's own choice",
+            body: Some(Shape::of::<Rule>()),
+            versioned: true,
+            row: Some(&RULE),
+            run: |act, input| Box::pin(put(act, input)),
+        },
+        Operation {
+            id: "deleteAlertRule",
+            method: "DELETE",
+            path: "/v1/alert-rules/{rule}",
+            summary: "Deletes a rule of one's own",
+            body: None,
+            versioned: true,
+            row: None,
+            run: |act, input| Box::pin(delete(act, input)),
+        },
+    ]
+}
+
+statement!(SHOWN = "select {} from public.alert_rules as r where r.id = $1 for update", RULE.select("r"));
+statement!(
+    ADD = "
+    insert into public.alert_rules as r
+      (id, user_id, kind, board_id, entry_id, kpi, comparison, threshold, enabled)
+    values ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+    on conflict (id) do nothing
+    returning {}",
+    RULE.select("r")
+);
+// Another rule than before: whether it alerts is found out anew.
+statement!(
+    CHANGE = "
+    update public.alert_rules as r
+    set kind = $2, board_id = $3, entry_id = $4, kpi = $5, comparison = $6, threshold = $7, enabled = $8, past = false
+    where r.id = $1
+    returning {}",
+    RULE.select("r")
+);
+const DELETE: &str = "delete from public.alert_rules where id = $1 returning id::text";
+
+async fn put(act: Act<'_>, mut input: Input) -> Result<Outcome, Trouble> {
+    let user = act.user()?;
+    let id = uuid(&input)?;
+    let rule: Rule = input.body()?;
+    let faults = rule.faults();
+    if !faults.is_empty() {
+        return Err(Fault::invalid(faults).into());
+    }
+    let read = input.version(rule.version)?;
+    let kept = act.work.first(&SHOWN, &[Some(&id)]).await?;
+    let threshold = rule.threshold.map(|threshold| threshold.to_string());
+    let what = [
+        Some(rule.kind.as_str()),
+        rule.board_id.as_ref().map(Id::as_str),
+        rule.entry_id.as_ref().map(Id::as_str),
+        rule.kpi.as_deref(),
+        rule.comparison.map(Comparison::as_str),
+        threshold.as_deref(),
+        truth(rule.enabled),
+    ];
+    let (row, created) = match &kept {
+        Some(kept) => {
+            must_be(&RULE, kept, read)?;
+            let values: Vec<_> = [Some(&*id)].into_iter().chain(what).collect();
+            (act.work.first(&CHANGE, &values).await?, false)
+        }
+        None => {
+            if read.is_some() {
+                return Err(Fault::not_found("alert rule", &id).into());
+            }
+            let values: Vec<_> = [Some(&*id), Some(user)].into_iter().chain(what).collect();
+            (act.work.first(&ADD, &values).await?, true)
+        }
+    };
+    // Somebody else's: UUIDs are not guessed, but copied.
+    let row = row.ok_or_else(|| Fault::field("rule", "is in use: choose another UUID"))?;
+    let (json, version) = (RULE.json(&row), version(&RULE, &row));
+    Ok(if created { Outcome::created(json, version) } else { Outcome::changed(json, version) })
+}
+
+async fn delete(act: Act<'_>, input: Input) -> Result<Outcome, Trouble> {
+    act.user()?;
+    let id = uuid(&input)?;
+    let Some(kept) = act.work.first(&SHOWN, &[Some(&id)]).await? else {
+        return Err(Fault::not_found("alert rule", &id).into());
+    };
+    must_be(&RULE, &kept, input.version(None)?)?;
+    act.work.rows(DELETE, &[Some(&id)]).await?;
+    Ok(Outcome::default())
+}
+
+/// `8-4-4-4-12` hexadecimal digits.
+fn uuid(input: &Input) -> Result<String, Fault> {
+    let text = input.path.first().map(String::as_str).unwrap_or_default();
+    let groups = text.split('-').map(str::len);
+    let hex = text.bytes().all(|byte| byte == b'-' || byte.is_ascii_hexdigit());
+    match hex && groups.eq([8, 4, 4, 4, 12]) {
+        true => Ok(text.to_ascii_lowercase()),
+        false => Err(Fault::not_found("alert rule", text)),
+    }
+}
+
+impl Rule {
+    /// What does not go together.
+    fn faults(&self) -> Vec<FieldFault> {
+        let watch = self.kind == Kind::Watch;
+        let kpi = self.kind == Kind::Kpi;
+        let given = [
+            ("board_id", self.board_id.is_some(), watch || kpi, true),
+            ("entry_id", self.entry_id.is_some(), watch, watch),
+            ("kpi", self.kpi.is_some(), kpi, kpi),
+            ("comparison", self.comparison.is_some(), kpi, kpi),
+            ("threshold", self.threshold.is_some(), kpi, kpi),
+        ];
+        let fault = |field: &str, message: String| FieldFault { field: field.to_owned(), message };
+        let faults = given.into_iter().filter_map(|(field, is_given, needed, allowed)| {
+            let kind = self.kind.as_str();
+            match is_given {
+                false if needed => Some(fault(field, format!("is needed for `{kind}`"))),
+                true if !allowed => Some(fault(field, format!("does not go with `{kind}`"))),
+                _ => None,
+            }
+        });
+        faults.collect()
+    }
+}
+
+impl Kind {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Mention => "mention",
+            Self::Assigned => "assigned",
+            Self::Watch => "watch",
+            Self::Overdue => "overdue",
+            Self::Kpi => "kpi",
+        }
+    }
+}
+
+impl Comparison {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Above => "above",
+            Self::Below => "below",
+        }
+    }
+}

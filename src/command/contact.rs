@@ -1,0 +1,154 @@
+//! E-mail and telephone: encrypted before PostgreSQL sees them.
+
+use serde::Deserialize;
+use serde_json::json;
+use utoipa::ToSchema;
+
+use super::operation::{Act, Trouble};
+use super::{Input, Operation, Outcome};
+use crate::postgres::{self, Access, Begun, Pool, Work};
+use crate::workspace::tables::CONTACT;
+use crate::workspace::{Code, Fault, Shape, Unreadable, Vault};
+
+/// What reaches one. What is left out stays as it is, and null deletes it.
+#[derive(Deserialize, ToSchema)]
+#[schema(as = NewContact)]
+#[serde(deny_unknown_fields)]
+struct Contact {
+    #[serde(default, deserialize_with = "crate::workspace::present")]
+    #[schema(value_type = Option<String>, max_length = 254, pattern = "^[^\\u0000-\\u0020@]+@[^\\u0000-\\u0020@]+$")]
+    email: Option<Option<String>>,
+    #[serde(default, deserialize_with = "crate::workspace::present")]
+    #[schema(value_type = Option<String>, pattern = "^\\+?[0-9][0-9 ()/.-]{2,39}$")]
+    phone: Option<Option<String>>,
+}
+
+pub(super) fn operations() -> Vec<Operation> {
+    vec![Operation {
+        id: "putContact",
+        method: "PATCH",
+        path: "/v1/me/contact",
+        summary: "Says how one can be reached: shown to oneself and to the admins of one's boards, and encrypted",
+        body: Some(Shape::of::<Contact>()),
+        versioned: false,
+        row: Some(&CONTACT),
+        run: |act, input| Box::pin(put(act, input)),
+    }]
+}
+
+const PUT: &str = "
+insert into app.user_contacts as c (user_id, email, phone)
+values ($1, $3, $5)
+on conflict (user_id) do update set
+  email = case when $2::boolean then excluded.email else c.email end,
+  phone = case when $4::boolean then excluded.phone else c.phone end,
+  updated_at = now()
+returning c.email, c.phone";
+
+async fn put(act: Act<'_>, mut input: Input) -> Result<Outcome, Trouble> {
+    let user = act.user()?;
+    let Contact { email, phone } = input.body()?;
+    let seal = |column: &str, value: &Option<Option<String>>| {
+        let value = value.as_ref().and_then(|value| value.as_deref());
+        let sealed = value.map(|value| act.vault.seal(user, column, value)).transpose();
+        sealed.map_err(|error| Fault::new(Code::Unavailable, error.to_string()))
+    };
+    let (sealed_email, sealed_phone) = (seal("email", &email)?, seal("phone", &phone)?);
+    let values = [
+        Some(user),
+        super::record::truth(email.is_some()),
+        sealed_email.as_deref(),
+        super::record::truth(phone.is_some()),
+        sealed_phone.as_deref(),
+    ];
+    let row = act.work.first(PUT, &values).await?.ok_or(Trouble::Again)?;
+    let row = shown(act.vault, user, row.text(0), row.text(1));
+    Ok(Outcome::changed(row, None))
+}
+
+/// Contacts as they are shown to those who may see them.
+///
+/// A value whose key is gone is null, and the log says so: nobody is kept from what else there is.
+pub(crate) fn shown(vault: &Vault, user: &str, email: Option<&str>, phone: Option<&str>) -> Vec<u8> {
+    let open = |column: &'static str, sealed: Option<&str>| {
+        let opened = vault.open(user, column, sealed?);
+        if let Err(error) = &opened {
+            tracing::warn!(column, %error, "a contact cannot be decrypted");
+        }
+        opened.ok()
+    };
+    json!({"user_id": user, "email": open("email", email), "phone": open("phone", phone)})
+        .to_string()
+        .into_bytes()
+}
+
+/// Contacts could not all be encrypted anew.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RotateError {
+    /// There is no key to encrypt with.
+    #[error("`app.contact_keys` names no key to encrypt with")]
+    NoKey,
+    /// The database cannot be asked.
+    #[error("contacts could not be read or written")]
+    Postgres(#[from] postgres::Error),
+    /// One of them cannot be decrypted.
+    #[error("the {column} of `{user}` cannot be decrypted; {done} contacts before it were encrypted anew")]
+    Unreadable {
+        /// Whose.
+        user: String,
+        /// Which.
+        column: &'static str,
+        /// How many were done.
+        done: usize,
+        /// Why.
+        #[source]
+        source: Unreadable,
+    },
+}
+
+/// Contacts that are encrypted anew in one transaction.
+const BATCH: usize = 500;
+const TIMEOUT: std::time::Duration = std::time::Duration::from_secs(60);
+
+/// Those behind `$1` that are not encrypted with the key whose values begin with `$2`.
+const OLD: &str = "
+select c.user_id, c.email, c.phone
+from app.user_contacts as c
+where c.user_id > $1
+  and (not starts_with(c.email, $2) or not starts_with(c.phone, $2))
+order by c.user_id
+limit 500
+for update";
+const RENEW: &str = "update app.user_contacts set email = $2, phone = $3 where user_id = $1";
+
+/// Encrypts with the newest key what older ones have encrypted; gives how many people's. Can be run again at any time.
+///
+/// # Errors
+/// [`RotateError`]; what was done before it stays done.
+pub async fn rotate(pool: &Pool, vault: &Vault) -> Result<usize, RotateError> {
+    let prefix = format!("v1.{}.", vault.current().ok_or(RotateError::NoKey)?);
+    let (mut behind, mut done) = (String::new(), 0);
+    loop {
+        let Begun { work, .. } = Work::begin(pool, None, "pg_catalog", Access::Write, TIMEOUT).await?;
+        let old = work.rows(OLD, &[Some(&behind), Some(&prefix)]).await?;
+        for row in &old {
+            let user = row.text(0).unwrap_or_default();
+            let renew = |column: &'static str, sealed: Option<&str>| {
+                let Some(sealed) = sealed else { return Ok(None) };
+                let unreadable =
+                    |source| RotateError::Unreadable { user: user.to_owned(), column, done, source };
+                let opened = vault.open(user, column, sealed).map_err(unreadable)?;
+                vault.seal(user, column, &opened).map(Some).map_err(|_| RotateError::NoKey)
+            };
+            let (email, phone) = (renew("email", row.text(1))?, renew("phone", row.text(2))?);
+            work.rows(RENEW, &[Some(user), email.as_deref(), phone.as_deref()]).await?;
+        }
+        work.commit().await?;
+        done += old.len();
+        match old.last().and_then(|row| row.text(0)) {
+            Some(last) if old.len() == BATCH => last.clone_into(&mut behind),
+            _ => return Ok(done),
+        }
+    }
+}

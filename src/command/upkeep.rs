@@ -1,0 +1,69 @@
+//! What no request does: cards that get late are told, and what is kept for a while is let go.
+
+use std::time::Duration;
+
+use tokio::time::{MissedTickBehavior, interval};
+
+use super::Commands;
+use crate::postgres::{self, Access, Begun, Work};
+use crate::shutdown::Scope;
+use crate::telemetry::Chain;
+
+/// A card that is late is told so soon after.
+const EVERY: Duration = Duration::from_secs(60);
+/// It is in nobody's way.
+const TIMEOUT: Duration = Duration::from_secs(30);
+/// Any number: of all processes one does it.
+const LOCK: &str = "select pg_try_advisory_xact_lock(7126113470021)::text";
+const OVERDUE: &str = "select app.alert_overdue()::text";
+const FORGET: &str = "
+delete from app.idempotency_keys
+where ctid = any (array(
+  select ctid
+  from app.idempotency_keys
+  where created_at < now() - $1::bigint * interval '1 second'
+  limit 10000
+))";
+
+/// Does it once a minute, in one of all processes, until `scope` closes.
+pub async fn keep(commands: Commands, scope: Scope) {
+    let mut ticks = interval(EVERY);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            biased;
+            () = scope.closing() => return,
+            _ = ticks.tick() => {}
+        }
+        if let Err(error) = commands.keep_up().await {
+            if error.recovery() == postgres::Recovery::Retry {
+                tracing::debug!(error = %Chain(&error), "upkeep waits for PostgreSQL");
+            } else {
+                tracing::warn!(error = %Chain(&error), "upkeep cannot be done: has `tidegate migrate` been run?");
+            }
+        }
+    }
+}
+
+impl Commands {
+    /// Tells of cards that have become late, and forgets old keys; gives how many were told, `None` if another process is
+    /// at it.
+    ///
+    /// # Errors
+    /// Those of the conversation with PostgreSQL.
+    pub async fn keep_up(&self) -> Result<Option<u64>, postgres::Error> {
+        let shared = &*self.0;
+        let path = &shared.config.search_path;
+        let Begun { work, .. } = Work::begin(&shared.pool, None, path, Access::Write, TIMEOUT).await?;
+        let alone = work.first(LOCK, &[]).await?;
+        if alone.is_none_or(|alone| alone.text(0) != Some("true")) {
+            work.end().await?;
+            return Ok(None);
+        }
+        let told = work.first(OVERDUE, &[]).await?;
+        let kept = shared.config.keys_kept.as_secs().to_string();
+        work.rows(FORGET, &[Some(&kept)]).await?;
+        work.commit().await?;
+        Ok(Some(told.and_then(|told| told.text(0)?.parse().ok()).unwrap_or(0)))
+    }
+}

@@ -1,0 +1,433 @@
+//! A board's workflow: its states, the ways between them, and what is asked and done on each way.
+
+mod effect;
+mod guard;
+
+use serde::Deserialize;
+use serde_json::json;
+use utoipa::ToSchema;
+
+use super::operation::{Act, Trouble};
+use super::record::{Activity, record, statement, version, why_not};
+use super::{Input, Operation, Outcome};
+use crate::postgres::Fields;
+use crate::workspace::tables::{STATE, TRANSITION};
+use crate::workspace::{Fault, Id, Resource, Shape};
+
+pub(super) use effect::{Effect, columns, tell};
+pub(super) use guard::Guard;
+
+/// A new state.
+#[derive(Deserialize, ToSchema)]
+#[schema(as = NewState)]
+#[serde(deny_unknown_fields)]
+struct NewState {
+    #[schema(min_length = 1, max_length = 100, pattern = "^[^\\u0000]*$")]
+    name: String,
+    kind: StateKind,
+    /// Its place from left to right; behind all others if it is left out.
+    #[schema(minimum = 0, maximum = 1_000)]
+    ordinal: Option<i16>,
+    /// The most entries at once.
+    #[schema(minimum = 1, maximum = 10_000)]
+    wip_limit: Option<i32>,
+}
+
+/// Whether work on an entry has not begun, goes on, or is over.
+#[derive(Clone, Copy, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+enum StateKind {
+    Open,
+    Active,
+    Done,
+}
+
+/// What changes of a state.
+#[derive(Deserialize, ToSchema)]
+#[schema(as = StateChanges)]
+#[serde(deny_unknown_fields)]
+struct StateChanges {
+    #[serde(default, deserialize_with = "crate::workspace::present")]
+    #[schema(nullable = false, min_length = 1, max_length = 100, pattern = "^[^\\u0000]*$")]
+    name: Option<String>,
+    #[serde(default, deserialize_with = "crate::workspace::present")]
+    #[schema(nullable = false, minimum = 0, maximum = 1_000)]
+    ordinal: Option<i16>,
+    /// Null for any number.
+    #[serde(default, deserialize_with = "crate::workspace::present")]
+    #[schema(value_type = Option<i32>, minimum = 1, maximum = 10_000)]
+    wip_limit: Option<Option<i32>>,
+    #[serde(default, deserialize_with = "crate::workspace::present")]
+    #[schema(nullable = false, minimum = 1)]
+    version: Option<i32>,
+}
+
+/// A new way from a state to another.
+#[derive(Deserialize, ToSchema)]
+#[schema(as = NewTransition)]
+#[serde(deny_unknown_fields)]
+struct NewTransition {
+    #[schema(pattern = "^[a-z][a-z0-9_-]{0,99}$")]
+    name: String,
+    from_state_id: Id,
+    to_state_id: Id,
+    /// Whom it takes at least.
+    #[serde(default, deserialize_with = "crate::workspace::present")]
+    #[schema(nullable = false)]
+    role: Option<TransitionRole>,
+    /// What of an entry must not be empty by then.
+    #[serde(default, deserialize_with = "crate::workspace::present")]
+    #[schema(nullable = false, max_items = 6)]
+    required: Option<Vec<Required>>,
+    /// A condition on the entry, in the language of subscriptions' filters; null for none.
+    #[serde(default, deserialize_with = "crate::workspace::present")]
+    #[schema(value_type = Option<String>, max_length = 1_000, pattern = "^[^\\u0000]*$")]
+    guard: Option<Option<String>>,
+    /// What follows, in order.
+    #[serde(default, deserialize_with = "crate::workspace::present")]
+    #[schema(nullable = false, max_items = 10)]
+    effects: Option<Vec<Effect>>,
+}
+
+/// What changes of a way.
+#[derive(Deserialize, ToSchema)]
+#[schema(as = TransitionChanges)]
+#[serde(deny_unknown_fields)]
+struct TransitionChanges {
+    /// Whom it takes at least.
+    #[serde(default, deserialize_with = "crate::workspace::present")]
+    #[schema(nullable = false)]
+    role: Option<TransitionRole>,
+    /// What of an entry must not be empty by then.
+    #[serde(default, deserialize_with = "crate::workspace::present")]
+    #[schema(nullable = false, max_items = 6)]
+    required: Option<Vec<Required>>,
+    /// A condition on the entry, in the language of subscriptions' filters; null for none.
+    #[serde(default, deserialize_with = "crate::workspace::present")]
+    #[schema(value_type = Option<String>, max_length = 1_000, pattern = "^[^\\u0000]*$")]
+    guard: Option<Option<String>>,
+    /// What follows, in order.
+    #[serde(default, deserialize_with = "crate::workspace::present")]
+    #[schema(nullable = false, max_items = 10)]
+    effects: Option<Vec<Effect>>,
+    #[serde(default, deserialize_with = "crate::workspace::present")]
+    #[schema(nullable = false, minimum = 1)]
+    version: Option<i32>,
+}
+
+/// What is asked and done on a way.
+struct Rules {
+    role: Option<TransitionRole>,
+    required: Option<Vec<Required>>,
+    guard: Option<Option<String>>,
+    effects: Option<Vec<Effect>>,
+}
+
+#[derive(Clone, Copy, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+enum TransitionRole {
+    Member,
+    Admin,
+}
+
+/// A column of an entry.
+#[derive(Clone, Copy, Deserialize, serde::Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+enum Required {
+    Body,
+    Labels,
+    CategoryId,
+    AssigneeId,
+    DueAt,
+}
+
+pub(super) fn operations() -> Vec<Operation> {
+    vec![
+        Operation {
+            id: "createState",
+            method: "POST",
+            path: "/v1/boards/{board}/workflow/states",
+            summary: "Gives a board's workflow a state",
+            body: Some(Shape::of::<NewState>()),
+            versioned: false,
+            row: Some(&STATE),
+            run: |act, input| Box::pin(create_state(act, input)),
+        },
+        Operation {
+            id: "updateState",
+            method: "PATCH",
+            path: "/v1/workflow-states/{state}",
+            summary: "Renames or limits a state",
+            body: Some(Shape::of::<StateChanges>()),
+            versioned: true,
+            row: Some(&STATE),
+            run: |act, input| Box::pin(update_state(act, input)),
+        },
+        Operation {
+            id: "deleteState",
+            method: "DELETE",
+            path: "/v1/workflow-states/{state}",
+            summary: "Deletes a state that no entry is in, with the ways from and to it",
+            body: None,
+            versioned: true,
+            row: None,
+            run: |act, input| Box::pin(delete(act, input, &STATE, &DELETE_STATE, &STATE_SHOWN)),
+        },
+        Operation {
+            id: "createTransition",
+            method: "POST",
+            path: "/v1/boards/{board}/workflow/transitions",
+            summary: "Opens a way from a state to another",
+            body: Some(Shape::of::<NewTransition>()),
+            versioned: false,
+            row: Some(&TRANSITION),
+            run: |act, input| Box::pin(create_transition(act, input)),
+        },
+        Operation {
+            id: "updateTransition",
+            method: "PATCH",
+            path: "/v1/workflow-transitions/{transition}",
+            summary: "Says what is asked and done on a way",
+            body: Some(Shape::of::<TransitionChanges>()),
+            versioned: true,
+            row: Some(&TRANSITION),
+            run: |act, input| Box::pin(update_transition(act, input)),
+        },
+        Operation {
+            id: "deleteTransition",
+            method: "DELETE",
+            path: "/v1/workflow-transitions/{transition}",
+            summary: "Closes a way",
+            body: None,
+            versioned: true,
+            row: None,
+            run: |act, input| Box::pin(delete(act, input, &TRANSITION, &DELETE_TRANSITION, &TRANSITION_SHOWN)),
+        },
+    ]
+}
+
+const WORKFLOW: &str = "
+select w.id::text
+from public.workflows as w
+where w.board_id = $1";
+statement!(STATE_SHOWN = "select {} from public.workflow_states as s where s.id = $1", STATE.select("s"));
+statement!(
+    TRANSITION_SHOWN = "select {} from public.workflow_transitions as t where t.id = $1",
+    TRANSITION.select("t")
+);
+statement!(
+    CREATE_STATE = "
+    insert into public.workflow_states as s (workflow_id, board_id, name, kind, ordinal, wip_limit)
+    select $1, $2::bigint, $3, $4,
+      coalesce($5, (select least(max(o.ordinal) + 1, 1000) from public.workflow_states as o where o.workflow_id = $1), 1), $6
+    returning {}",
+    STATE.select("s")
+);
+statement!(
+    UPDATE_STATE = "
+    update public.workflow_states as s
+    set name = coalesce($2, s.name),
+      ordinal = coalesce($3, s.ordinal),
+      wip_limit = case when $4::boolean then $5::integer else s.wip_limit end
+    where s.id = $1
+      and ($6::integer is null or s.version = $6::integer)
+    returning {}",
+    STATE.select("s")
+);
+statement!(
+    CREATE_TRANSITION = "
+    insert into public.workflow_transitions as t
+      (workflow_id, board_id, name, from_state_id, to_state_id, role, required, guard, effects)
+    values ($1, $2, $3, $4, $5, coalesce($6, 'member'),
+      array(select jsonb_array_elements_text(coalesce($7::jsonb, '[]'))), $8, coalesce($9::jsonb, '[]'))
+    returning {}",
+    TRANSITION.select("t")
+);
+statement!(
+    UPDATE_TRANSITION = "
+    update public.workflow_transitions as t
+    set role = coalesce($2, t.role),
+      required = case when $3::jsonb is null then t.required
+        else array(select jsonb_array_elements_text($3::jsonb)) end,
+      guard = case when $4::boolean then $5 else t.guard end,
+      effects = coalesce($6::jsonb, t.effects)
+    where t.id = $1
+      and ($7::integer is null or t.version = $7::integer)
+    returning {}",
+    TRANSITION.select("t")
+);
+statement!(
+    DELETE_STATE = "
+    delete from public.workflow_states as s
+    where s.id = $1
+      and ($2::integer is null or s.version = $2::integer)
+    returning {}",
+    STATE.select("s")
+);
+statement!(
+    DELETE_TRANSITION = "
+    delete from public.workflow_transitions as t
+    where t.id = $1
+      and ($2::integer is null or t.version = $2::integer)
+    returning {}",
+    TRANSITION.select("t")
+);
+
+async fn create_state(act: Act<'_>, mut input: Input) -> Result<Outcome, Trouble> {
+    let board = input.id(0, "board")?;
+    let NewState { name, kind, ordinal, wip_limit } = input.body()?;
+    let workflow = workflow_of(&act, &board).await?;
+    let (ordinal, limit) = (ordinal.map(|it| it.to_string()), wip_limit.map(|it| it.to_string()));
+    let kind = match kind {
+        StateKind::Open => "open",
+        StateKind::Active => "active",
+        StateKind::Done => "done",
+    };
+    let values = [
+        Some(&*workflow),
+        Some(board.as_str()),
+        Some(&*name),
+        Some(kind),
+        ordinal.as_deref(),
+        limit.as_deref(),
+    ];
+    let row = act.work.first(&CREATE_STATE, &values).await?.ok_or(Trouble::Again)?;
+    told(&act, &STATE, &row, "state_created").await?;
+    Ok(Outcome::created(STATE.json(&row), version(&STATE, &row)))
+}
+
+async fn update_state(act: Act<'_>, mut input: Input) -> Result<Outcome, Trouble> {
+    let id = input.id(0, "state")?;
+    let changes: StateChanges = input.body()?;
+    let read = input.version(changes.version)?;
+    let ordinal = changes.ordinal.map(|it| it.to_string());
+    let limit = changes.wip_limit.flatten().map(|it| it.to_string());
+    let expected = read.map(|it| it.to_string());
+    let values = [
+        Some(id.as_str()),
+        changes.name.as_deref(),
+        ordinal.as_deref(),
+        super::record::truth(changes.wip_limit.is_some()),
+        limit.as_deref(),
+        expected.as_deref(),
+    ];
+    let Some(row) = act.work.first(&UPDATE_STATE, &values).await? else {
+        return Err(why_not(&act, &STATE, &STATE_SHOWN, id.as_str(), read).await);
+    };
+    told(&act, &STATE, &row, "state_edited").await?;
+    Ok(Outcome::changed(STATE.json(&row), version(&STATE, &row)))
+}
+
+async fn create_transition(act: Act<'_>, mut input: Input) -> Result<Outcome, Trouble> {
+    let board = input.id(0, "board")?;
+    let NewTransition { name, from_state_id, to_state_id, role, required, guard, effects } = input.body()?;
+    let checked = Rules { role, required, guard, effects }.checked()?;
+    let workflow = workflow_of(&act, &board).await?;
+    for (field, state) in [("from_state_id", &from_state_id), ("to_state_id", &to_state_id)] {
+        let found = act.work.first(&STATE_SHOWN, &[Some(state.as_str())]).await?;
+        if found.is_none_or(|found| STATE.value(&found, "board_id") != Some(board.as_str())) {
+            return Err(Fault::field(field, "is no state of the board").into());
+        }
+    }
+    if from_state_id == to_state_id {
+        return Err(Fault::field("to_state_id", "is where it comes from").into());
+    }
+    let values = [
+        Some(&*workflow),
+        Some(board.as_str()),
+        Some(&*name),
+        Some(from_state_id.as_str()),
+        Some(to_state_id.as_str()),
+        checked.role,
+        checked.required.as_deref(),
+        checked.guard.as_ref().and_then(|guard| guard.as_deref()),
+        checked.effects.as_deref(),
+    ];
+    let row = act.work.first(&CREATE_TRANSITION, &values).await?.ok_or(Trouble::Again)?;
+    told(&act, &TRANSITION, &row, "transition_created").await?;
+    Ok(Outcome::created(TRANSITION.json(&row), version(&TRANSITION, &row)))
+}
+
+async fn update_transition(act: Act<'_>, mut input: Input) -> Result<Outcome, Trouble> {
+    let id = input.id(0, "transition")?;
+    let TransitionChanges { role, required, guard, effects, version: own } = input.body()?;
+    let read = input.version(own)?;
+    let checked = Rules { role, required, guard, effects }.checked()?;
+    let expected = read.map(|it| it.to_string());
+    let values = [
+        Some(id.as_str()),
+        checked.role,
+        checked.required.as_deref(),
+        super::record::truth(checked.guard.is_some()),
+        checked.guard.as_ref().and_then(|guard| guard.as_deref()),
+        checked.effects.as_deref(),
+        expected.as_deref(),
+    ];
+    let Some(row) = act.work.first(&UPDATE_TRANSITION, &values).await? else {
+        return Err(why_not(&act, &TRANSITION, &TRANSITION_SHOWN, id.as_str(), read).await);
+    };
+    told(&act, &TRANSITION, &row, "transition_edited").await?;
+    Ok(Outcome::changed(TRANSITION.json(&row), version(&TRANSITION, &row)))
+}
+
+async fn delete(
+    act: Act<'_>,
+    input: Input,
+    resource: &'static Resource,
+    statement: &'static str,
+    shown: &'static str,
+) -> Result<Outcome, Trouble> {
+    let id = input.id(0, &resource.name.to_ascii_lowercase())?;
+    let read = input.version(None)?;
+    let expected = read.map(|it| it.to_string());
+    let Some(row) = act.work.first(statement, &[Some(id.as_str()), expected.as_deref()]).await? else {
+        return Err(why_not(&act, resource, shown, id.as_str(), read).await);
+    };
+    let action = if resource.name == STATE.name { "state_deleted" } else { "transition_deleted" };
+    told(&act, resource, &row, action).await?;
+    Ok(Outcome::default())
+}
+
+/// The board's workflow; there is one for every board that is there to be seen.
+async fn workflow_of(act: &Act<'_>, board: &Id) -> Result<String, Trouble> {
+    let found = act.work.first(WORKFLOW, &[Some(board.as_str())]).await?;
+    let found = found.and_then(|found| found.text(0).map(str::to_owned));
+    found.ok_or_else(|| Fault::not_found("board", board.as_str()).into())
+}
+
+async fn told(
+    act: &Act<'_>,
+    resource: &Resource,
+    row: &Fields,
+    action: &'static str,
+) -> Result<(), Trouble> {
+    let board = resource.value(row, "board_id").unwrap_or_default();
+    let detail = json!({"name": resource.value(row, "name"), "id": resource.value(row, "id")});
+    record(act, Activity { board, subject: "workflow", action, entry: None, detail }).await
+}
+
+/// Rules as statements take them.
+struct Checked {
+    role: Option<&'static str>,
+    required: Option<String>,
+    guard: Option<Option<String>>,
+    effects: Option<String>,
+}
+
+impl Rules {
+    fn checked(self) -> Result<Checked, Fault> {
+        if let Some(Some(guard)) = &self.guard {
+            Guard::parse(guard)?;
+        }
+        let json = |value| serde_json::to_string(&value).expect("words and numbers");
+        Ok(Checked {
+            role: self.role.map(|role| match role {
+                TransitionRole::Member => "member",
+                TransitionRole::Admin => "admin",
+            }),
+            required: self.required.map(|required| serde_json::to_string(&required).expect("words")),
+            guard: self.guard,
+            effects: self.effects.map(json),
+        })
+    }
+}

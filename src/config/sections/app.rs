@@ -1,0 +1,79 @@
+use std::time::Duration;
+
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer};
+
+use super::{Config, ConnectionString, count, flag, list, milliseconds, parsed};
+use crate::workspace::Keys;
+use crate::{command, query};
+
+/// `[app]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[non_exhaustive]
+pub struct App {
+    /// Whether it is served.
+    #[serde(deserialize_with = "flag")]
+    pub enabled: bool,
+    /// Connections for commands and reads.
+    #[serde(deserialize_with = "count::<1, 10_000, _>")]
+    pub pool_size: usize,
+    /// How long one may take.
+    #[serde(rename = "timeout_ms", deserialize_with = "milliseconds::<100, 600_000, _>")]
+    pub timeout: Duration,
+    /// How often a command is tried.
+    #[serde(deserialize_with = "count::<1, 1_000, _>")]
+    pub attempts: usize,
+    /// The largest body.
+    #[serde(deserialize_with = "count::<1_024, 67_108_864, _>")]
+    pub max_body_bytes: usize,
+    /// Commands in a batch.
+    #[serde(deserialize_with = "count::<1, 100, _>")]
+    pub max_batch: usize,
+    /// How long a command is known by its key.
+    #[serde(rename = "idempotency_ms", deserialize_with = "milliseconds::<60_000, 31_536_000_000, _>")]
+    pub idempotency: Duration,
+    /// What encrypts contacts.
+    #[serde(deserialize_with = "parsed")]
+    pub contact_keys: Keys,
+    /// What people did that waits to be written.
+    #[serde(deserialize_with = "count::<1, 10_000_000, _>")]
+    pub queue_actions: usize,
+}
+
+impl Config {
+    /// How commands are carried out.
+    pub fn commands(&self) -> command::Config {
+        command::Config {
+            timeout: self.app.timeout,
+            attempts: u32::try_from(self.app.attempts).unwrap_or(u32::MAX),
+            batch: self.app.max_batch,
+            search_path: self.policy.search_path.clone(),
+            keys_kept: self.app.idempotency,
+        }
+    }
+
+    /// How reads are made and kept.
+    pub fn queries(&self) -> query::Config {
+        query::Config {
+            timeout: self.app.timeout,
+            search_path: self.policy.search_path.clone(),
+            lifetimes: self.cache.lifetimes(),
+            memory_bytes: self.cache.memory_bytes,
+            replica_wait: self.postgres.replica_wait,
+            queue: self.app.queue_actions,
+        }
+    }
+}
+
+/// A list of connection strings, each of which says something.
+pub(super) fn replicas<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<ConnectionString>, D::Error> {
+    let parse = |text: String| {
+        let parsed: ConnectionString = text.parse().map_err(D::Error::custom)?;
+        match parsed.settings() {
+            Some(_) => Ok(parsed),
+            None => Err(D::Error::custom("holds an empty text")),
+        }
+    };
+    list(deserializer)?.into_iter().map(parse).collect()
+}

@@ -1,0 +1,71 @@
+use serde_json::json;
+
+use super::action::Action;
+use super::board::board;
+use super::operation::Reading;
+use super::{Answer, Asked, Kind, Read, Shown};
+use crate::command::statement;
+use crate::workspace::tables::ENTRY;
+use crate::workspace::{Code, Fault, Id};
+
+/// Entries of one export; who has more reads pages.
+const MOST: usize = 50_000;
+
+pub(super) fn reads() -> Vec<Read> {
+    vec![Read {
+        id: "exportEntries",
+        path: "/v1/boards/{board}/export",
+        summary: "All entries of a board, as comma-separated values (RFC 4180)",
+        query: None,
+        kind: Kind::Never,
+        shown: Shown::Csv,
+        tags: |_, _| Vec::new(),
+        run: |reading, asked| Box::pin(export(reading, asked)),
+        noted: Some(|asked| Action {
+            action: "exported",
+            subject: "board",
+            board: Id::parse(asked.part(0)).map(|id| id.to_string()),
+            entry: None,
+            detail: json!({}),
+        }),
+    }]
+}
+
+statement!(
+    ALL = "
+    select {}
+    from public.entries as e
+    where e.board_id = $1
+    order by e.state_id, e.position
+    limit 50001",
+    ENTRY.select("e")
+);
+
+async fn export(reading: Reading<'_>, asked: &Asked) -> Result<Answer, Fault> {
+    let (_, id) = board(reading, asked).await?;
+    let rows = reading.work.rows(&ALL, &[Some(id.as_str())]).await?;
+    if rows.len() > MOST {
+        let detail = format!("the board has more than {MOST} entries: read them page by page");
+        return Err(Fault::new(Code::TooLarge, detail));
+    }
+    let mut csv = csv::WriterBuilder::new().terminator(csv::Terminator::CRLF).from_writer(Vec::new());
+    let names = ENTRY.columns.iter().map(|column| column.name);
+    let mut written = csv.write_record(names);
+    for row in &rows {
+        let values = (0..ENTRY.columns.len()).map(|place| inert(row.text(place).unwrap_or_default()));
+        written = written.and_then(|()| csv.write_record(values.map(std::borrow::Cow::into_owned)));
+    }
+    let body = written.ok().and_then(|()| csv.into_inner().ok()).expect("memory takes what is written");
+    Ok(Answer::other(body))
+}
+
+/// A text that no spreadsheet takes for a formula.
+///
+/// See <https://owasp.org/www-community/attacks/CSV_Injection>.
+fn inert(text: &str) -> std::borrow::Cow<'_, str> {
+    if text.starts_with(['=', '+', '-', '@', '\t', '\r']) {
+        format!("'{text}").into()
+    } else {
+        text.into()
+    }
+}

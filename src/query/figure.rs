@@ -1,0 +1,177 @@
+//! Figures: the newest measures, and charts that are counted when they are asked for.
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+use utoipa::ToSchema;
+
+use super::operation::Reading;
+use super::{Answer, Asked, Kind, Read, Shown};
+use crate::command::statement;
+use crate::workspace::tables::KPI;
+use crate::workspace::{Fault, Id, Shape};
+
+/// Whose measures.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct Whose {
+    /// One board; all of one's own if it is left out.
+    board_id: Option<Id>,
+}
+
+/// Which part of a chart.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct Which {
+    /// One board; all of one's own together if it is left out.
+    board_id: Option<Id>,
+    /// How many days back, today among them.
+    #[schema(minimum = 1, maximum = 366)]
+    days: Option<u16>,
+}
+
+/// A month.
+const DAYS: u16 = 30;
+
+pub(super) fn reads() -> Vec<Read> {
+    vec![
+        Read {
+            id: "listKpis",
+            path: "/v1/kpis",
+            summary: "The newest measures of one's boards",
+            query: Some(Shape::of::<Whose>()),
+            kind: Kind::Kpis,
+            shown: Shown::Other("Kpis", || {
+                let row = json!({"$ref": "#/components/schemas/Kpi"});
+                json!({
+                    "type": "object",
+                    "required": ["rows"],
+                    "properties": {"rows": {"type": "array", "items": row}},
+                })
+            }),
+            tags: |marks, asked| {
+                let measured = match asked.asks("board_id") {
+                    Some(board) => marks.rows("kpi_values", "board_id", board),
+                    None => marks.table("kpi_values"),
+                };
+                vec![measured, asked.membership(marks)]
+            },
+            run: |reading, asked| Box::pin(kpis(reading, asked)),
+            noted: None,
+        },
+        Read {
+            id: "getChart",
+            path: "/v1/charts/{name}",
+            summary: "A chart: `states`, entries by state; `assignees`, open entries by who answers for them; \
+                      `throughput`, entries closed by day; `activity`, what happened by day",
+            query: Some(Shape::of::<Which>()),
+            kind: Kind::Charts,
+            shown: Shown::Other("Chart", chart_schema),
+            tags: |marks, asked| {
+                let of = |table| match asked.asks("board_id") {
+                    Some(board) => marks.rows(table, "board_id", board),
+                    None => marks.table(table),
+                };
+                let table = if asked.part(0) == "activity" { "activities" } else { "entries" };
+                vec![of(table), of("workflow_states"), asked.membership(marks)]
+            },
+            run: |reading, asked| Box::pin(chart(reading, asked)),
+            noted: None,
+        },
+    ]
+}
+
+fn chart_schema() -> Value {
+    json!({
+        "type": "object",
+        "required": ["name", "points"],
+        "properties": {
+            "name": {"type": "string"},
+            "points": {
+                "type": "array",
+                "items": {
+                    "type": "object",
+                    "required": ["x", "y"],
+                    "properties": {
+                        "x": {"type": ["string", "null"], "description": "A day in UTC, a state or a person; null for nobody."},
+                        "y": {"type": "integer"},
+                    },
+                },
+            },
+        },
+    })
+}
+
+statement!(
+    KPIS = "
+    select {}
+    from public.kpi_values as k
+    where ($1::bigint is null or k.board_id = $1::bigint)
+    order by k.board_id, k.kpi
+    limit 10000",
+    KPI.select("k")
+);
+const STATES: &str = "
+select s.name, count(e.id)::text
+from public.workflow_states as s
+left join public.entries as e on e.state_id = s.id
+where ($1::bigint is null or s.board_id = $1::bigint)
+  and $2::integer > 0
+group by s.name
+order by min(s.ordinal), s.name";
+const ASSIGNEES: &str = "
+select e.assignee_id, count(*)::text
+from public.entries as e
+where ($1::bigint is null or e.board_id = $1::bigint)
+  and e.closed_at is null
+  and $2::integer > 0
+group by e.assignee_id
+order by count(*) desc, e.assignee_id
+limit 100";
+/// Days without any are there too: what a chart leaves out its reader takes for a straight line.
+const THROUGHPUT: &str = "
+select to_char(d.day, 'YYYY-MM-DD'), count(e.id)::text
+from generate_series(current_date - ($2::integer - 1), current_date, '1 day') as d (day)
+left join public.entries as e
+  on e.closed_at >= d.day
+  and e.closed_at < d.day + interval '1 day'
+  and ($1::bigint is null or e.board_id = $1::bigint)
+group by d.day
+order by d.day";
+const ACTIVITY: &str = "
+select to_char(d.day, 'YYYY-MM-DD'), coalesce(a.count, 0)::text
+from generate_series(current_date - ($2::integer - 1), current_date, '1 day') as d (day)
+left join (
+  select date_trunc('day', at) as day, count(*) as count
+  from public.activities
+  where ($1::bigint is null or board_id = $1::bigint)
+    and at >= current_date - ($2::integer - 1)
+  group by 1
+) as a on a.day = d.day
+order by d.day";
+
+async fn kpis(reading: Reading<'_>, asked: &Asked) -> Result<Answer, Fault> {
+    let Whose { board_id } = asked.query()?;
+    let rows = reading.work.rows(&KPIS, &[board_id.as_ref().map(Id::as_str)]).await?;
+    Ok(Answer::other([b"{\"rows\":", &*KPI.array(&rows), b"}"].concat()))
+}
+
+async fn chart(reading: Reading<'_>, asked: &Asked) -> Result<Answer, Fault> {
+    let Which { board_id, days } = asked.query()?;
+    let statement = match asked.part(0) {
+        "states" => STATES,
+        "assignees" => ASSIGNEES,
+        "throughput" => THROUGHPUT,
+        "activity" => ACTIVITY,
+        other => return Err(Fault::not_found("chart", other)),
+    };
+    let days = days.unwrap_or(DAYS).to_string();
+    let rows = reading.work.rows(statement, &[board_id.as_ref().map(Id::as_str), Some(&days)]).await?;
+    let points: Vec<Value> = rows
+        .iter()
+        .map(|row| {
+            let count: i64 = row.text(1).and_then(|count| count.parse().ok()).unwrap_or(0);
+            json!({"x": row.text(0), "y": count})
+        })
+        .collect();
+    Ok(Answer::other(json!({"name": asked.part(0), "points": points}).to_string().into_bytes()))
+}

@@ -1,0 +1,164 @@
+use std::sync::Arc;
+
+use ring::digest::{Context, SHA256};
+
+use super::operation::Reading;
+use super::store::{Kept, Name};
+use super::{Answer, Asked, Kind, Queries, Read};
+use crate::auth::Identity;
+use crate::cache::{Point, Tag};
+use crate::event::Lsn;
+use crate::postgres::{Access, Begun, Work};
+use crate::telemetry::metric;
+use crate::workspace::{Code, Fault};
+
+/// One read, as asked for.
+#[derive(Debug)]
+pub struct Request<'a> {
+    /// Who asks.
+    pub identity: &'a Identity,
+    /// What it is.
+    pub read: &'a Read,
+    /// What it says.
+    pub asked: Asked,
+    /// What the caller has seen already: the answer is no older.
+    pub least: Option<Lsn>,
+}
+
+/// An answer, and what tells it from others.
+#[derive(Debug)]
+pub struct Answered {
+    kept: Arc<Kept>,
+    /// Whether it was there already.
+    pub cached: bool,
+}
+
+impl Answered {
+    /// What is answered.
+    pub fn answer(&self) -> &Answer {
+        &self.kept.answer
+    }
+
+    /// Its entity tag, with its quotes.
+    pub fn tag(&self) -> &str {
+        &self.kept.tag
+    }
+}
+
+impl Queries {
+    /// Makes a read, or finds it made.
+    ///
+    /// # Errors
+    /// [`Fault`].
+    pub async fn read(&self, request: Request<'_>) -> Result<Answered, Fault> {
+        let shared = &*self.0;
+        let Request { read, asked, least, .. } = &request;
+        let tags = (read.tags)(&shared.marks, asked);
+        let since = shared.marks.since(&tags);
+        // What the stream has passed its marks tell of; beyond it nothing that is kept can be trusted.
+        let passed = least.is_none_or(|least| shared.hub.here().position.commit_lsn >= least);
+        let answered = match (self.lives(read.kind), passed) {
+            (Some(lives), true) => {
+                let name = self.name(&request).await?;
+                let will_do = |kept: &Kept| {
+                    kept.as_of.incarnation == since.incarnation && kept.as_of.lsn >= since.lsn
+                };
+                match shared.store.known(&name, will_do).await {
+                    Some(kept) => Answered { kept, cached: true },
+                    None => {
+                        let make = self.make(&request, &tags, None);
+                        let (kept, made) = shared.store.get_or_make(name, lives, will_do, make).await?;
+                        Answered { kept, cached: !made }
+                    }
+                }
+            }
+            (lives, _) => {
+                let (as_of, answer) = self.make(&request, &tags, *least).await?;
+                let kept = Kept::new(as_of, answer, lives.unwrap_or_default());
+                Answered { kept: Arc::new(kept), cached: false }
+            }
+        };
+        let counted = if answered.cached { metric::READ_HITS } else { metric::READ_MISSES };
+        metrics::counter!(counted).increment(1);
+        if let (Some(noted), Some(user)) = (read.noted, &asked.user) {
+            shared.actions.note(user, noted(asked));
+        }
+        Ok(answered)
+    }
+
+    /// Asks PostgreSQL: a server that follows the primary and has come far enough, else the primary. Gives what the answer
+    /// is as of.
+    async fn make(
+        &self,
+        request: &Request<'_>,
+        tags: &[Tag],
+        least: Option<Lsn>,
+    ) -> Result<(Point, Answer), Fault> {
+        let shared = &*self.0;
+        let config = &shared.config;
+        let who = request.identity.impersonation();
+        // Before anything is read: what comes later may be in it or not.
+        let here = shared.hub.here();
+        let since = shared.marks.since(tags);
+        // A commit that begins where the server ends is not there yet.
+        let behind = Lsn::new(since.lsn.get() + 1).max(least.unwrap_or(Lsn::ZERO));
+        let followed = shared.replicas.begin(who, &config.search_path, behind, config.timeout).await;
+        let (work, lsn) = match followed {
+            Some((work, reached)) => {
+                metrics::counter!(metric::READ_REPLICA).increment(1);
+                let reached = Lsn::new(reached.get().saturating_sub(1));
+                (work, reached.min(here.position.commit_lsn))
+            }
+            None => {
+                let begun =
+                    Work::begin(&shared.primary, who, &config.search_path, Access::Read, config.timeout).await;
+                let Begun { work, .. } = begun.map_err(Fault::from)?;
+                (work, here.position.commit_lsn)
+            }
+        };
+        let reading = Reading { work: &work, vault: &shared.vault };
+        let answer = (request.read.run)(reading, &request.asked).await?;
+        work.end().await?;
+        Ok((Point { incarnation: here.incarnation, lsn }, answer))
+    }
+
+    /// What the read is known by: all that is asked, who asks, and what their role may see.
+    async fn name(&self, request: &Request<'_>) -> Result<Name, Fault> {
+        let mut hash = Context::new(&SHA256);
+        let mut part = |bytes: &[u8]| {
+            hash.update(&(bytes.len() as u64).to_be_bytes());
+            hash.update(bytes);
+        };
+        part(request.read.id.as_bytes());
+        request.asked.path.iter().for_each(|text| part(text.as_bytes()));
+        part(request.asked.query.to_string().as_bytes());
+        match request.identity.impersonation() {
+            None => part(b"server"),
+            Some(who) => {
+                let digest = self.0.policies.digest(&who.role).await.map_err(|error| {
+                    tracing::warn!(error = %crate::telemetry::Chain(&error), "grants cannot be read now");
+                    Fault::new(Code::Unavailable, "the database cannot be asked now")
+                })?;
+                part(b"role");
+                part(who.role.as_bytes());
+                part(&digest.to_be_bytes());
+                let claims = request.identity.lasting_claims().unwrap_or_default();
+                part(serde_json::Value::Object(claims).to_string().as_bytes());
+            }
+        }
+        let name = hash.finish();
+        Ok(name.as_ref().try_into().expect("SHA-256 has 32 bytes"))
+    }
+
+    fn lives(&self, kind: Kind) -> Option<std::time::Duration> {
+        let lifetimes = &self.0.config.lifetimes;
+        let lives = match kind {
+            Kind::Rows => lifetimes.rows,
+            Kind::Categories => lifetimes.categories,
+            Kind::Kpis => lifetimes.kpis,
+            Kind::Charts => lifetimes.charts,
+            Kind::Never => return None,
+        };
+        (!lives.is_zero()).then_some(lives)
+    }
+}

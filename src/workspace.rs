@@ -1,0 +1,29 @@
+//! What the reference application is made of: its tables, what requests say, and what is answered to them.
+//!
+//! ```text
+//!  Resource   a table's columns, and a row of it as the wire protocol writes it
+//!  Shape      what a body or a query may say: one description, which requests are held to and the document shows
+//!  Place      keys between two others, so that to move a card is to write one row
+//!  Vault      what of people is encrypted before PostgreSQL sees it
+//!  Fault      why a request was refused, each with a stable name
+//! ```
+//!
+//! [`command`](crate::command) writes and [`query`](crate::query) reads, both as whoever asks: what they may is for the
+//! policies in `sql/` to say.
+//!
+//! Never here: a socket, a status line, a connection.
+
+mod fault;
+mod id;
+mod place;
+mod resource;
+mod shape;
+pub mod tables;
+mod vault;
+
+pub use fault::{Code, Fault, FieldFault};
+pub use id::{Id, Label, Person};
+pub use place::{InvalidPlace, Place};
+pub use resource::{Column, Form, Resource};
+pub use shape::{Shape, present};
+pub use vault::{InvalidKeys, Keys, Unreadable, Vault};
