@@ -7,16 +7,19 @@
 do $$
 declare
   wanted text;
+  -- From PostgreSQL 16 on a member may not take the role on just for being one, nor may who made it.
+  needed constant text := case when current_setting('server_version_num')::int < 160000 then 'member' else 'set' end;
 begin
   foreach wanted in array array['app_user', 'app_lead', 'app_anonymous'] loop
-    begin
-      execute format('create role %I nologin', wanted);
-    exception when duplicate_object or unique_violation then
-      null;
-    end;
-    -- The server takes these roles on. A superuser may without; everybody else has to be a member.
-    if not (select rolsuper from pg_catalog.pg_roles where rolname = current_user)
-      and not pg_catalog.pg_has_role(current_user, wanted, 'member') then
+    if not exists (select from pg_catalog.pg_roles where rolname = wanted) then
+      begin
+        execute format('create role %I nologin', wanted);
+      exception when duplicate_object or unique_violation then
+        null;
+      end;
+    end if;
+    -- The server takes these roles on, which a superuser may without.
+    if not pg_catalog.pg_has_role(current_user, wanted, needed) then
       execute format('grant %I to %I', wanted, current_user);
     end if;
   end loop;
@@ -108,7 +111,7 @@ begin atomic
     name = excluded.name,
     told_at = excluded.told_at
   -- A token from before says nothing new, one without a name says none, and whom nothing is new of causes no change.
-  where kept.told_at <= excluded.told_at
+  where (kept.told_at is null or kept.told_at <= excluded.told_at)
     and current_setting('request.jwt.claims')::json ->> 'name' <> ''
     and kept.name is distinct from excluded.name;
 end;

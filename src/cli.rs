@@ -2,6 +2,7 @@
 
 pub mod check;
 pub mod demo;
+pub mod migrate;
 pub mod serve;
 pub mod tail;
 pub mod teardown;
@@ -44,6 +45,7 @@ enum Command {
     Serve(serve::Arguments),
     /// Serves a private database with a simulated team at work on it, to look at.
     Demo(demo::Arguments),
+    Migrate(migrate::Arguments),
     Check(check::Arguments),
     Teardown(teardown::Arguments),
     Tail(Box<tail::Arguments>),
@@ -64,6 +66,8 @@ enum Error {
     Serve(#[from] serve::Error),
     #[error(transparent)]
     Demo(#[from] demo::Error),
+    #[error(transparent)]
+    Migrate(#[from] migrate::Error),
     #[error(transparent)]
     Check(#[from] check::Error),
     #[error(transparent)]
@@ -88,6 +92,7 @@ impl Error {
             Self::Runtime(_) | Self::Unconfigured { .. } | Self::Config(_) => 2,
             Self::Serve(error) => error.exit_status(),
             Self::Demo(error) => error.exit_status(),
+            Self::Migrate(error) => error.exit_status(),
             Self::Check(error) => error.exit_status(),
             Self::Teardown(error) => error.exit_status(),
             Self::Tail(error) => error.exit_status(),
@@ -124,6 +129,7 @@ impl Command {
         match self {
             Self::Serve(arguments) => Ok(serve::run(arguments, settings.layers()?).await?),
             Self::Demo(arguments) => Ok(demo::run(arguments, settings.layers()?).await?),
+            Self::Migrate(arguments) => Ok(migrate::run(arguments, settings.layers()?).await?),
             Self::Check(arguments) => Ok(Box::pin(check::run(arguments, settings.layers()?)).await?),
             Self::Teardown(arguments) => Ok(teardown::run(arguments, settings.layers()?).await?),
             Self::Token(arguments) => Ok(token::run(arguments, settings.layers()?)?),

@@ -9,6 +9,7 @@
 //!                                  ├─ profile      a function of the user's own, called as an identity
 //!                                  ├─ work         statements of our own, in one transaction as an identity
 //!                                  ├─ visibility   which transactions a reader sees now
+//!                                  ├─ migrate      the reference application's schema, each of its files once
 //!                                  └─ check        what stands in the way, and the SQL that mends it
 //! ```
 //!
@@ -16,7 +17,8 @@
 //! [`quote()`]. Every session is pinned to the same settings ([`settings::PINNED`]), so that the text of a value is
 //! the same in a snapshot and in the stream, whatever the server's configuration says.
 //!
-//! Never here: a row's values in a log line, a statement without a bound on its time, DDL on a user's table.
+//! Never here: a row's values in a log line, a statement without a bound on its time, DDL on a user's table but what
+//! `sql/` says.
 
 pub mod settings;
 pub mod tls;
@@ -38,6 +40,7 @@ pub mod policy;
 pub mod profile;
 pub mod check;
 pub mod teardown;
+pub mod migrate;
 pub mod audit;
 mod impersonation;
 mod text;

@@ -2,6 +2,7 @@
 
 mod demo;
 mod login;
+mod migrate;
 
 use std::process::Stdio;
 use std::time::Duration;

@@ -22,6 +22,7 @@ mod invariants;
 mod journal;
 mod layers;
 mod limits;
+mod migrate;
 mod oracle;
 mod protocol;
 mod policy;

@@ -1,7 +1,7 @@
 //! `tidegate demo`: a database of its own, a team at work on it, and the server in front.
 //!
 //! ```text
-//!  cluster (private PostgreSQL) ◀── schema, simulator
+//!  cluster (private PostgreSQL) ◀── migrations, simulator
 //!      └──WAL──▶ app::run, as `serve` does ──▶ http://127.0.0.1:8080/
 //! ```
 //!
@@ -19,7 +19,6 @@ pub mod machine;
 pub mod pair;
 pub mod provider;
 mod readiness;
-mod schema;
 mod simulator;
 
 use std::future::Future;
@@ -32,7 +31,8 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_postgres::NoTls;
 
 use super::serve;
-use crate::config::{self, Layers};
+use crate::config::{self, Config, Layers};
+use crate::postgres::migrate;
 use crate::shutdown::{self, Drained, Scope, Signals};
 use crate::telemetry;
 use broker::Broker;
@@ -95,9 +95,12 @@ pub enum Error {
     /// There is no provider to log in at.
     #[error("no OpenID Connect provider")]
     Provider(#[from] provider::Error),
-    /// The schema or its first rows were refused.
+    /// The database itself or its first rows were refused.
     #[error("cannot set up the demo's database")]
-    Database(#[source] tokio_postgres::Error),
+    Database(#[from] tokio_postgres::Error),
+    /// Its schema was.
+    #[error("cannot set up the demo's schema")]
+    Schema(#[from] migrate::Error),
     /// The server ended with an error.
     #[error(transparent)]
     Serve(#[from] serve::Error),
@@ -111,7 +114,12 @@ impl Error {
     pub fn exit_status(&self) -> u8 {
         match self {
             Self::Config(_) | Self::Log(_) | Self::Port(_) | Self::Signals(_) => 2,
-            Self::Cluster(_) | Self::Broker(_) | Self::Provider(_) | Self::Database(_) | Self::Pair(_) => 1,
+            Self::Cluster(_)
+            | Self::Broker(_)
+            | Self::Provider(_)
+            | Self::Database(_)
+            | Self::Schema(_)
+            | Self::Pair(_) => 1,
             Self::Serve(error) => error.exit_status(),
         }
     }
@@ -194,8 +202,9 @@ async fn serve_team(
 ) -> Result<(), Error> {
     let url = cluster.url(DATABASE);
     let layers = layers.flag(ORIGIN, "postgres.url", url.as_str());
-    let provider = arguments.login.start(layers.clone().load()?.http.listen).await?;
-    prepare(cluster, &arguments.login).await.map_err(Error::Database)?;
+    let config = layers.clone().load()?;
+    let provider = arguments.login.start(config.http.listen).await?;
+    prepare(cluster, &config, &arguments.login).await?;
     let more = provider.as_ref().map(login::invitation);
     let layers = match &provider {
         Some(provider) => login::over(layers, provider),
@@ -237,20 +246,18 @@ fn close_with_terminal(scope: &Scope) -> Result<(), Error> {
     Ok(())
 }
 
-async fn prepare(cluster: &Cluster, login: &login::Flags) -> Result<(), tokio_postgres::Error> {
+async fn prepare(cluster: &Cluster, config: &Config, login: &login::Flags) -> Result<(), Error> {
     connected(&cluster.url("postgres"), async |client| {
         client.batch_execute(&format!("create database {DATABASE}")).await
     })
     .await?;
+    migrate::run(&config.postgres.settings()).await?;
     connected(&cluster.url(DATABASE), async |client| {
-        schema::apply(client, schema::BOARDS).await?;
-        if login.login {
-            schema::apply(client, schema::MEMBERS).await?;
-        }
         simulator::plant(client).await?;
         if login.login { login::plant(client).await } else { Ok(()) }
     })
-    .await
+    .await?;
+    Ok(())
 }
 
 /// Runs `work` on a connection of its own.

@@ -107,10 +107,9 @@ fn people_of_the_demo_log_in_and_each_sees_its_own_boards() {
             Closed { code: Some(4401), reason: "role_not_allowed".into() }
         );
 
-        // Addresses are for nobody, and another's board is empty.
-        ben.subscribe(json!({"id": "mail", "table": "public.users", "columns": ["email"], "snapshot": true}))
-            .await;
-        assert_eq!(ben.expect("error").await["code"], "unknown_column");
+        // Addresses are not published, and another's board is empty.
+        ben.subscribe(json!({"id": "mail", "table": "app.user_contacts", "snapshot": true})).await;
+        assert_eq!(ben.expect("error").await["code"], "unknown_table");
         ben.subscribe(json!({"id": "own", "table": "public.entries", "where": "board_id = 3"})).await;
         ben.subscribe(json!({"id": "others", "table": "public.entries", "where": "board_id <> 3"})).await;
         let mut own = 0;

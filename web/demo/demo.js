@@ -1,4 +1,4 @@
-// The demo's page: one socket, five subscriptions, and what becomes of them on the screen.
+// The demo's page: one socket, six subscriptions, and what becomes of them on the screen.
 //
 //   Line   the conversation with the server: connects, resumes, backs off
 //   Rows   one subscription's rows: replaced by a snapshot in one step, then changed a transaction at a time
@@ -151,6 +151,7 @@ class Line extends EventTarget {
   at = 0
   login = null // who brings a token, where one is needed
   home = null // the address where it was live last
+  authenticated = 0 // when a token was brought last
   subscriptions = new Map()
   socket = null
   attempts = 0
@@ -212,7 +213,7 @@ class Line extends EventTarget {
         this.refused(frame)
         break
       case 'token_expiring':
-        this.renew()
+        this.expire(Date.parse(frame.expires_at))
         break
       default:
         // A frame for a subscription that has just been given up is late, and of no interest.
@@ -222,7 +223,15 @@ class Line extends EventTarget {
 
   /** Says who it is. The server judges what follows by that, without being waited for. */
   authenticate() {
-    if (this.login?.token) this.send({ type: 'auth', token: this.login.token })
+    if (!this.login?.token) return
+    this.authenticated = Date.now()
+    this.send({ type: 'auth', token: this.login.token })
+  }
+
+  /** Renews. Of a token that is short from the start the server tells at once: then half of its time is soon enough. */
+  expire(at) {
+    const [left, held] = [at - Date.now(), Date.now() - this.authenticated]
+    this.after('renew', Math.max(0, (left - held) / 2), () => this.renew())
   }
 
   /** Brings the next token in the open socket: nothing starts over as long as it names the same person. */
@@ -278,7 +287,7 @@ class Line extends EventTarget {
 
   lost(code, reason) {
     this.socket = null
-    this.forget('ping', 'silence', 'settle')
+    this.forget('ping', 'silence', 'settle', 'renew')
     if (code === 4401 && this.login && OUTLIVED.has(reason)) {
       this.say('waiting', { ms: 0, code })
       this.reenter(reason)
@@ -312,7 +321,7 @@ class Line extends EventTarget {
     const socket = this.socket
     this.socket = null
     socket?.close()
-    this.forget('ping', 'silence', 'settle')
+    this.forget('ping', 'silence', 'settle', 'renew')
     this.say('waiting', { ms, code: 1000 })
     this.after('return', ms, () => this.connect())
   }
@@ -322,7 +331,7 @@ class Line extends EventTarget {
     const socket = this.socket
     this.socket = null
     socket?.close()
-    this.forget('ping', 'silence', 'settle', 'return')
+    this.forget('ping', 'silence', 'settle', 'renew', 'return')
   }
 
   returnNow() {
@@ -370,7 +379,12 @@ function setText(element, text) {
 
 /** Identity columns are 64 bits wide and come as texts: the shorter is the smaller. */
 function compareIds(a, b) {
-  return a.length - b.length || (a < b ? -1 : a > b ? 1 : 0)
+  return a.length - b.length || compareTexts(a, b)
+}
+
+/** By their bytes, as PostgreSQL compares them: places are hexadecimal. */
+function compareTexts(a, b) {
+  return a < b ? -1 : a > b ? 1 : 0
 }
 
 function person(id) {
@@ -475,22 +489,8 @@ function drawSpark(svg, values) {
 
 // --- Board -----------------------------------------------------------------------------------------------------
 
-const COLUMNS = [
-  ['backlog', 'Backlog'],
-  ['in_progress', 'In progress'],
-  ['review', 'Review'],
-  ['done', 'Done'],
-].map(([status, name]) => {
-  const element = fromTemplate('column-template')
-  const title = element.querySelector('h2')
-  title.id = `column-${status}`
-  element.setAttribute('aria-labelledby', title.id)
-  element.dataset.status = status
-  setText(element.querySelector('.column-name'), name)
-  byId('board').append(element)
-  return { status, name, element, list: element.querySelector('.cards'), count: element.querySelector('.count') }
-})
-const COLUMN_NAMES = Object.fromEntries(COLUMNS.map(({ status, name }) => [status, name]))
+/** The columns on the screen, by the state that each shows. */
+const columns = new Map()
 const PRIORITIES = ['Low', 'Normal', 'Urgent']
 
 const cards = new Map()
@@ -506,20 +506,21 @@ function noteCards(changes) {
 }
 
 function drawBoard() {
-  const rows = [...view.entries.rows.values()]
-  rows.sort((a, b) => a.position - b.position || compareIds(a.id, b.id))
-  gliding(byId('board'), '.card', () => {
-    for (const [id, card] of cards) {
-      if (!view.entries.rows.has(id)) {
-        cards.delete(id)
-        card.remove()
-      }
+  // One without the other would be a board without cards, or cards without a place.
+  if (!view.states.position || !view.entries.position) return
+  const states = [...view.states.rows.values()].sort((a, b) => a.ordinal - b.ordinal || compareIds(a.id, b.id))
+  const rows = [...view.entries.rows.values()].sort((a, b) => compareTexts(a.position, b.position) || compareIds(a.id, b.id))
+  const board = byId('board')
+  gliding(board, '.card', () => {
+    forgetMissing(cards, view.entries.rows)
+    arrange(board, states.map(paintColumn))
+    for (const { id } of states) {
+      const here = rows.filter((row) => row.state_id === id)
+      arrange(columns.get(id).querySelector('.cards'), here.map(paintCard))
+      setText(columns.get(id).querySelector('.count'), String(here.length))
     }
-    for (const { status, list, count } of COLUMNS) {
-      const here = rows.filter((row) => row.status === status)
-      arrange(list, here.map(paintCard))
-      setText(count, String(here.length))
-    }
+    // Last, so that cards have left what goes.
+    forgetMissing(columns, view.states.rows)
   })
   for (const [id, what] of fresh) {
     const card = cards.get(id)
@@ -528,6 +529,28 @@ function drawBoard() {
     if (what.includes('assignee_id')) flash(card.querySelector('.avatar'), 'handed')
   }
   fresh.clear()
+}
+
+/** Takes away what stands for rows that are gone. */
+function forgetMissing(painted, rows) {
+  for (const [id, element] of painted) {
+    if (rows.has(id)) continue
+    painted.delete(id)
+    element.remove()
+  }
+}
+
+function paintColumn({ id, name, kind }) {
+  let column = columns.get(id)
+  if (!column) {
+    column = fromTemplate('column-template')
+    column.querySelector('h2').id = `column-${id}`
+    column.setAttribute('aria-labelledby', `column-${id}`)
+    columns.set(id, column)
+  }
+  column.dataset.kind = kind
+  setText(column.querySelector('.column-name'), name)
+  return column
 }
 
 function paintCard(row) {
@@ -590,12 +613,11 @@ function paintDeed(row) {
 
 function tell({ action, actor_id: actor, detail }) {
   const title = emphasis(detail.title ?? 'a card')
-  const column = (status) => COLUMN_NAMES[status] ?? status
   switch (action) {
     case 'created':
       return [' added ', title]
     case 'moved':
-      return detail.top ? [' moved ', title, ' to the top'] : [' moved ', title, ` to ${column(detail.to)}`]
+      return detail.top ? [' moved ', title, ' to the top'] : [' moved ', title, ` to ${detail.to}`]
     case 'assigned':
       if (detail.assignee_id === actor) return [' took ', title]
       return [' handed ', title, ` to ${person(detail.assignee_id)?.name.split(' ')[0] ?? 'somebody'}`]
@@ -639,7 +661,7 @@ const people = new Rows({ table: 'public.users', columns: ['id', 'name', 'hue'],
 })
 const boards = new Rows({ table: 'public.boards', columns: ['id', 'name', 'description'], snapshot: true }, () => soon(drawBoards))
 const nothing = new Rows({}, () => {})
-const view = { board: null, entries: nothing, feed: nothing, kpis: nothing, live: false }
+const view = { board: null, states: nothing, entries: nothing, feed: nothing, kpis: nothing, live: false }
 
 function drawBoards() {
   const rows = [...boards.rows.values()].sort((a, b) => compareIds(a.id, b.id))
@@ -670,20 +692,26 @@ function place(board) {
   return `#board=${encodeURIComponent(board)}${peers.length > 0 ? `&peers=${peers.join()}` : ''}`
 }
 
+/** What is followed of a board. */
+const VIEWS = ['states', 'entries', 'feed', 'kpis']
+
 /** Follows another board; what comes late for the one before is not ours any more. */
 function show(board) {
   if (board === view.board) return
-  for (const name of ['entries', 'feed', 'kpis']) line.unsubscribe(`${name}:${view.board}`)
+  for (const name of VIEWS) line.unsubscribe(`${name}:${view.board}`)
   const mine = { where: 'board_id = $1', params: [board] }
   Object.assign(view, {
     board,
     live: false,
+    states: new Rows(
+      { table: 'public.workflow_states', ...mine, columns: ['id', 'name', 'kind', 'ordinal'], snapshot: true },
+      () => soon(drawBoard),
+    ),
     entries: new Rows(
       {
         table: 'public.entries',
-        where: "board_id = $1 AND status <> 'archived'",
-        params: [board],
-        columns: ['id', 'title', 'status', 'position', 'priority', 'labels', 'assignee_id', 'version'],
+        ...mine,
+        columns: ['id', 'title', 'state_id', 'position', 'priority', 'labels', 'assignee_id', 'version'],
         snapshot: true,
       },
       noteCards,
@@ -703,7 +731,7 @@ function show(board) {
     ),
   })
   fresh.clear()
-  for (const name of ['entries', 'feed', 'kpis']) line.subscribe(`${name}:${board}`, view[name])
+  for (const name of VIEWS) line.subscribe(`${name}:${board}`, view[name])
   history.replaceState(null, '', place(board))
 }
 

@@ -1,7 +1,7 @@
 //! `tidegate demo --login`: the team's boards, for people who log in.
 //!
 //! ```text
-//!  page ──PKCE──▶ provider ──access token──▶ page ──auth──▶ server ──as `member`, with the claims──▶ PostgreSQL
+//!  page ──PKCE──▶ provider ──access token──▶ page ──auth──▶ server ──as `app_user`, with the claims──▶ PostgreSQL
 //!                                                                    app.sync_profile() ─▶ users
 //!                                                                    policies           ─▶ own boards
 //! ```
@@ -38,14 +38,14 @@ pub(super) struct Flags {
 
 /// Who sees which board: Ada two of them, Ben the third. Cleo is a lead, who sees all; Dov is nobody here.
 const MEMBERS: &str = "
-insert into public.board_members (board_id, subject)
-select boards.id, members.subject
+insert into public.board_members (board_id, user_id, role)
+select boards.id, members.user_id, members.role
 from (
   values
-    ('Ferry app', 'ada'),
-    ('Harbour sensors', 'ada'),
-    ('Port website', 'ben')
-) as members (board, subject)
+    ('Ferry app', 'ada', 'admin'),
+    ('Harbour sensors', 'ada', 'admin'),
+    ('Port website', 'ben', 'member')
+) as members (board, user_id, role)
 join public.boards on boards.name = members.board";
 
 impl Flags {
@@ -72,7 +72,7 @@ impl Flags {
 pub(super) fn over(layers: Layers, provider: &Provider) -> Layers {
     [
         ("auth.mode", "jwt"),
-        ("auth.roles", r#"["member", "lead"]"#),
+        ("auth.roles", r#"["app_user", "app_lead"]"#),
         ("auth.profile_function", "app.sync_profile"),
         ("auth.jwt.issuer", provider.issuer()),
         ("auth.jwt.audience", AUDIENCE),

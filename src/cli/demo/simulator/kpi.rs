@@ -9,9 +9,10 @@ from (
   from public.boards
   cross join lateral (
     select
-      count(*) filter (where status in ('backlog', 'in_progress', 'review')) as open,
-      count(*) filter (where status = 'review') as in_review
+      count(*) filter (where states.kind <> 'done') as open,
+      count(*) filter (where states.name = 'Review') as in_review
     from public.entries
+    join public.workflow_states as states on states.id = entries.state_id
     where entries.board_id = boards.id
   ) as cards
   cross join lateral (

@@ -15,16 +15,16 @@ pub(super) struct Board {
     titles: &'static [&'static str],
 }
 
-/// Name, and the hue of the colour in degrees.
-pub(super) const USERS: [(&str, i16); 8] = [
-    ("Amara Okafor", 12),
-    ("Bastian Vogt", 205),
-    ("Chiyo Tanaka", 330),
-    ("Daria Kowalska", 265),
-    ("Emeka Adeyemi", 150),
-    ("Freya Lindqvist", 45),
-    ("Gael Moreau", 180),
-    ("Hana Novak", 290),
+/// Id, name, and the hue of the colour in degrees. The first three can log in: `web/provider/people.json`.
+pub(super) const USERS: [(&str, &str, i16); 8] = [
+    ("ada", "Ada Winter", 12),
+    ("ben", "Ben Sommer", 205),
+    ("cleo", "Cleo Marsh", 330),
+    ("daria", "Daria Kowalska", 265),
+    ("emeka", "Emeka Adeyemi", 150),
+    ("freya", "Freya Lindqvist", 45),
+    ("gael", "Gael Moreau", 180),
+    ("hana", "Hana Novak", 290),
 ];
 
 pub(super) const BOARDS: [Board; 3] = [

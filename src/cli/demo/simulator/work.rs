@@ -2,13 +2,13 @@ use serde_json::{Value, json};
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Error, Transaction};
 
-use super::texts;
+use super::{place, texts};
 
 /// A board never has fewer open cards than this for long, nor more than that.
 const OPEN_CARDS: std::ops::RangeInclusive<i64> = 12..=20;
 /// Done cards beyond this many leave the board, the oldest first.
 const DONE_CARDS: i64 = 7;
-/// Activities beyond this many a board are deleted.
+/// Activities beyond this many a board are deleted, and so is what people were told of it.
 const ACTIVITIES: i64 = 400;
 
 #[derive(Clone, Copy, Debug)]
@@ -26,8 +26,39 @@ enum Deed {
 struct Board {
     id: i64,
     name: String,
+    /// How many cards are in a state that is not `done`.
     open: i64,
     done: i64,
+    /// From left to right.
+    states: Vec<State>,
+}
+
+struct State {
+    id: i64,
+    name: String,
+    kind: String,
+}
+
+struct Card {
+    id: i64,
+    title: String,
+    state: i64,
+}
+
+impl Board {
+    fn states(&self, wanted: impl Fn(&State) -> bool) -> Vec<i64> {
+        self.states.iter().filter(|state| wanted(state)).map(|state| state.id).collect()
+    }
+
+    fn open_states(&self) -> Vec<i64> {
+        self.states(|state| state.kind != "done")
+    }
+
+    /// The state of a card, and the one to its right.
+    fn step(&self, from: i64) -> Option<(&State, &State)> {
+        let neighbours = self.states.windows(2).find(|pair| pair[0].id == from)?;
+        Some((&neighbours[0], &neighbours[1]))
+    }
 }
 
 /// One thing that somebody does, on some board: one transaction, which says so in the board's activities.
@@ -73,200 +104,160 @@ async fn pick_board(transaction: &Transaction<'_>) -> Result<Option<Board>, Erro
         select
           boards.id,
           boards.name,
-          count(*) filter (where entries.status in ('backlog', 'in_progress', 'review')),
-          count(*) filter (where entries.status = 'done')
+          count(entries.id) filter (where states.kind <> 'done'),
+          count(entries.id) filter (where states.kind = 'done')
         from public.boards
-        left join public.entries on entries.board_id = boards.id
+        join public.workflow_states as states on states.board_id = boards.id
+        left join public.entries on entries.state_id = states.id
         group by boards.id
         order by random()
         limit 1";
-    let row = transaction.query_opt(PICK, &[]).await?;
-    Ok(row.map(|row| Board { id: row.get(0), name: row.get(1), open: row.get(2), done: row.get(3) }))
+    const STATES: &str = "
+        select id, name, kind
+        from public.workflow_states
+        where board_id = $1
+        order by ordinal, id";
+    let Some(row) = transaction.query_opt(PICK, &[]).await? else { return Ok(None) };
+    let id: i64 = row.get(0);
+    let states = transaction.query(STATES, &[&id]).await?;
+    let states =
+        states.iter().map(|row| State { id: row.get(0), name: row.get(1), kind: row.get(2) }).collect();
+    Ok(Some(Board { id, name: row.get(1), open: row.get(2), done: row.get(3), states }))
+}
+
+/// A card in one of these states.
+async fn pick_card(transaction: &Transaction<'_>, states: &[i64]) -> Result<Option<Card>, Error> {
+    const PICK: &str = "
+        select id, title, state_id
+        from public.entries
+        where state_id = any($1)
+        order by random()
+        limit 1
+        for update";
+    let row = transaction.query_opt(PICK, &[&states]).await?;
+    Ok(row.map(|row| Card { id: row.get(0), title: row.get(1), state: row.get(2) }))
 }
 
 async fn create(transaction: &Transaction<'_>, board: &Board) -> Result<(), Error> {
     const CREATE: &str = "
-        insert into public.entries (board_id, title, body, position, priority, labels)
-        select $1, $2, $3, coalesce(min(position), 0) - 1, $4, $5
-        from public.entries
-        where board_id = $1
-          and status = 'backlog'
-        returning id, title";
+        insert into public.entries (board_id, title, body, state_id, position, priority, labels, created_by)
+        values ($1, $2, $3, $4, $5, $6, $7, $8)
+        returning id";
+    let Some(first) = board.states.first() else { return Ok(()) };
     let card = texts::card(&board.name);
-    let parameters: [&(dyn ToSql + Sync); 5] =
-        [&board.id, &card.title, &card.body, &card.priority, &card.labels];
-    let row = transaction.query_one(CREATE, &parameters).await?;
-    record(transaction, board, "created", row.get(0), json!({ "title": row.get::<_, String>(1) })).await
+    let position = place::top(transaction, first.id).await?;
+    let creator = somebody(transaction).await?;
+    let parameters: [&(dyn ToSql + Sync); 8] =
+        [&board.id, &card.title, &card.body, &first.id, &position, &card.priority, &card.labels, &creator];
+    let entry = transaction.query_one(CREATE, &parameters).await?.get(0);
+    record_by(transaction, board, creator, "created", entry, json!({ "title": card.title })).await
 }
 
 /// A card goes on to the next column, from right to left more often the closer to its end it is.
 async fn advance(transaction: &Transaction<'_>, board: &Board) -> Result<(), Error> {
+    const PICK: &str = "
+        select entries.id, entries.title, entries.state_id
+        from public.entries
+        join public.workflow_states as states on states.id = entries.state_id
+        where entries.board_id = $1
+          and states.kind <> 'done'
+        order by random() * (0.6 + 0.2 * states.ordinal) desc
+        limit 1
+        for update of entries";
     const ADVANCE: &str = "
-        with picked as (
-          select id, status as was
-          from public.entries
-          where board_id = $1
-            and status in ('backlog', 'in_progress', 'review')
-          order by random() * case status when 'backlog' then 0.8 when 'review' then 1.2 else 1 end desc
-          limit 1
-          for update
-        ),
-        target as (
-          select
-            id,
-            was,
-            case was when 'backlog' then 'in_progress' when 'in_progress' then 'review' else 'done' end as next
-          from picked
-        )
         update public.entries set
-          status = target.next,
-          position = (
-            select coalesce(min(position), 0) - 1
-            from public.entries
-            where board_id = $1
-              and status = target.next
-          ),
-          assignee_id = coalesce(assignee_id, (select id from public.users order by random() limit 1)),
-          version = version + 1,
-          updated_at = now(),
-          closed_at = case when target.next = 'done' then now() end
-        from target
-        where entries.id = target.id
-        returning entries.id, title, target.was, target.next";
-    let Some(row) = transaction.query_opt(ADVANCE, &[&board.id]).await? else { return Ok(()) };
-    let (title, was, next): (String, String, String) = (row.get(1), row.get(2), row.get(3));
-    let action = if next == "done" { "closed" } else { "moved" };
-    record(transaction, board, action, row.get(0), json!({ "title": title, "from": was, "to": next })).await
+          state_id = $2,
+          position = $3,
+          assignee_id = coalesce(assignee_id, (select id from public.users order by random() limit 1))
+        where id = $1";
+    let Some(row) = transaction.query_opt(PICK, &[&board.id]).await? else { return Ok(()) };
+    let (entry, title): (i64, String) = (row.get(0), row.get(1));
+    let Some((was, next)) = board.step(row.get(2)) else { return Ok(()) };
+    let position = place::top(transaction, next.id).await?;
+    transaction.execute(ADVANCE, &[&entry, &next.id, &position]).await?;
+    let action = if next.kind == "done" { "closed" } else { "moved" };
+    let detail = json!({ "title": title, "from": was.name, "to": next.name });
+    record(transaction, board, action, entry, detail).await
 }
 
 /// A review that found something.
 async fn send_back(transaction: &Transaction<'_>, board: &Board) -> Result<(), Error> {
     const SEND_BACK: &str = "
         update public.entries set
-          status = 'in_progress',
-          version = version + 1,
-          updated_at = now(),
-          closed_at = null
-        where id = (
-            select id
-            from public.entries
-            where board_id = $1
-              and status in ('review', 'done')
-            order by random()
-            limit 1
-            for update
-          )
-        returning id, title, (closed_at is null)";
-    let Some(row) = transaction.query_opt(SEND_BACK, &[&board.id]).await? else { return Ok(()) };
-    let detail = json!({ "title": row.get::<_, String>(1), "to": "in_progress" });
-    record(transaction, board, "reopened", row.get(0), detail).await
+          state_id = $2,
+          position = $3
+        where id = $1";
+    let Some(to) = board.states.iter().position(|state| state.kind == "active") else { return Ok(()) };
+    let (target, later) = (&board.states[to], &board.states[to + 1..]);
+    let later: Vec<_> = later.iter().map(|state| state.id).collect();
+    let Some(card) = pick_card(transaction, &later).await? else { return Ok(()) };
+    let position = place::top(transaction, target.id).await?;
+    transaction.execute(SEND_BACK, &[&card.id, &target.id, &position]).await?;
+    let from = board.states.iter().find(|state| state.id == card.state).map(|state| &state.name);
+    let detail = json!({ "title": card.title, "from": from, "to": target.name });
+    record(transaction, board, "reopened", card.id, detail).await
 }
 
 /// Something turns out to be more urgent than what lies above it.
 async fn reorder(transaction: &Transaction<'_>, board: &Board) -> Result<(), Error> {
-    const REORDER: &str = "
-        update public.entries as moved set
-          position = (
-            select min(position) - 1
-            from public.entries
-            where board_id = $1
-              and status = moved.status
-          ),
-          version = version + 1,
-          updated_at = now()
-        where id = (
-            select id
-            from public.entries
-            where board_id = $1
-              and status = 'backlog'
-            order by position desc
-            limit 1
-            for update
-          )
-        returning id, title";
-    let Some(row) = transaction.query_opt(REORDER, &[&board.id]).await? else { return Ok(()) };
-    let detail = json!({ "title": row.get::<_, String>(1), "to": "backlog", "top": true });
-    record(transaction, board, "moved", row.get(0), detail).await
+    const LAST: &str = "
+        select id, title
+        from public.entries
+        where state_id = $1
+        order by position desc
+        limit 1
+        for update";
+    const REORDER: &str = "update public.entries set position = $2 where id = $1";
+    let Some(first) = board.states.first() else { return Ok(()) };
+    let Some(row) = transaction.query_opt(LAST, &[&first.id]).await? else { return Ok(()) };
+    let (entry, title): (i64, String) = (row.get(0), row.get(1));
+    let position = place::top(transaction, first.id).await?;
+    transaction.execute(REORDER, &[&entry, &position]).await?;
+    let detail = json!({ "title": title, "to": first.name, "top": true });
+    record(transaction, board, "moved", entry, detail).await
 }
 
 async fn assign(transaction: &Transaction<'_>, board: &Board) -> Result<(), Error> {
     const ASSIGN: &str = "
-        with picked as (
-          select id, assignee_id
-          from public.entries
-          where board_id = $1
-            and status in ('backlog', 'in_progress', 'review')
-          order by random()
-          limit 1
-          for update
-        )
         update public.entries set
           assignee_id = (
             select users.id
             from public.users
-            where users.id is distinct from picked.assignee_id
+            where users.id is distinct from entries.assignee_id
             order by random()
             limit 1
-          ),
-          version = version + 1,
-          updated_at = now()
-        from picked
-        where entries.id = picked.id
-        returning entries.id, title, entries.assignee_id";
-    let Some(row) = transaction.query_opt(ASSIGN, &[&board.id]).await? else { return Ok(()) };
-    let assignee = row.get::<_, Option<i64>>(2).map(|id| id.to_string());
-    let detail = json!({ "title": row.get::<_, String>(1), "assignee_id": assignee });
-    record(transaction, board, "assigned", row.get(0), detail).await
+          )
+        where id = $1
+        returning assignee_id";
+    let Some(card) = pick_card(transaction, &board.open_states()).await? else { return Ok(()) };
+    let assignee: Option<String> = transaction.query_one(ASSIGN, &[&card.id]).await?.get(0);
+    let detail = json!({ "title": card.title, "assignee_id": assignee });
+    record(transaction, board, "assigned", card.id, detail).await
 }
 
 async fn comment(transaction: &Transaction<'_>, board: &Board) -> Result<(), Error> {
     const COMMENT: &str = "
-        with picked as (
-          select id, title
-          from public.entries
-          where board_id = $1
-            and status <> 'archived'
-          order by random()
-          limit 1
-        ),
-        written as (
-          insert into public.comments (board_id, entry_id, author_id, body)
-          select $1, picked.id, (select id from public.users order by random() limit 1), $2
-          from picked
-          returning entry_id, author_id
-        )
-        select picked.id, picked.title, written.author_id
-        from picked
-        join written on written.entry_id = picked.id";
-    let text = texts::comment();
-    let Some(row) = transaction.query_opt(COMMENT, &[&board.id, &text]).await? else { return Ok(()) };
-    let detail = json!({ "title": row.get::<_, String>(1), "text": text });
-    record_by(transaction, board, row.get(2), "commented", row.get(0), detail).await
+        insert into public.comments (board_id, entry_id, author_id, body)
+        values ($1, $2, $3, $4)";
+    let Some(card) = pick_card(transaction, &board.states(|_| true)).await? else { return Ok(()) };
+    let (author, text) = (somebody(transaction).await?, texts::comment());
+    transaction.execute(COMMENT, &[&board.id, &card.id, &author, &text]).await?;
+    let detail = json!({ "title": card.title, "text": text });
+    record_by(transaction, board, author, "commented", card.id, detail).await
 }
 
 async fn edit(transaction: &Transaction<'_>, board: &Board) -> Result<(), Error> {
     const EDIT: &str = "
         update public.entries set
           priority = (priority + $2) % 3,
-          labels = $3,
-          version = version + 1,
-          updated_at = now()
-        where id = (
-            select id
-            from public.entries
-            where board_id = $1
-              and status in ('backlog', 'in_progress', 'review')
-            order by random()
-            limit 1
-            for update
-          )
-        returning id, title, priority";
+          labels = $3
+        where id = $1
+        returning priority";
+    let Some(card) = pick_card(transaction, &board.open_states()).await? else { return Ok(()) };
     let step = fastrand::i16(1..=2);
-    let Some(row) = transaction.query_opt(EDIT, &[&board.id, &step, &texts::labels()]).await? else {
-        return Ok(());
-    };
-    let detail = json!({ "title": row.get::<_, String>(1), "priority": row.get::<_, i16>(2) });
-    record(transaction, board, "edited", row.get(0), detail).await
+    let row = transaction.query_one(EDIT, &[&card.id, &step, &texts::labels()]).await?;
+    let detail = json!({ "title": card.title, "priority": row.get::<_, i16>(0) });
+    record(transaction, board, "edited", card.id, detail).await
 }
 
 /// The card that has been done for longest leaves, with its comments.
@@ -276,19 +267,19 @@ async fn archive(transaction: &Transaction<'_>, board: &Board) -> Result<(), Err
         where id = (
             select id
             from public.entries
-            where board_id = $1
-              and status = 'done'
+            where state_id = any($1)
             order by closed_at nulls first, id
             limit 1
             for update
           )
         returning id, title";
-    let Some(row) = transaction.query_opt(ARCHIVE, &[&board.id]).await? else { return Ok(()) };
+    let done = board.states(|state| state.kind == "done");
+    let Some(row) = transaction.query_opt(ARCHIVE, &[&done]).await? else { return Ok(()) };
     record(transaction, board, "archived", row.get(0), json!({ "title": row.get::<_, String>(1) })).await
 }
 
 async fn forget(transaction: &Transaction<'_>, board: &Board) -> Result<(), Error> {
-    const FORGET: &str = "
+    const ACTIVITIES_OF: &str = "
         delete from public.activities
         where board_id = $1
           and (at, id) <= (
@@ -299,8 +290,25 @@ async fn forget(transaction: &Transaction<'_>, board: &Board) -> Result<(), Erro
             offset $2
             limit 1
           )";
-    transaction.execute(FORGET, &[&board.id, &ACTIVITIES]).await?;
+    const NOTIFICATIONS_OF: &str = "
+        delete from public.notifications
+        where board_id = $1
+          and id <= (
+            select id
+            from public.notifications
+            where board_id = $1
+            order by id desc
+            offset $2
+            limit 1
+          )";
+    transaction.execute(ACTIVITIES_OF, &[&board.id, &ACTIVITIES]).await?;
+    transaction.execute(NOTIFICATIONS_OF, &[&board.id, &ACTIVITIES]).await?;
     Ok(())
+}
+
+async fn somebody(transaction: &Transaction<'_>) -> Result<Option<String>, Error> {
+    const ANYBODY: &str = "select id from public.users order by random() limit 1";
+    Ok(transaction.query_opt(ANYBODY, &[]).await?.map(|row| row.get(0)))
 }
 
 async fn record(
@@ -310,22 +318,23 @@ async fn record(
     entry: i64,
     detail: Value,
 ) -> Result<(), Error> {
-    const ANYBODY: &str = "select id from public.users order by random() limit 1";
-    let actor = transaction.query_opt(ANYBODY, &[]).await?.map(|row| row.get(0));
+    let actor = somebody(transaction).await?;
     record_by(transaction, board, actor, action, entry, detail).await
 }
 
 async fn record_by(
     transaction: &Transaction<'_>,
     board: &Board,
-    actor: Option<i64>,
+    actor: Option<String>,
     action: &str,
     entry: i64,
     detail: Value,
 ) -> Result<(), Error> {
     const RECORD: &str = "
-        insert into public.activities (board_id, actor_id, action, entry_id, detail)
-        values ($1, $2, $3, $4, $5::text::jsonb)";
-    transaction.execute(RECORD, &[&board.id, &actor, &action, &entry, &detail.to_string()]).await?;
+        insert into public.activities (board_id, actor_id, subject, action, entry_id, detail)
+        values ($1, $2, $3, $4, $5, $6::text::jsonb)";
+    let subject = if action == "commented" { "comment" } else { "entry" };
+    let detail = detail.to_string();
+    transaction.execute(RECORD, &[&board.id, &actor, &subject, &action, &entry, &detail]).await?;
     Ok(())
 }
