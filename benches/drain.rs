@@ -109,7 +109,7 @@ async fn tidegate(url: &str, slot: &str, tables: &HashMap<u32, Arc<Table>>, end:
         transaction_bytes: config.hub.transaction_bytes,
         frame_bytes: config.session.frame_bytes,
     };
-    let hub = hub::start(limits, follower, journal, &core);
+    let hub = hub::start(limits, follower, journal, None, &core);
     hub.set_tables(tables.clone()).await.expect("the hub runs");
     let outbox = attach(&hub, tables, &config).await;
     readers.spawn("reader", read(outbox, readers.clone()));

@@ -145,7 +145,7 @@ async fn first(url: &str, broker: &str, stream: &str, slot: &str, end: Lsn) -> C
         Ledger::new(confirmed),
         &core,
     );
-    let _hub = hub::start(limits(&config), follower, journal, &core);
+    let _hub = hub::start(limits(&config), follower, journal, None, &core);
     let mut child = start(url, broker, stream);
     let (deliveries, delivered) = mpsc::channel(64);
     let stopwatch = Stopwatch::start();
@@ -181,7 +181,7 @@ async fn second(url: &str, broker: &str, stream: &str) {
         Ledger::new(confirmed),
         &core,
     );
-    let hub = hub::start(limits(&config), follower, journal, &core);
+    let hub = hub::start(limits(&config), follower, journal, None, &core);
     let mut client = connect(url).await;
     let tables = tables(&mut client).await;
     hub.set_tables(tables.clone()).await.expect("the hub runs");

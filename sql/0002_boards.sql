@@ -84,6 +84,8 @@ return exists (
 
 alter table public.boards enable row level security;
 grant select, insert, update, delete on public.boards to app_user;
+-- Whoever founds a board asks for its number then.
+grant usage on sequence public.boards_id_seq to app_user;
 grant select on public.boards to app_lead;
 
 create policy members on public.boards for select to app_user

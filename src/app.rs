@@ -26,7 +26,7 @@ use crate::event::Lsn;
 use crate::journal::{Ledger, Status};
 use crate::limit::Limits;
 use crate::policy::Policies;
-use crate::postgres::publication;
+use crate::postgres::{self, migrate, publication};
 use crate::postgres::{Pool, Settings};
 use crate::profile::Profiles;
 use crate::query::{self, Queries};
@@ -133,6 +133,7 @@ impl Server<'_> {
             Some(marks) => Some(self.application(marks, hub.clone(), policies.clone(), cache.clone())?),
             None => None,
         };
+        let commands = application.as_ref().map(|application| application.commands.clone());
         let services = Arc::new(self.services(auth, hub, catalogs, policies));
         let readiness = streaming.clone();
         let context = http::Context {
@@ -159,6 +160,10 @@ impl Server<'_> {
             () = scope.closing() => return Ok(()),
             keeper = keeper.prepare() => keeper?,
         };
+        if let Some(commands) = commands {
+            self.must_be_migrated().await?;
+            core.spawn("upkeep", command::upkeep::keep(commands, core.clone()));
+        }
         core.spawn_essential("catalog", keeper.run(wishes, streaming, config.catalog.refresh, core.clone()));
         let heartbeat = relay::heartbeat(self.pool.clone(), journal, config.source.heartbeat, core.clone());
         core.spawn("heartbeat", heartbeat);
@@ -168,6 +173,22 @@ impl Server<'_> {
         // What the relay took before the source ends is confirmed yet: so the source goes by the core's closing too.
         let source = source::run(self.source_config(), deliveries, confirmations, core.closing());
         self.until_the_end(source, scope).await
+    }
+
+    /// The application's tables are there.
+    async fn must_be_migrated(&self) -> Result<(), Error> {
+        let standing = match migrate::list(&self.settings).await {
+            Ok(standing) => standing,
+            // It was there a moment ago, and will be again: then requests find out.
+            Err(migrate::Error::Postgres(error)) if error.recovery() == postgres::Recovery::Retry => {
+                return Ok(());
+            }
+            Err(error) => return Err(error.into()),
+        };
+        match standing.into_iter().find(|it| it.state == migrate::State::Pending) {
+            Some(pending) => Err(Error::Unmigrated { missing: pending.migration }),
+            None => Ok(()),
+        }
     }
 
     async fn until_the_end(
@@ -248,7 +269,6 @@ impl Server<'_> {
         let replicas = postgres.replicas().map(pool).collect::<Result<_, _>>()?;
         let vault = Vault::new(app.contact_keys.clone());
         let commands = Commands::new(self.config.commands(), primary.clone(), vault.clone());
-        self.core.spawn("upkeep", command::upkeep::keep(commands.clone(), self.core.clone()));
         let parts = query::Parts { primary, replicas, hub, marks, policies, cache, vault };
         let queries = Queries::start(self.config.queries(), parts, &self.core);
         Ok(http::Application::new(commands, queries, app.max_body_bytes))

@@ -3,6 +3,7 @@
 pub mod check;
 pub mod demo;
 pub mod migrate;
+pub mod rotate;
 pub mod serve;
 pub mod tail;
 pub mod teardown;
@@ -46,6 +47,7 @@ enum Command {
     /// Serves a private database with a simulated team at work on it, to look at.
     Demo(demo::Arguments),
     Migrate(migrate::Arguments),
+    Rotate(rotate::Arguments),
     Check(check::Arguments),
     Teardown(teardown::Arguments),
     Tail(Box<tail::Arguments>),
@@ -68,6 +70,8 @@ enum Error {
     Demo(#[from] demo::Error),
     #[error(transparent)]
     Migrate(#[from] migrate::Error),
+    #[error(transparent)]
+    Rotate(#[from] rotate::Error),
     #[error(transparent)]
     Check(#[from] check::Error),
     #[error(transparent)]
@@ -93,6 +97,7 @@ impl Error {
             Self::Serve(error) => error.exit_status(),
             Self::Demo(error) => error.exit_status(),
             Self::Migrate(error) => error.exit_status(),
+            Self::Rotate(error) => error.exit_status(),
             Self::Check(error) => error.exit_status(),
             Self::Teardown(error) => error.exit_status(),
             Self::Tail(error) => error.exit_status(),
@@ -130,6 +135,7 @@ impl Command {
             Self::Serve(arguments) => Ok(serve::run(arguments, settings.layers()?).await?),
             Self::Demo(arguments) => Ok(demo::run(arguments, settings.layers()?).await?),
             Self::Migrate(arguments) => Ok(migrate::run(arguments, settings.layers()?).await?),
+            Self::Rotate(arguments) => Ok(rotate::run(arguments, settings.layers()?).await?),
             Self::Check(arguments) => Ok(Box::pin(check::run(arguments, settings.layers()?)).await?),
             Self::Teardown(arguments) => Ok(teardown::run(arguments, settings.layers()?).await?),
             Self::Token(arguments) => Ok(token::run(arguments, settings.layers()?)?),

@@ -37,9 +37,9 @@ use std::time::Duration;
 use crate::postgres::Pool;
 use crate::workspace::Vault;
 
+pub(crate) use contact::shown;
 pub use contact::{RotateError, rotate};
 pub use operation::{Catalogue, Input, Operation, Outcome, Route};
-pub(crate) use contact::shown;
 pub(crate) use operation::{anonymous, decoded};
 pub(crate) use record::statement;
 pub use run::{Key, Reply, Request};

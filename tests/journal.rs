@@ -30,7 +30,7 @@ struct Bench {
 const BOUNDS: Bounds = Bounds {
     memory_bytes: 1 << 20,
     held_bytes: 1 << 20,
-    max_age: Duration::from_secs(600),
+    max_age: Duration::from_mins(10),
     block_bytes: 1 << 16,
 };
 
@@ -57,7 +57,7 @@ impl Bench {
         Backend::Stream(Box::new(StreamConfig {
             url: vhost.url().parse().expect("valid"),
             stream: "tidegate.journal".into(),
-            max_age: Duration::from_secs(3_600),
+            max_age: Duration::from_hours(1),
             max_bytes: 1 << 30,
             confirm_delay: Duration::ZERO,
             window_bytes: BOUNDS.memory_bytes,

@@ -54,6 +54,6 @@ pub(crate) fn token(role: &str, claims: &Value) -> String {
     };
     let claims = claims.as_object().expect("an object").clone();
     let allowed: Vec<Algorithm> = vec!["HS256".parse().expect("one")];
-    let end = std::time::SystemTime::now() + std::time::Duration::from_secs(3_600);
+    let end = std::time::SystemTime::now() + std::time::Duration::from_hours(1);
     mint(&secret, &allowed, &rules, role, Some(end), claims).expect("the secret serves")
 }

@@ -42,7 +42,7 @@ impl Feed {
             transaction_bytes: config.hub.transaction_bytes,
             frame_bytes: config.session.frame_bytes,
         };
-        let hub = hub::start(limits, follower, journal, &Scope::new());
+        let hub = hub::start(limits, follower, journal, None, &Scope::new());
         let tables: HashMap<_, _> = tables.iter().map(|table| (table.oid, table.clone())).collect();
         hub.set_tables(tables).await.expect("the hub runs");
         Self { hub, writer, next: 1 }

@@ -1,4 +1,4 @@
-use crate::postgres::publication;
+use crate::postgres::{migrate, publication};
 use crate::telemetry::Taken;
 use crate::{auth, cache, http, postgres, source};
 
@@ -27,6 +27,17 @@ pub enum Error {
     /// The stream cannot be followed.
     #[error(transparent)]
     Source(#[from] source::Error),
+    /// The application's tables are not what it is made for.
+    #[error(
+        "the application's tables are not there yet ({missing}): run `tidegate migrate`, or set app.enabled = false"
+    )]
+    Unmigrated {
+        /// The first migration that is missing.
+        missing: String,
+    },
+    /// The application's tables cannot be looked for.
+    #[error(transparent)]
+    Migrate(#[from] migrate::Error),
     /// A part of the server has a fault of its own; the log says where.
     #[error("the task `{task}` panicked")]
     Panicked {

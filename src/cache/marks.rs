@@ -224,14 +224,13 @@ mod tests {
     }
 
     fn point(lsn: u64) -> Point {
-        Point { incarnation: Incarnation::from(1), lsn: Lsn::new(lsn) }
+        Point { incarnation: Incarnation(1), lsn: Lsn::new(lsn) }
     }
 
     #[test]
     fn a_change_touches_what_its_old_and_new_images_belong_to_and_nothing_else() {
         let marks = marks();
-        let operation =
-            Operation::Update { old: Some(Image::Full(row("1", "7"))), new: row("1", "8") };
+        let operation = Operation::Update { old: Some(Image::Full(row("1", "7"))), new: row("1", "8") };
         marks.touch(&chunk(20, vec![Change::Row(RowChange { relation: relation("entries"), operation })]));
         let since = |board| marks.since(&[marks.rows("entries", "board_id", board)]);
         assert_eq!([since("7"), since("8"), since("9")], [point(20), point(20), point(10)]);
@@ -251,8 +250,8 @@ mod tests {
         assert_eq!(marks.since(&board), point(30));
         marks.touch(&chunk(40, vec![Change::Schema]));
         assert_eq!(marks.since(&board), point(40));
-        marks.restart(Point { incarnation: Incarnation::from(2), lsn: Lsn::new(5) });
-        assert_eq!(marks.since(&board), Point { incarnation: Incarnation::from(2), lsn: Lsn::new(5) });
+        marks.restart(Point { incarnation: Incarnation(2), lsn: Lsn::new(5) });
+        assert_eq!(marks.since(&board), Point { incarnation: Incarnation(2), lsn: Lsn::new(5) });
     }
 
     #[test]

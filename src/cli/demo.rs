@@ -201,7 +201,7 @@ async fn serve_team(
     signals: Signals,
 ) -> Result<(), Error> {
     let url = cluster.url(DATABASE);
-    let layers = layers.flag(ORIGIN, "postgres.url", url.as_str());
+    let layers = layers.flag(ORIGIN, "postgres.url", url.as_str()).flag(ORIGIN, "app.enabled", "true");
     let config = layers.clone().load()?;
     let provider = arguments.login.start(config.http.listen).await?;
     prepare(cluster, &config, &arguments.login).await?;

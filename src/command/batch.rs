@@ -73,7 +73,9 @@ impl Commands {
         let Batch { commands } = input.body()?;
         let most = self.0.config.batch;
         if commands.len() > most {
-            return Err(Fault::field("commands", format!("are {}, and {most} are taken", commands.len())).into());
+            return Err(
+                Fault::field("commands", format!("are {}, and {most} are taken", commands.len())).into()
+            );
         }
         let mut rows = Vec::with_capacity(commands.len());
         for (index, part) in commands.into_iter().enumerate() {
@@ -85,12 +87,9 @@ impl Commands {
                 Trouble::Refused(fault) => Trouble::Refused(Fault { index: Some(index), ..fault }),
                 other => other,
             })?;
-            let row: Value = outcome.row.map_or(Value::Null, |row| {
-                serde_json::from_str(&row).expect("rows are written as JSON")
-            });
-            rows.push(json!({"row": row}));
+            rows.push(format!("{{\"row\":{}}}", outcome.row.as_deref().unwrap_or("null")));
         }
-        Ok(Outcome { created: false, row: Some(json!(rows).to_string()), version: None })
+        Ok(Outcome { created: false, row: Some(format!("[{}]", rows.join(","))), version: None })
     }
 
     fn part(&self, part: Part) -> Result<(std::sync::Arc<Operation>, Input), Fault> {
@@ -107,7 +106,10 @@ impl Commands {
             }
             Route::Nothing => return Err(Fault::field("path", "is no command's")),
         };
-        let body = part.body.unwrap_or(Value::Null);
+        let body = part.body.unwrap_or_else(|| match &operation.body {
+            Some(_) => json!({}),
+            None => Value::Null,
+        });
         match &operation.body {
             Some(shape) => {
                 let faults = shape.faults(&body);

@@ -112,7 +112,8 @@ async fn update(act: Act<'_>, mut input: Input) -> Result<Outcome, Trouble> {
     let Changes { body, version: own } = input.body()?;
     let read = input.version(own)?;
     let expected = read.map(|read| read.to_string());
-    let Some(row) = act.work.first(&UPDATE, &[Some(id.as_str()), Some(&body), expected.as_deref()]).await? else {
+    let Some(row) = act.work.first(&UPDATE, &[Some(id.as_str()), Some(&body), expected.as_deref()]).await?
+    else {
         return Err(why_not(&act, &COMMENT, &SHOWN, id.as_str(), read).await);
     };
     told(&act, &row, "edited", None).await?;

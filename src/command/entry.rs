@@ -68,7 +68,6 @@ struct Changes {
     version: Option<i32>,
 }
 
-
 pub(super) fn operations() -> Vec<Operation> {
     vec![
         Operation {
@@ -105,7 +104,10 @@ pub(super) fn operations() -> Vec<Operation> {
 }
 
 statement!(SHOWN = "select {} from public.entries as e where e.id = $1", ENTRY.select("e"));
-statement!(LOCKED = "select {} from public.entries as e where e.id = $1 for no key update", ENTRY.select("e"));
+statement!(
+    LOCKED = "select {} from public.entries as e where e.id = $1 for no key update",
+    ENTRY.select("e")
+);
 
 /// The state that a new entry comes into: `$2`, or the board's first.
 const STATE: &str = "
@@ -236,8 +238,7 @@ async fn delete(act: Act<'_>, input: Input) -> Result<Outcome, Trouble> {
     // Before: who watches it is told, and the rule goes with the entry.
     let board = ENTRY.value(&entry, "board_id").unwrap_or_default();
     let detail = json!({"title": ENTRY.value(&entry, "title")});
-    let activity =
-        Activity { board, subject: "entry", action: "deleted", entry: Some(id.as_str()), detail };
+    let activity = Activity { board, subject: "entry", action: "deleted", entry: Some(id.as_str()), detail };
     record(&act, activity).await?;
     act.work.first(DELETE, &[Some(id.as_str())]).await?.ok_or(Trouble::Again)?;
     Ok(Outcome::default())

@@ -65,7 +65,10 @@ pub(super) fn operations() -> Vec<Operation> {
 
 statement!(SHOWN = "select {} from public.entries as e where e.id = $1", ENTRY.select("e"));
 // Those who move one card at the same time do so one after the other.
-statement!(LOCKED = "select {} from public.entries as e where e.id = $1 for no key update", ENTRY.select("e"));
+statement!(
+    LOCKED = "select {} from public.entries as e where e.id = $1 for no key update",
+    ENTRY.select("e")
+);
 
 /// What a way is called, what it asks, and where its ends are: `$1` the state, `$2` its end or `$3` its name.
 const WAY: &str = "
@@ -183,12 +186,7 @@ async fn locked(act: &Act<'_>, id: &Id, read: Option<i32>) -> Result<Fields, Tro
 }
 
 /// The way from an entry's state to another, or of a name, if it may be gone.
-async fn way(
-    act: &Act<'_>,
-    entry: &Fields,
-    to: Option<&Id>,
-    name: Option<&str>,
-) -> Result<Way, Trouble> {
+async fn way(act: &Act<'_>, entry: &Fields, to: Option<&Id>, name: Option<&str>) -> Result<Way, Trouble> {
     let here = ENTRY.value(entry, "state_id");
     let found = act.work.first(WAY, &[here, to.map(Id::as_str), name, act.user]).await?;
     let found = found.ok_or(Trouble::Again)?;
@@ -219,9 +217,7 @@ async fn way(
             message: "must not be empty by then".to_owned(),
         });
         let detail = format!("the way `{}` asks for {}", text(5), missing.join(", "));
-        return Err(
-            Fault { errors: errors.collect(), ..Fault::new(Code::TransitionRefused, detail) }.into()
-        );
+        return Err(Fault { errors: errors.collect(), ..Fault::new(Code::TransitionRefused, detail) }.into());
     }
     if let Some(guard) = found.text(8)
         && !Guard::parse(guard)?.holds(entry)

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{alert, batch, board, category, comment, contact, entry, me, member, movement, notification, workflow};
+use super::{
+    alert, batch, board, category, comment, contact, entry, me, member, movement, notification, workflow,
+};
 use crate::postgres::{self, Work};
 use crate::workspace::{Fault, Id, Person, Resource, Shape, Vault};
 
@@ -93,7 +95,10 @@ impl<'a> Act<'a> {
     /// Who asks.
     pub(super) fn user(&self) -> Result<&'a str, Fault> {
         self.user.ok_or_else(|| {
-            Fault::new(crate::workspace::Code::NoUser, "this is for somebody: come with a token that has a `sub`")
+            Fault::new(
+                crate::workspace::Code::NoUser,
+                "this is for somebody: come with a token that has a `sub`",
+            )
         })
     }
 }
@@ -136,7 +141,11 @@ impl Outcome {
 
     /// A row that was there before.
     pub(super) fn changed(row: Vec<u8>, version: Option<i32>) -> Self {
-        Self { created: false, row: Some(String::from_utf8(row).expect("PostgreSQL's text is UTF-8")), version }
+        Self {
+            created: false,
+            row: Some(String::from_utf8(row).expect("PostgreSQL's text is UTF-8")),
+            version,
+        }
     }
 }
 

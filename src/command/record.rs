@@ -75,10 +75,11 @@ pub(super) async fn why_not(
         Ok(None) => Fault::not_found(&what, id).into(),
         Ok(Some(fields)) => match must_be(resource, &fields, read) {
             Err(stale) => stale.into(),
-            Ok(()) => {
-                Fault::new(Code::Forbidden, format!("your role on the board does not let you change this {what}"))
-                    .into()
-            }
+            Ok(()) => Fault::new(
+                Code::Forbidden,
+                format!("your role on the board does not let you change this {what}"),
+            )
+            .into(),
         },
     }
 }

@@ -89,7 +89,8 @@ impl Commands {
     ) -> Result<Reply, Trouble> {
         let shared = &*self.0;
         let who = request.identity.impersonation();
-        let begun = Work::begin(&shared.pool, who, &shared.config.search_path, Access::Write, timeout).await?;
+        let begun =
+            Work::begin(&shared.pool, who, &shared.config.search_path, Access::Write, timeout).await?;
         let Begun { work, mark: tx } = begun;
         let act = Act { work: &work, user, is_server: who.is_none(), vault: &shared.vault };
         if let Some(key) = &request.key

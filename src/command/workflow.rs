@@ -201,7 +201,9 @@ pub(super) fn operations() -> Vec<Operation> {
             body: None,
             versioned: true,
             row: None,
-            run: |act, input| Box::pin(delete(act, input, &TRANSITION, &DELETE_TRANSITION, &TRANSITION_SHOWN)),
+            run: |act, input| {
+                Box::pin(delete(act, input, &TRANSITION, &DELETE_TRANSITION, &TRANSITION_SHOWN))
+            },
         },
     ]
 }
@@ -395,12 +397,7 @@ async fn workflow_of(act: &Act<'_>, board: &Id) -> Result<String, Trouble> {
     found.ok_or_else(|| Fault::not_found("board", board.as_str()).into())
 }
 
-async fn told(
-    act: &Act<'_>,
-    resource: &Resource,
-    row: &Fields,
-    action: &'static str,
-) -> Result<(), Trouble> {
+async fn told(act: &Act<'_>, resource: &Resource, row: &Fields, action: &'static str) -> Result<(), Trouble> {
     let board = resource.value(row, "board_id").unwrap_or_default();
     let detail = json!({"name": resource.value(row, "name"), "id": resource.value(row, "id")});
     record(act, Activity { board, subject: "workflow", action, entry: None, detail }).await

@@ -7,8 +7,14 @@ use toml::Value;
 use super::environment;
 
 /// Keys whose values are never printed.
-const SECRET: &[&str] =
-    &["app.contact_keys", "postgres.replica_urls", "auth.jwt.secret", "cache.url", "journal.url", "postgres.url"];
+const SECRET: &[&str] = &[
+    "app.contact_keys",
+    "postgres.replica_urls",
+    "auth.jwt.secret",
+    "cache.url",
+    "journal.url",
+    "postgres.url",
+];
 
 /// Where a value came from.
 #[derive(Clone, Debug, PartialEq, Eq)]

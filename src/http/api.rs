@@ -49,7 +49,11 @@ pub(super) fn has(context: &Context, path: &str) -> bool {
 }
 
 /// Answers a command or a read.
-pub(super) async fn answer(context: &Context, mut visit: Visit, request: Request<Incoming>) -> Response<Body> {
+pub(super) async fn answer(
+    context: &Context,
+    mut visit: Visit,
+    request: Request<Incoming>,
+) -> Response<Body> {
     let Some(app) = &context.application else {
         return fault(&Fault::new(Code::NotFound, "there is nothing here"));
     };
@@ -143,15 +147,16 @@ async fn command(
     let input = Input { path, body: parsed(operation, &body)?, version };
     let key = key.map(|key| Key { key, fingerprint });
     let reply = app.commands.run(command::Request { identity, operation, input, key }).await?;
-    let mut answer = Map::new();
-    answer.insert("tx".to_owned(), Value::String(reply.tx.clone()));
-    if let Some(row) = &reply.outcome.row {
-        let name = if operation.is_batch() { "results" } else { "row" };
-        let row = serde_json::from_str(row).expect("rows are written as JSON");
-        answer.insert(name.to_owned(), row);
-    }
+    // As it was written: nothing of a number is to be lost on the way.
+    let answer = match &reply.outcome.row {
+        Some(row) => {
+            let name = if operation.is_batch() { "results" } else { "row" };
+            format!("{{\"tx\":\"{}\",\"{name}\":{row}}}", reply.tx)
+        }
+        None => format!("{{\"tx\":\"{}\"}}", reply.tx),
+    };
     let status = if reply.outcome.created { StatusCode::CREATED } else { StatusCode::OK };
-    let mut response = respond(status, JSON, Value::Object(answer).to_string());
+    let mut response = respond(status, JSON, answer);
     let headers = response.headers_mut();
     let ascii = |text: String| HeaderValue::try_from(text).expect("numbers and quotes are visible ASCII");
     headers.insert("tidegate-tx", ascii(reply.tx));
@@ -252,9 +257,8 @@ fn text<'a>(headers: &'a HeaderMap, name: &str) -> Result<Option<&'a str>, Fault
 async fn whole(context: &Context, app: &Application, body: Incoming) -> Result<Bytes, Fault> {
     let (patience, most) = (context.config.handshake_timeout, app.body_bytes);
     let body = timeout(patience, Limited::new(body, most).collect()).await;
-    let body = body.map_err(|_| {
-        Fault::new(Code::BadRequest, format!("the body did not come within {patience:?}"))
-    })?;
+    let body =
+        body.map_err(|_| Fault::new(Code::BadRequest, format!("the body did not come within {patience:?}")))?;
     let body = body.map_err(|error| match error.is::<LengthLimitError>() {
         true => Fault::new(Code::TooLarge, format!("the body has more than {most} bytes")),
         false => Fault::new(Code::BadRequest, format!("the body could not be read: {error}")),
@@ -266,13 +270,19 @@ async fn whole(context: &Context, app: &Application, body: Incoming) -> Result<B
 fn parsed(operation: &Operation, body: &[u8]) -> Result<Value, Fault> {
     let Some(shape) = &operation.body else {
         let empty = body.is_empty() || matches!(serde_json::from_slice(body), Ok(Value::Null));
-        return match empty || matches!(serde_json::from_slice(body), Ok(Value::Object(none)) if none.is_empty()) {
+        return match empty
+            || matches!(serde_json::from_slice(body), Ok(Value::Object(none)) if none.is_empty())
+        {
             true => Ok(Value::Null),
             false => Err(Fault::new(Code::BadRequest, "this command takes no body")),
         };
     };
-    let value: Value = serde_json::from_slice(body)
-        .map_err(|error| Fault::new(Code::BadRequest, format!("the body is not JSON: {error}")))?;
+    let value: Value = match body.is_empty() {
+        // What says nothing is enough where nothing has to be said.
+        true => Value::Object(Map::new()),
+        false => serde_json::from_slice(body)
+            .map_err(|error| Fault::new(Code::BadRequest, format!("the body is not JSON: {error}")))?,
+    };
     let faults = shape.faults(&value);
     if faults.is_empty() { Ok(value) } else { Err(Fault::invalid(faults)) }
 }

@@ -115,8 +115,7 @@ fn command(operation: &Operation) -> Value {
     });
     if let Some(shape) = &operation.body {
         let schema = json!({"$ref": format!("#/components/schemas/{}", shape.name())});
-        described["requestBody"] =
-            json!({"required": true, "content": {"application/json": {"schema": schema}}});
+        described["requestBody"] = json!({"required": !shape.faults(&json!({})).is_empty(), "content": {"application/json": {"schema": schema}}});
     }
     described
 }

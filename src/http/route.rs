@@ -6,18 +6,19 @@ use hyper::header::{
 use hyper::{Method, Request, Response, StatusCode};
 
 use super::connection::Slot;
-use super::problem::{Body, problem, respond};
+use super::problem::{Body, fault, respond};
 use super::visit::{self, Peer, Visit};
 use super::{Context, Origins, api, headers, publish, session, socket, stream, web};
-use crate::protocol::{ErrorCode, ErrorFrame};
 use crate::telemetry::metric;
+use crate::workspace::{Code, Fault};
 
 const TEXT: &str = "text/plain; charset=utf-8";
 /// See <https://prometheus.io/docs/instrumenting/exposition_formats/#text-based-format>.
 const EXPOSITION: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// What a page of another origin may read of an answer.
-const EXPOSED: &str = "retry-after, ratelimit, ratelimit-policy, etag, tidegate-tx, tidegate-lsn, idempotency-replayed";
+const EXPOSED: &str =
+    "retry-after, ratelimit, ratelimit-policy, etag, tidegate-tx, tidegate-lsn, idempotency-replayed";
 /// And say in a request.
 const ASKED: &str = "authorization, content-type, last-event-id, tidegate-csrf, if-match, if-none-match, \
                      idempotency-key, tidegate-min-lsn";
@@ -118,10 +119,7 @@ fn name(context: &Context, path: &str) -> &'static str {
 
 fn not_found(path: &str) -> Response<Body> {
     let path: String = path.chars().take(200).collect();
-    let mut response =
-        problem(&ErrorFrame::new(ErrorCode::BadRequest, format!("there is nothing at {path}")));
-    *response.status_mut() = StatusCode::NOT_FOUND;
-    response
+    fault(&Fault::new(Code::NotFound, format!("there is nothing at {path}")))
 }
 
 fn not_allowed(path: &str) -> Response<Body> {
@@ -132,8 +130,7 @@ fn not_allowed(path: &str) -> Response<Body> {
         _ => "GET",
     };
     let message = format!("{path} answers {methods}");
-    let mut response = problem(&ErrorFrame::new(ErrorCode::BadRequest, message));
-    *response.status_mut() = StatusCode::METHOD_NOT_ALLOWED;
+    let mut response = fault(&Fault::new(Code::Method, message));
     response.headers_mut().insert(ALLOW, HeaderValue::from_static(methods));
     response
 }

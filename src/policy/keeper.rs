@@ -176,7 +176,8 @@ impl Policies {
     /// # Errors
     /// [`Error::Forbidden`]; that PostgreSQL is away.
     pub async fn access(&self, role: &str, table: &Table) -> Result<Arc<Access>, Error> {
-        let access = self.rights(role, Some(table.oid)).await?.and_then(|rights| rights.access(table.oid).cloned());
+        let access =
+            self.rights(role, Some(table.oid)).await?.and_then(|rights| rights.access(table.oid).cloned());
         let access = access.filter(|access| access.usage && !access.columns.is_empty());
         access.ok_or_else(|| Error::Forbidden { role: role.to_owned(), table: table.name.to_string() })
     }

@@ -170,7 +170,12 @@ impl Connector {
 
 async fn log_in(config: &tokio_postgres::Config, lines: &Lines) -> Result<Connection, tokio_postgres::Error> {
     let (client, connection) = config.connect(lines.clone()).await?;
-    Ok(Connection { client, driver: spawn(drive(connection)), lines: lines.clone(), prepared: Mutex::default() })
+    Ok(Connection {
+        client,
+        driver: spawn(drive(connection)),
+        lines: lines.clone(),
+        prepared: Mutex::default(),
+    })
 }
 
 /// Whether another address of the same server may do better: this one has said nothing, or is a standby.

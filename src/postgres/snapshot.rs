@@ -23,8 +23,8 @@ use tokio_postgres::types::{ToSql, Type};
 
 use crate::event::{Lsn, Snapshot, Table};
 
-use super::policy::{Proof, answer};
 use super::lease::Lease;
+use super::policy::{Proof, answer};
 use super::text::Text;
 use super::{Acting, Pool, Pooled};
 

@@ -131,9 +131,7 @@ impl Work {
         const SQL: &str = "commit; select pg_current_wal_lsn()::text";
         let answers = self.within(COMMIT, self.lease.session().simple_query(SQL)).await?;
         self.lease.done();
-        last_text(&answers)
-            .and_then(|text| text.parse().ok())
-            .ok_or(Error::Answer { operation: COMMIT })
+        last_text(&answers).and_then(|text| text.parse().ok()).ok_or(Error::Answer { operation: COMMIT })
     }
 
     /// Ends a transaction that has only read.

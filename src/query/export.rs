@@ -5,6 +5,8 @@ use super::board::board;
 use super::operation::Reading;
 use super::{Answer, Asked, Kind, Read, Shown};
 use crate::command::statement;
+use crate::event::{Datum, write_json};
+use crate::postgres::Fields;
 use crate::workspace::tables::ENTRY;
 use crate::workspace::{Code, Fault, Id};
 
@@ -52,20 +54,23 @@ async fn export(reading: Reading<'_>, asked: &Asked) -> Result<Answer, Fault> {
     let names = ENTRY.columns.iter().map(|column| column.name);
     let mut written = csv.write_record(names);
     for row in &rows {
-        let values = (0..ENTRY.columns.len()).map(|place| inert(row.text(place).unwrap_or_default()));
-        written = written.and_then(|()| csv.write_record(values.map(std::borrow::Cow::into_owned)));
+        let values = (0..ENTRY.columns.len()).map(|place| cell(row, place));
+        written = written.and_then(|()| csv.write_record(values));
     }
     let body = written.ok().and_then(|()| csv.into_inner().ok()).expect("memory takes what is written");
     Ok(Answer::other(body))
 }
 
-/// A text that no spreadsheet takes for a formula.
+/// A value as the wire protocol writes it, texts without their quotes, and none that a spreadsheet takes for a formula.
 ///
 /// See <https://owasp.org/www-community/attacks/CSV_Injection>.
-fn inert(text: &str) -> std::borrow::Cow<'_, str> {
-    if text.starts_with(['=', '+', '-', '@', '\t', '\r']) {
-        format!("'{text}").into()
-    } else {
-        text.into()
-    }
+fn cell(row: &Fields, place: usize) -> String {
+    let Some(text) = row.text(place) else { return String::new() };
+    let mut json = Vec::new();
+    write_json(ENTRY.columns[place].form.class(), Datum::Text(text.as_bytes()), &mut json);
+    let text = match serde_json::from_slice(&json) {
+        Ok(serde_json::Value::String(text)) => text,
+        _ => String::from_utf8(json).expect("PostgreSQL's text is UTF-8"),
+    };
+    if text.starts_with(['=', '+', '-', '@', '\t', '\r']) { format!("'{text}") } else { text }
 }

@@ -121,8 +121,7 @@ impl Asked {
 
     /// Who asks.
     pub(super) fn user(&self) -> Result<&str, Fault> {
-        let nobody =
-            || Fault::new(Code::NoUser, "this is for somebody: come with a token that has a `sub`");
+        let nobody = || Fault::new(Code::NoUser, "this is for somebody: come with a token that has a `sub`");
         self.user.as_deref().ok_or_else(nobody)
     }
 

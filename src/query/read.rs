@@ -60,9 +60,8 @@ impl Queries {
         let answered = match (self.lives(read.kind), passed) {
             (Some(lives), true) => {
                 let name = self.name(&request).await?;
-                let will_do = |kept: &Kept| {
-                    kept.as_of.incarnation == since.incarnation && kept.as_of.lsn >= since.lsn
-                };
+                let will_do =
+                    |kept: &Kept| kept.as_of.incarnation == since.incarnation && kept.as_of.lsn >= since.lsn;
                 match shared.store.known(&name, will_do).await {
                     Some(kept) => Answered { kept, cached: true },
                     None => {
@@ -111,7 +110,8 @@ impl Queries {
             }
             None => {
                 let begun =
-                    Work::begin(&shared.primary, who, &config.search_path, Access::Read, config.timeout).await;
+                    Work::begin(&shared.primary, who, &config.search_path, Access::Read, config.timeout)
+                        .await;
                 let Begun { work, .. } = begun.map_err(Fault::from)?;
                 (work, here.position.commit_lsn)
             }

@@ -48,7 +48,8 @@ impl Replicas {
         }
         let first = self.next.fetch_add(1, Ordering::Relaxed);
         let count = self.servers.len();
-        let server = (0..count).map(|more| &self.servers[(first + more) % count]).find(|server| server.is_up())?;
+        let server =
+            (0..count).map(|more| &self.servers[(first + more) % count]).find(|server| server.is_up())?;
         let deadline = Instant::now() + self.wait;
         loop {
             let begun = Work::begin(&server.pool, who, search_path, Access::Follow, timeout).await;

@@ -54,9 +54,8 @@ struct Text {
 
 impl Store {
     pub(super) fn new(bytes: usize, cache: Cache) -> Self {
-        let weigh = |_: &Name, kept: &Arc<Kept>| {
-            u32::try_from(kept.answer.body.len() + OVERHEAD).unwrap_or(u32::MAX)
-        };
+        let weigh =
+            |_: &Name, kept: &Arc<Kept>| u32::try_from(kept.answer.body.len() + OVERHEAD).unwrap_or(u32::MAX);
         let memory = Memory::builder().max_capacity(bytes as u64).weigher(weigh).build();
         let shared = cache.is_shared().then_some(cache);
         Self { memory, shared, away_since: Mutex::default() }

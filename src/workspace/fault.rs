@@ -172,7 +172,10 @@ impl From<postgres::Error> for Fault {
     fn from(error: postgres::Error) -> Self {
         let code = error.code().unwrap_or_default();
         match (code, error.constraint()) {
-            ("42501", _) => Self::new(Code::Forbidden, "your role on this board does not let you do that"),
+            ("42501", _) => {
+                tracing::debug!(error = %crate::telemetry::Chain(&error), "PostgreSQL did not allow it");
+                Self::new(Code::Forbidden, "your role does not let you do that")
+            }
             ("23514", Some("workflow_states_wip_limit")) => {
                 Self::new(Code::WipLimit, "the state holds as many entries as it may")
             }
@@ -186,7 +189,9 @@ impl From<postgres::Error> for Fault {
                 Self::new(Code::InUse, "entries are in it: move them before, or name one that there is")
             }
             ("23503", Some("alert_rules_entry")) => Self::field("entry_id", "is no entry of the board"),
-            ("23503", Some("board_members_user_id_fkey")) => Self::field("user", "nobody of this id has been here"),
+            ("23503", Some("board_members_user_id_fkey")) => {
+                Self::field("user", "nobody of this id has been here")
+            }
             _ => {
                 let told = crate::telemetry::Chain(&error).to_string();
                 if error.recovery() == postgres::Recovery::Retry {

@@ -2,8 +2,8 @@ use std::borrow::Cow;
 use std::fmt;
 
 use serde::Deserialize;
-use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
 use utoipa::openapi::RefOr;
+use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
 use utoipa::{PartialSchema, ToSchema};
 
 /// A row's number: `bigint`, as text.

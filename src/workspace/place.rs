@@ -153,7 +153,8 @@ mod tests {
 
     #[test]
     fn neighbours_without_room_are_told_apart_by_one_more_digit() {
-        for (after, before) in [("1", "2"), ("1", "11"), ("0z", "1"), ("z", "z1"), ("Vz", "W"), ("1", "101")] {
+        for (after, before) in [("1", "2"), ("1", "11"), ("0z", "1"), ("z", "z1"), ("Vz", "W"), ("1", "101")]
+        {
             let (after, before) = (place(after), place(before));
             for _ in 0..200 {
                 let new = Place::between(Some(&after), Some(&before)).expect("in order");

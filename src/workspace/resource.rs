@@ -94,9 +94,12 @@ fn array(name: &str, oid: u32, class: Class) -> Class {
 impl Resource {
     /// Its columns as a statement selects them, of a table that is called `alias` there: each as PostgreSQL's text.
     pub fn select(&self, alias: &str) -> String {
-        let columns: Vec<_> =
-            self.columns.iter().map(|column| format!("{alias}.{}::text", column.name)).collect();
-        columns.join(", ")
+        let column = |column: &Column| match column.form {
+            // As the stream has it, where a cast would spell it out.
+            Form::Bool => format!("left({alias}.{}::text, 1)", column.name),
+            _ => format!("{alias}.{}::text", column.name),
+        };
+        self.columns.iter().map(column).collect::<Vec<_>>().join(", ")
     }
 
     /// The place of a column in what [`Resource::select`] gives.

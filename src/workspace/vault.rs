@@ -28,7 +28,9 @@ pub struct Keys {
 
 /// A text that is no list of keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("must be keys as id:base64, apart by commas, each of 32 random bytes, as `openssl rand -base64 32` makes them; an id is up to 32 letters and digits")]
+#[error(
+    "must be keys as id:base64, apart by commas, each of 32 random bytes, as `openssl rand -base64 32` makes them; an id is up to 32 letters and digits"
+)]
 pub struct InvalidKeys;
 
 /// A value that cannot be decrypted.
@@ -190,7 +192,8 @@ mod tests {
     fn keys_that_are_none_are_refused_and_no_key_is_no_vault() {
         let short = STANDARD.encode([1; 16]);
         let long = STANDARD.encode([1; 32]);
-        for text in ["x", "a:x", &format!("a:{short}"), &format!("a b:{long}"), &format!("a:{long},a:{long}")] {
+        for text in ["x", "a:x", &format!("a:{short}"), &format!("a b:{long}"), &format!("a:{long},a:{long}")]
+        {
             assert_eq!(text.parse::<Keys>().map(drop), Err(InvalidKeys), "{text}");
         }
         let closed = Vault::new("".parse().expect("none"));

@@ -21,7 +21,7 @@ async fn verifier(keys: KeySource, algorithms: &[Algorithm], scope: &Scope) -> A
         },
         max_bytes: 8_192,
         anonymous_role: None,
-        refresh: Duration::from_secs(300),
+        refresh: Duration::from_mins(5),
         least_interval: Duration::from_secs(10),
         session_lifetime: Duration::from_secs(10),
         channels: ChannelRules::default(),

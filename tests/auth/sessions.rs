@@ -212,7 +212,7 @@ fn both_caches_forget_in_time_and_on_demand() {
         let url = redis.url().parse().expect("a URL");
         for config in [Config::Memory, Config::Redis { url, prefix: "a:".into() }] {
             let cache = Cache::open(config, &scope).expect("it can be opened");
-            let long = std::time::Duration::from_secs(60);
+            let long = std::time::Duration::from_mins(1);
             cache.put("one", "1", long).await.expect("up");
             cache.put("two", "2", std::time::Duration::from_millis(50)).await.expect("up");
             cache.put("three", "3", long).await.expect("up");

@@ -76,7 +76,7 @@ fn config(url: &str) -> StreamConfig {
     StreamConfig {
         url: url.parse().expect("valid"),
         stream: "tidegate.journal".into(),
-        max_age: Duration::from_secs(3600),
+        max_age: Duration::from_hours(1),
         max_bytes: 1 << 30,
         confirm_delay: Duration::ZERO,
         window_bytes: 1 << 20,

@@ -10,7 +10,7 @@ use super::*;
 use crate::client::Mirror;
 
 /// Two private servers and two of ours start and stop in it, beside whatever else the machine does.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_mins(2);
 
 struct Demo {
     child: Child,

@@ -13,7 +13,7 @@ use crate::fixture::install;
 use crate::stage::Raw;
 
 /// A private PostgreSQL, a provider and a server start and stop in it, beside whatever else the machine does.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_mins(2);
 
 struct Demo {
     child: Child,

@@ -18,7 +18,7 @@ pub(crate) const TABLES: [(&str, &str); 1] = [("postgres.tables", r#"["public.ca
 const WRITERS: u64 = 6;
 const READERS: u64 = 10;
 /// In which all readers come to rest.
-const REST: Duration = Duration::from_secs(60);
+const REST: Duration = Duration::from_mins(1);
 
 /// Two tables, one with whole old images and one with keys only, and a history of every change that was committed.
 ///

@@ -29,7 +29,7 @@ use crate::stage::spawn;
 const LATER_STARTS: usize = 4;
 const CURSORS: usize = 16;
 /// The whole of it, in a debug build on a loaded machine.
-const READ_WITHIN: Duration = Duration::from_secs(60);
+const READ_WITHIN: Duration = Duration::from_mins(1);
 const RECORDS_AT_ONCE: usize = 64;
 /// The channel of the event with which the audit ends.
 const END: &str = "audit";
@@ -270,14 +270,14 @@ impl Auditor {
         let bounds = Bounds {
             memory_bytes: window_bytes,
             held_bytes: 0,
-            max_age: Duration::from_secs(3_600),
+            max_age: Duration::from_hours(1),
             block_bytes: journal::BLOCK_BYTES,
         };
         let config = StreamConfig {
             url: house.broker.url("/").parse().expect("valid"),
             stream: "tidegate.journal".into(),
             // As the servers have them by default.
-            max_age: Duration::from_secs(86_400),
+            max_age: Duration::from_hours(24),
             max_bytes: 10 << 30,
             confirm_delay: Duration::ZERO,
             window_bytes,

@@ -190,7 +190,7 @@ fn a_flood_of_events_loses_none_and_repeats_none_though_broker_and_writer_are_ki
                 house.servers[holder].kill().await;
                 house.servers[holder].start();
             }
-            let next = listener.next_within(Duration::from_secs(60)).await.expect("the flood goes on");
+            let next = listener.next_within(Duration::from_mins(1)).await.expect("the flood goes on");
             let Ok(frame) = next else {
                 listener = eventually("a server is there", async || {
                     let server = &house.servers[fastrand::usize(..2)];

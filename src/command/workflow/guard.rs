@@ -67,7 +67,12 @@ impl Guard {
         let bound = filter::parse(text, &[]).and_then(|parsed| parsed.bind(&TABLE)).map_err(refused)?;
         if let Some(literal) = bound.unresolved().first() {
             let text = &literal.text;
-            return Err(Fault::field("guard", format!("`{text}` means something else every day, or in other words: write it as PostgreSQL does")));
+            return Err(Fault::field(
+                "guard",
+                format!(
+                    "`{text}` means something else every day, or in other words: write it as PostgreSQL does"
+                ),
+            ));
         }
         bound.resolve(&[]).map(Self).map_err(refused)
     }
@@ -87,10 +92,16 @@ mod tests {
 
     #[test]
     fn a_guard_is_a_filter_on_entries_and_what_is_none_is_refused_with_its_place() {
-        for text in ["assignee_id is not null", "priority >= 1 and 'bug' = any (labels)", "due_at is null or category_id = 7"] {
+        for text in [
+            "assignee_id is not null",
+            "priority >= 1 and 'bug' = any (labels)",
+            "due_at is null or category_id = 7",
+        ] {
             assert!(Guard::parse(text).is_ok(), "{text}");
         }
-        for (text, says) in [("stauts = 1", "stauts"), ("priority >", "character"), ("due_at < 'now'", "every day")] {
+        for (text, says) in
+            [("stauts = 1", "stauts"), ("priority >", "character"), ("due_at < 'now'", "every day")]
+        {
             let fault = Guard::parse(text).map(|_| ()).expect_err(text);
             assert!(fault.detail.contains(says), "{text}: {}", fault.detail);
         }

@@ -67,7 +67,9 @@ impl Config {
 }
 
 /// A list of connection strings, each of which says something.
-pub(super) fn replicas<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<ConnectionString>, D::Error> {
+pub(super) fn replicas<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Vec<ConnectionString>, D::Error> {
     let parse = |text: String| {
         let parsed: ConnectionString = text.parse().map_err(D::Error::custom)?;
         match parsed.settings() {

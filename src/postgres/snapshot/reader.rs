@@ -5,8 +5,8 @@ use tokio_postgres::{SimpleQueryMessage, SimpleQueryRow};
 
 use crate::event::{Datum, Lsn, Row, Snapshot, TableName};
 
-use super::statement::{FETCH_ROWS, fetch};
 use super::super::lease::Lease;
+use super::statement::{FETCH_ROWS, fetch};
 use super::{Error, Query};
 
 /// An open snapshot.
