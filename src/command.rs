@@ -77,6 +77,13 @@ impl Commands {
         Self(Arc::new(Shared { config, pool, vault, catalogue: Catalogue::new() }))
     }
 
+    /// What PostgreSQL is asked for a movement within a state, between the statements that begin and end its transaction:
+    /// for those who measure it beside.
+    pub fn movement() -> [&'static str; 4] {
+        let [locked, neighbours, moved] = movement::statements();
+        [locked, neighbours, moved, record::RECORD]
+    }
+
     /// The operations there are.
     pub fn catalogue(&self) -> &Catalogue {
         &self.0.catalogue

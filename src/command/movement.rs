@@ -142,6 +142,12 @@ set position = n.position
 from unnest($1::bigint[], $2::text[]) as n (id, position)
 where e.id = n.id";
 
+/// The statements of a movement within a state, for those who measure what PostgreSQL takes for them by itself: each with
+/// its values as `$1`, `$2`, … in the order of [`Act`]'s.
+pub(super) fn statements() -> [&'static str; 3] {
+    [&LOCKED, NEIGHBOURS, &MOVE]
+}
+
 /// A way that an entry is to go.
 struct Way {
     from: (String, String),

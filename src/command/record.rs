@@ -25,7 +25,7 @@ pub(super) struct Activity<'a> {
     pub(super) detail: Value,
 }
 
-const RECORD: &str = "
+pub(super) const RECORD: &str = "
 insert into public.activities (board_id, actor_id, subject, action, entry_id, detail)
 values ($1, $2, $3, $4, $5, $6)";
 

@@ -2,6 +2,7 @@ use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -80,7 +81,7 @@ pub struct Asked {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answer {
     /// JSON, or what [`Shown`] says.
-    pub body: Vec<u8>,
+    pub body: Bytes,
     /// The version of the row, if it is one that has.
     pub version: Option<i32>,
 }
@@ -134,12 +135,12 @@ impl Asked {
 impl Answer {
     /// One row.
     pub(super) fn row(body: Vec<u8>, version: Option<i32>) -> Self {
-        Self { body, version }
+        Self { body: body.into(), version }
     }
 
     /// Something without a version of its own.
     pub(super) fn other(body: Vec<u8>) -> Self {
-        Self { body, version: None }
+        Self { body: body.into(), version: None }
     }
 }
 

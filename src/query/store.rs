@@ -113,14 +113,14 @@ impl Store {
         let text = self.asked(self.reachable()?.get(&key(name)).await)??;
         let Text { incarnation, lsn, version, tag, body } = serde_json::from_str(&text).ok()?;
         let as_of = Point { incarnation: Incarnation(incarnation), lsn: Lsn::new(lsn) };
-        let answer = Answer { body: body.into_bytes(), version };
+        let answer = Answer { body: body.into(), version };
         // Redis itself ends it in time: here it lives on for a part of that.
         Some(Kept { as_of, answer, tag, until: Instant::now() + lives / 10 })
     }
 
     async fn share(&self, name: &Name, kept: &Kept, lives: Duration) {
         let Some(cache) = self.reachable() else { return };
-        let Ok(body) = String::from_utf8(kept.answer.body.clone()) else { return };
+        let Ok(body) = String::from_utf8(kept.answer.body.to_vec()) else { return };
         if body.len() > MOST_BYTES {
             return;
         }

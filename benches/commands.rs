@@ -1,0 +1,243 @@
+//! Commands and reads of the application, over HTTP, by `wrk` with 32 connections; beside the movement's own SQL by
+//! `pgbench` with 32 clients on the same server, in turns.
+//!
+//! Cost model: a movement is five exchanges with PostgreSQL (begin as the caller; lock; neighbours; update; activity;
+//! commit and position), which is what `pgbench` is given too; on top of it come HTTP, the token, the body's shape, and the
+//! row as JSON. A cached read is a hash of what is asked and of who asks, a look-up of what the journal has told, and one
+//! write. Each machine has `wrk`, server and PostgreSQL on the same processors: what one takes the others lack.
+
+#[allow(dead_code, reason = "each bench uses its part of what they share")]
+mod support;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::json;
+use support::database::{Database, connect};
+use support::measure::{median, verdict};
+use support::server::Server;
+use tidegate::auth::{Algorithm, ClaimPath, Rules, Secret, mint};
+use tidegate::cli::demo::cluster::Binaries;
+use tidegate::command::Commands;
+use tidegate::postgres::{Settings, migrate};
+
+const SECRET: &str = "a secret of the benches, and of nobody else: long enough for each of the hashes.";
+const NAME: &str = "application";
+const ROUNDS: usize = 5;
+/// How long a turn takes, in seconds.
+const SECONDS: u32 = 5;
+const CONNECTIONS: u32 = 32;
+/// 500 in each of four states.
+const ENTRIES: u32 = 2_000;
+
+/// Ada's board, with entries whose places are in the order of their ids.
+const PLANT: &str = "
+insert into public.users (id, name, hue, told_at) values ('ada', 'Ada', 1, 'infinity');
+insert into public.boards (name, created_by) values ('Ferry', 'ada');
+select app.plant_workflow(1);
+insert into public.entries (board_id, title, body, state_id, position, created_by)
+select 1, 'Card ' || n, repeat('x', 100), n % 4 + 1, 'M' || lpad(n::text, 6, '0') || '1', 'ada'
+from generate_series(1, 2000) as n
+order by n;
+vacuum analyze;
+";
+
+/// What came of a turn.
+struct Turn {
+    per_second: f64,
+    p99_ms: f64,
+}
+
+fn main() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    runtime.expect("a runtime").block_on(run());
+}
+
+async fn run() {
+    let database = Database::start().await;
+    let postgres = connect(&database.cluster.url("postgres")).await;
+    postgres.batch_execute(&format!("create database {NAME}")).await.expect("a fresh cluster");
+    let url = database.cluster.url(NAME);
+    migrate::run(&Settings::parse(&url).expect("the cluster's own")).await.expect("a fresh database");
+    for sql in PLANT.split_inclusive(';') {
+        connect(&url).await.batch_execute(sql).await.expect("the schema takes it");
+    }
+    let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR"));
+    let (movement, reading) = (folder.join("move.lua"), folder.join("read.lua"));
+    let script = folder.join("pgbench.sql");
+    fs::write(&movement, lua_move()).expect("the folder is writable");
+    fs::write(&reading, lua_read()).expect("the folder is writable");
+    fs::write(&script, pgbench_script()).expect("the folder is writable");
+    let server = Server::start_with(&url, &settings("60000")).await;
+    let uncached = Server::start_with(&url, &settings_apart("0")).await;
+    let moves = |server: &Server| wrk(&movement, &format!("http://{}", server.address));
+    let reads = |server: &Server| wrk(&reading, &format!("http://{}", server.address));
+    // What is new to everybody is not measured.
+    moves(&server);
+    pgbench(&script, &url);
+    let (mut ours, mut theirs) = (Vec::new(), Vec::new());
+    for _ in 0..ROUNDS {
+        ours.push(moves(&server));
+        theirs.push(pgbench(&script, &url));
+    }
+    let (mut kept, mut made) = (Vec::new(), Vec::new());
+    for _ in 0..ROUNDS {
+        kept.push(reads(&server));
+        made.push(reads(&uncached));
+    }
+    let rate = |turns: &[Turn]| median(&turns.iter().map(|turn| turn.per_second).collect::<Vec<_>>());
+    let p99 = |turns: &[Turn]| median(&turns.iter().map(|turn| turn.p99_ms).collect::<Vec<_>>());
+    let (moved, beside) = (rate(&ours), median(&theirs));
+    println!(
+        "commands, move: {moved:.0} requests/s, p99 {:.1} ms; pgbench {beside:.0}/s: {:.2} × (reach 0.7, {})",
+        p99(&ours),
+        moved / beside,
+        verdict(moved >= 0.7 * beside),
+    );
+    let (hits, misses) = (rate(&kept), rate(&made));
+    println!(
+        "commands, cached read: {hits:.0} requests/s, p99 {:.1} ms; uncached {misses:.0}/s, p99 {:.1} ms: {:.1} × \
+         (reach 20, {})",
+        p99(&kept),
+        p99(&made),
+        hits / misses,
+        verdict(hits >= 20.0 * misses),
+    );
+    uncached.stop().await;
+    server.stop().await;
+}
+
+fn settings(rows_ms: &'static str) -> Vec<(&'static str, &'static str)> {
+    vec![
+        ("app.enabled", "true"),
+        ("app.pool_size", "32"),
+        ("cache.rows_ms", rows_ms),
+        ("auth.mode", "jwt"),
+        ("auth.jwt.secret", SECRET),
+        ("auth.roles", r#"["app_user"]"#),
+        ("auth.profile_function", "app.sync_profile"),
+        ("limits.requests_per_second", "0"),
+        ("limits.bytes_per_second", "0"),
+    ]
+}
+
+/// Those of a second server on the same database.
+fn settings_apart(rows_ms: &'static str) -> Vec<(&'static str, &'static str)> {
+    let mut settings = settings(rows_ms);
+    settings.extend([("postgres.slot", "apart"), ("postgres.publication", "apart")]);
+    settings
+}
+
+fn token() -> String {
+    let secret: Secret = SECRET.parse().expect("long enough");
+    let rules = Rules {
+        issuer: None,
+        audience: Vec::new(),
+        leeway: std::time::Duration::ZERO,
+        role: "role".parse::<ClaimPath>().expect("a path"),
+        roles: vec!["app_user".to_owned()],
+    };
+    let claims = json!({"sub": "ada"}).as_object().expect("an object").clone();
+    let allowed: Vec<Algorithm> = vec!["HS256".parse().expect("one")];
+    let end = std::time::SystemTime::now() + std::time::Duration::from_hours(1);
+    mint(&secret, &allowed, &rules, "app_user", Some(end), claims).expect("the secret serves")
+}
+
+/// A card goes behind another of its state.
+fn lua_move() -> String {
+    format!(
+        r#"
+wrk.method = "POST"
+wrk.headers["authorization"] = "Bearer {}"
+wrk.headers["content-type"] = "application/json"
+request = function()
+  local id = math.random({ENTRIES})
+  local after = (id % 4) + 4 * math.random(1, {ENTRIES} / 4 - 1)
+  return wrk.format(nil, "/v1/entries/" .. id .. "/move", nil, '{{"after":"' .. after .. '"}}')
+end
+{REPORT}"#,
+        token()
+    )
+}
+
+fn lua_read() -> String {
+    format!(
+        r#"
+wrk.headers["authorization"] = "Bearer {}"
+wrk.path = "/v1/boards/1/entries?limit=50"
+{REPORT}"#,
+        token()
+    )
+}
+
+const REPORT: &str = r#"
+done = function(summary, latency, requests)
+  local failed = summary.errors.connect + summary.errors.read + summary.errors.write + summary.errors.status + summary.errors.timeout
+  print("RESULT " .. summary.requests / (summary.duration / 1e6) .. " " .. latency:percentile(99) / 1e3 .. " " .. failed)
+end
+"#;
+
+/// The same statements as the server sends for it, begun and ended alike.
+fn pgbench_script() -> String {
+    let [locked, neighbours, moved, record] = Commands::movement();
+    let with = |sql: &str, values: &[&str]| {
+        // From the last: `$1` is the beginning of `$10`.
+        (0..values.len()).rev().fold(sql.trim().to_owned(), |sql, index| {
+            sql.replace(&format!("${}", index + 1), values[index])
+        })
+    };
+    let statements = [
+        with(locked, &[":entry"]),
+        with(neighbours, &[":state", ":entry", ":after", ":nothing::bigint"]),
+        with(
+            moved,
+            &[":entry", ":state", "'M' || :place || '1'", "'f'", "null", "null", "null"],
+        ),
+        with(record, &["1", "'ada'", "'entry'", "'moved'", ":entry", "'{\"title\": \"Card\"}'"]),
+    ];
+    let claims = r#"{"role":"app_user","sub":"ada"}"#;
+    format!(
+        "\\set entry random(1, {ENTRIES})\n\\set state :entry % 4 + 1\n\\set after (:entry % 4) + 4 * random(1, {ENTRIES} / 4 - 1)\n\
+         \\set place random(100000000, 999999999)\n\\set nothing 0\n\
+         \\startpipeline\nbegin isolation level read committed, read write;\nset local statement_timeout = 5000;\n\
+         set local client_min_messages = error;\n\
+         select set_config('row_security', 'on', true), set_config('request.jwt.claims', '{claims}', true), \
+         set_config('search_path', 'public', true), set_config('role', 'app_user', true);\n\
+         select pg_current_xact_id()::xid::text;\n\\endpipeline\n{};\n\
+         \\startpipeline\ncommit;\nselect pg_current_wal_lsn()::text;\n\\endpipeline\n",
+        statements.map(|sql| sql.split_whitespace().collect::<Vec<_>>().join(" ")).join(";\n"),
+    )
+}
+
+fn wrk(script: &Path, url: &str) -> Turn {
+    let run = Command::new("wrk")
+        .args(["--threads", "2", "--connections", &CONNECTIONS.to_string()])
+        .args(["--duration", &format!("{SECONDS}s"), "--script"])
+        .arg(script)
+        .arg(url)
+        .output()
+        .unwrap_or_else(|error| panic!("`wrk` is needed, as in `apt install wrk`: {error}"));
+    let told = String::from_utf8_lossy(&run.stdout);
+    let line = told.lines().find_map(|line| line.strip_prefix("RESULT "));
+    let line = line.unwrap_or_else(|| panic!("{told}{}", String::from_utf8_lossy(&run.stderr)));
+    let numbers: Vec<f64> = line.split(' ').filter_map(|number| number.parse().ok()).collect();
+    assert!(numbers[2] == 0.0, "requests were refused or lost: {told}");
+    Turn { per_second: numbers[0], p99_ms: numbers[1] }
+}
+
+/// Transactions a second.
+fn pgbench(script: &Path, url: &str) -> f64 {
+    let binaries = Binaries::find(None).expect("PostgreSQL is installed");
+    let run = binaries
+        .command("pgbench")
+        .args(["--no-vacuum", "--protocol", "prepared", "--jobs", "2"])
+        .args(["--client", &CONNECTIONS.to_string(), "--time", &SECONDS.to_string(), "--file"])
+        .arg(script)
+        .arg(url)
+        .output()
+        .expect("pgbench comes with PostgreSQL");
+    let told = String::from_utf8_lossy(&run.stdout);
+    let rate = told.lines().find_map(|line| line.strip_prefix("tps = ")?.split(' ').next()?.parse().ok());
+    rate.unwrap_or_else(|| panic!("{told}{}", String::from_utf8_lossy(&run.stderr)))
+}
