@@ -183,17 +183,14 @@ fn pgbench_script() -> String {
     let [locked, neighbours, moved, record] = Commands::movement();
     let with = |sql: &str, values: &[&str]| {
         // From the last: `$1` is the beginning of `$10`.
-        (0..values.len()).rev().fold(sql.trim().to_owned(), |sql, index| {
-            sql.replace(&format!("${}", index + 1), values[index])
-        })
+        (0..values.len())
+            .rev()
+            .fold(sql.trim().to_owned(), |sql, index| sql.replace(&format!("${}", index + 1), values[index]))
     };
     let statements = [
         with(locked, &[":entry"]),
         with(neighbours, &[":state", ":entry", ":after", ":nothing::bigint"]),
-        with(
-            moved,
-            &[":entry", ":state", "'M' || :place || '1'", "'f'", "null", "null", "null"],
-        ),
+        with(moved, &[":entry", ":state", "'M' || :place || '1'", "'f'", "null", "null", "null"]),
         with(record, &["1", "'ada'", "'entry'", "'moved'", ":entry", "'{\"title\": \"Card\"}'"]),
     ];
     let claims = r#"{"role":"app_user","sub":"ada"}"#;

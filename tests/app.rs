@@ -1,6 +1,8 @@
 //! The reference application: commands and reads, with PostgreSQL's policies over both.
 
 mod house;
+mod movement;
+mod reads;
+mod replica;
 mod replies;
-
-pub(crate) use house::{Api, App};
+mod shared_cache;
