@@ -20,6 +20,8 @@ create table public.board_members (
   user_id text not null references public.users (id) on delete cascade,
   -- A viewer reads, a member works, an admin says who may.
   role text not null check (role in ('viewer', 'member', 'admin')),
+  -- Whether the board's admins are shown how to reach them: theirs to say, since anybody may be made a member.
+  shares_contact boolean not null default false,
   created_at timestamptz not null default now(),
   primary key (board_id, user_id)
 );
@@ -67,7 +69,7 @@ return exists (
     and m.role = 'admin'
 );
 
--- Whether whoever asks is an admin of a board that somebody belongs to.
+-- Whether whoever asks is an admin of a board to whose admins somebody shows how to be reached.
 create function app.administers(member text) returns boolean
 language sql
 stable
@@ -80,6 +82,7 @@ return exists (
   where mine.user_id = app.user_id()
     and mine.role = 'admin'
     and theirs.user_id = member
+    and theirs.shares_contact
 );
 
 alter table public.boards enable row level security;
@@ -96,11 +99,13 @@ create policy admins_change on public.boards for update to app_user using (app.i
 create policy admins_delete on public.boards for delete to app_user using (app.is_admin(id));
 
 alter table public.board_members enable row level security;
-grant select, insert, delete on public.board_members to app_user;
+grant select, insert (board_id, user_id, role), delete on public.board_members to app_user;
 grant update (role) on public.board_members to app_user;
 grant select on public.board_members to app_lead;
 
-create policy fellows on public.board_members for select to app_user using (app.is_member(board_id));
+-- One's own are found without asking for each of them.
+create policy fellows on public.board_members for select to app_user
+using (user_id = app.user_id() or app.is_member(board_id));
 create policy everything on public.board_members for select to app_lead using (true);
 create policy admins_add on public.board_members for insert to app_user with check (app.is_admin(board_id));
 create policy admins_change on public.board_members for update to app_user using (app.is_admin(board_id));
@@ -147,7 +152,23 @@ deferrable initially deferred
 for each row when (old.role = 'admin')
 execute function app.keep_an_admin();
 
--- One's own contacts are one's own; admins may reach the people of their boards.
+-- Shows the admins of a board how one can be reached, or no longer: nobody does that for another.
+create function app.share_contact(board bigint, shared boolean) returns setof public.board_members
+language sql
+security definer
+set search_path = ''
+begin atomic
+  update public.board_members
+  set shares_contact = shared
+  where board_id = board
+    and user_id = app.user_id()
+  returning *;
+end;
+
+revoke execute on function app.share_contact(bigint, boolean) from public;
+grant execute on function app.share_contact(bigint, boolean) to app_user;
+
+-- One's own contacts are one's own; admins may reach those people of their boards who let them.
 alter table app.user_contacts enable row level security;
 grant select, insert, update, delete on app.user_contacts to app_user, app_lead;
 create policy own on app.user_contacts to app_user, app_lead

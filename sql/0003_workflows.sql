@@ -68,6 +68,7 @@ create table public.workflow_transitions (
   foreign key (board_id, to_state_id) references public.workflow_states (board_id, id) on delete cascade
 );
 
+create index workflow_transitions_board on public.workflow_transitions (board_id);
 create index workflow_transitions_workflow on public.workflow_transitions (workflow_id);
 create index workflow_transitions_to on public.workflow_transitions (to_state_id);
 

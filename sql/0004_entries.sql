@@ -29,7 +29,9 @@ create table public.entries (
 -- Subscriptions filter on columns beside the key, and clients show what changed: old images have to be whole.
 alter table public.entries replica identity full;
 
-create index entries_board on public.entries (board_id, id);
+-- Lists of a board, and its charts.
+create index entries_board on public.entries (board_id, state_id, position);
+create index entries_closed on public.entries (board_id, closed_at) where closed_at is not null;
 create index entries_updated on public.entries (board_id, updated_at desc, id desc);
 create index entries_category on public.entries (category_id) where category_id is not null;
 create index entries_assignee on public.entries (assignee_id) where assignee_id is not null;

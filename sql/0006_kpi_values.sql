@@ -30,6 +30,12 @@ begin
     where r.board_id = new.board_id
       and r.kpi = new.kpi
       and r.enabled
+      -- A rule of somebody who has left tells nothing of the board any more.
+      and exists (
+        select
+        from public.board_members as m
+        where m.board_id = r.board_id and m.user_id = r.user_id
+      )
       and r.past is distinct from (
         case r.comparison when 'above' then new.value > r.threshold else new.value < r.threshold end
       )
@@ -46,7 +52,6 @@ begin
     ),
     'rule ' || c.id || ' at ' || extract(epoch from new.measured_at)
   from crossed as c
-  join public.board_members as m on m.board_id = new.board_id and m.user_id = c.user_id
   where c.past
   on conflict do nothing;
   return null;

@@ -162,6 +162,9 @@ impl Server<'_> {
         };
         if let Some(commands) = commands {
             self.must_be_migrated().await?;
+            if config.auth.mode == AuthMode::Jwt && config.profile().is_none() {
+                tracing::warn!("auth.profile_function is not set: nobody who comes is known to the application");
+            }
             core.spawn("upkeep", command::upkeep::keep(commands, core.clone()));
         }
         core.spawn_essential("catalog", keeper.run(wishes, streaming, config.catalog.refresh, core.clone()));

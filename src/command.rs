@@ -34,6 +34,8 @@ mod workflow;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::Semaphore;
+
 use crate::postgres::Pool;
 use crate::workspace::Vault;
 
@@ -55,6 +57,8 @@ pub struct Config {
     pub batch: usize,
     /// Where functions without a `search_path` of their own look for names.
     pub search_path: String,
+    /// Commands that are carried out at the same time.
+    pub concurrent: usize,
     /// How long a command is known by its `Idempotency-Key`.
     pub keys_kept: Duration,
 }
@@ -69,12 +73,14 @@ struct Shared {
     pool: Pool,
     vault: Vault,
     catalogue: Catalogue,
+    permits: Semaphore,
 }
 
 impl Commands {
     /// On sessions of `pool`.
     pub fn new(config: Config, pool: Pool, vault: Vault) -> Self {
-        Self(Arc::new(Shared { config, pool, vault, catalogue: Catalogue::new() }))
+        let permits = Semaphore::new(config.concurrent);
+        Self(Arc::new(Shared { config, pool, vault, catalogue: Catalogue::new(), permits }))
     }
 
     /// What PostgreSQL is asked for a movement within a state, between the statements that begin and end its transaction:

@@ -31,11 +31,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::cache::{Cache, Marks};
+use crate::event::TableName;
 use crate::hub;
 use crate::policy::Policies;
 use crate::postgres::Pool;
 use crate::shutdown::Scope;
 use crate::workspace::Vault;
+use crate::workspace::tables::interests;
 
 use action::Actions;
 pub use operation::{Answer, Asked, Catalogue, Kind, Read, Shown};
@@ -108,6 +110,8 @@ struct Shared {
     store: Store,
     actions: Actions,
     catalogue: Catalogue,
+    /// What answers are made from, and what of it tells them apart.
+    tables: Vec<(TableName, &'static [&'static str])>,
 }
 
 impl Queries {
@@ -126,6 +130,7 @@ impl Queries {
             store,
             actions,
             catalogue: Catalogue::new(),
+            tables: interests().iter().map(|of| (TableName::new(of.table.0, of.table.1), of.columns)).collect(),
         }))
     }
 

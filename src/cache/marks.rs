@@ -19,7 +19,7 @@ use crate::event::{Change, Datum, Incarnation, Lsn, Record, Relation, Row};
 /// shown. Bounded: of more than [`MOST_TAGS`] all are forgotten, and count as changed just now.
 #[derive(Debug)]
 pub struct Marks {
-    interests: Vec<Interest>,
+    interests: &'static [Interest],
     hasher: DefaultHashBuilder,
     state: RwLock<State>,
     /// What relations of the stream come to: the hub's alone.
@@ -71,7 +71,7 @@ const MOST_TAGS: usize = 200_000;
 
 impl Marks {
     /// Of reads that depend on these; everything counts as changed at `start`.
-    pub fn new(interests: Vec<Interest>, start: Point) -> Self {
+    pub fn new(interests: &'static [Interest], start: Point) -> Self {
         let state = State { incarnation: start.incarnation, floor: start.lsn, changed: HashMap::new() };
         let hasher = DefaultHashBuilder::default();
         Self { interests, hasher, state: RwLock::new(state), known: Mutex::default() }
@@ -141,9 +141,9 @@ impl Marks {
 
     fn row(&self, relation: &Arc<Relation>, images: [Option<&Row>; 2], touched: &mut Vec<Tag>) {
         let mut known = self.known.lock();
-        let of = known.entry(relation.oid).or_insert_with(|| Known::new(&self.interests, relation));
+        let of = known.entry(relation.oid).or_insert_with(|| Known::new(self.interests, relation));
         if !Arc::ptr_eq(&of.relation, relation) {
-            *of = Known::new(&self.interests, relation);
+            *of = Known::new(self.interests, relation);
         }
         let Some(interest) = of.interest.map(|index| self.interests[index]) else { return };
         let table = interest.table.1;
@@ -220,7 +220,7 @@ mod tests {
     }
 
     fn marks() -> Marks {
-        Marks::new(vec![INTEREST], point(10))
+        Marks::new(&[INTEREST], point(10))
     }
 
     fn point(lsn: u64) -> Point {

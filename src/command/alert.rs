@@ -5,7 +5,7 @@ use super::operation::{Act, Trouble};
 use super::record::{must_be, statement, truth, version};
 use super::{Input, Operation, Outcome};
 use crate::workspace::tables::RULE;
-use crate::workspace::{Fault, FieldFault, Id, Shape};
+use crate::workspace::{Code, Fault, FieldFault, Id, Shape};
 
 /// What one wants to be told of.
 #[derive(Deserialize, ToSchema)]
@@ -84,7 +84,8 @@ statement!(
     ADD = "
     insert into public.alert_rules as r
       (id, user_id, kind, board_id, entry_id, kpi, comparison, threshold, enabled)
-    values ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+    select $1, $2::text, $3, $4, $5, $6, $7, $8, $9
+    where (select count(*) from public.alert_rules as o where o.user_id = $2::text) < {MOST}
     on conflict (id) do nothing
     returning {}",
     RULE.select("r")
@@ -98,6 +99,9 @@ statement!(
     returning {}",
     RULE.select("r")
 );
+/// Rules of one person: each is looked at with every comment and every activity of its boards.
+const MOST: usize = 500;
+const COUNT: &str = "select (count(*) >= 500)::text from public.alert_rules where user_id = $1";
 const DELETE: &str = "delete from public.alert_rules where id = $1 returning id::text";
 
 async fn put(act: Act<'_>, mut input: Input) -> Result<Outcome, Trouble> {
@@ -134,10 +138,27 @@ async fn put(act: Act<'_>, mut input: Input) -> Result<Outcome, Trouble> {
             (act.work.first(&ADD, &values).await?, true)
         }
     };
-    // Somebody else's: UUIDs are not guessed, but copied.
-    let row = row.ok_or_else(|| Fault::field("rule", "is in use: choose another UUID"))?;
+    let Some(row) = row else {
+        // The same came twice at once; or it is somebody else's: UUIDs are not guessed, but copied.
+        return Err(match act.work.first(&SHOWN, &[Some(&id)]).await? {
+            Some(_) => Trouble::Again,
+            None if created => unused(&act, user).await?,
+            None => Trouble::Again,
+        });
+    };
     let (json, version) = (RULE.json(&row), version(&RULE, &row));
     Ok(if created { Outcome::created(json, version) } else { Outcome::changed(json, version) })
+}
+
+/// Why a rule could not be added.
+async fn unused(act: &Act<'_>, user: &str) -> Result<Trouble, Trouble> {
+    let count = act.work.first(COUNT, &[Some(user)]).await?;
+    let many = count.is_some_and(|count| count.text(0) == Some("true"));
+    Ok(if many {
+        Fault::new(Code::LimitReached, format!("a person has {MOST} rules at most")).into()
+    } else {
+        Fault::field("rule", "is in use: choose another UUID").into()
+    })
 }
 
 async fn delete(act: Act<'_>, input: Input) -> Result<Outcome, Trouble> {

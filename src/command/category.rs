@@ -7,7 +7,7 @@ use super::record::{Activity, record, statement, version, why_not};
 use super::{Input, Operation, Outcome};
 use crate::postgres::Fields;
 use crate::workspace::tables::CATEGORY;
-use crate::workspace::{Fault, Shape};
+use crate::workspace::{Code, Fault, Shape};
 
 /// A new category of entries.
 #[derive(Deserialize, ToSchema)]
@@ -73,12 +73,15 @@ pub(super) fn operations() -> Vec<Operation> {
     ]
 }
 
+/// Categories of one board: they are read in one piece.
+const MOST: usize = 500;
 const BOARD: &str = "select id::text from public.boards where id = $1";
 statement!(SHOWN = "select {} from public.categories as c where c.id = $1", CATEGORY.select("c"));
 statement!(
     CREATE = "
     insert into public.categories as c (board_id, name, hue)
-    values ($1, $2, coalesce($3, 210))
+    select $1::bigint, $2, coalesce($3::smallint, 210)
+    where (select count(*) from public.categories as o where o.board_id = $1::bigint) < {MOST}
     returning {}",
     CATEGORY.select("c")
 );
@@ -108,7 +111,9 @@ async fn create(act: Act<'_>, mut input: Input) -> Result<Outcome, Trouble> {
     }
     let hue = hue.map(|hue| hue.to_string());
     let values = [Some(board.as_str()), Some(&*name), hue.as_deref()];
-    let row = act.work.first(&CREATE, &values).await?.ok_or(Trouble::Again)?;
+    let row = act.work.first(&CREATE, &values).await?;
+    let full = || Fault::new(Code::LimitReached, format!("a board has {MOST} categories at most"));
+    let row = row.ok_or_else(full)?;
     told(&act, &row, "created").await?;
     Ok(Outcome::created(CATEGORY.json(&row), version(&CATEGORY, &row)))
 }

@@ -5,9 +5,10 @@ use serde_json::json;
 use utoipa::ToSchema;
 
 use super::operation::{Act, Trouble};
+use super::record::statement;
 use super::{Input, Operation, Outcome};
 use crate::postgres::{self, Access, Begun, Pool, Work};
-use crate::workspace::tables::CONTACT;
+use crate::workspace::tables::{CONTACT, MEMBER};
 use crate::workspace::{Code, Fault, Shape, Unreadable, Vault};
 
 /// What reaches one. What is left out stays as it is, and null deletes it.
@@ -23,17 +24,36 @@ struct Contact {
     phone: Option<Option<String>>,
 }
 
+/// Whether the admins of a board are shown it.
+#[derive(Deserialize, ToSchema)]
+#[schema(as = ContactSharing)]
+#[serde(deny_unknown_fields)]
+struct Sharing {
+    shared: bool,
+}
+
 pub(super) fn operations() -> Vec<Operation> {
-    vec![Operation {
+    let share = Operation {
+        id: "shareContact",
+        method: "PUT",
+        path: "/v1/boards/{board}/contact",
+        summary: "Shows the admins of a board how one can be reached, or no longer",
+        body: Some(Shape::of::<Sharing>()),
+        versioned: false,
+        row: Some(&MEMBER),
+        run: |act, input| Box::pin(share(act, input)),
+    };
+    let put = Operation {
         id: "putContact",
         method: "PATCH",
         path: "/v1/me/contact",
-        summary: "Says how one can be reached: shown to oneself and to the admins of one's boards, and encrypted",
+        summary: "Says how one can be reached: kept encrypted, and shown to oneself and to the admins of boards that one lets",
         body: Some(Shape::of::<Contact>()),
         versioned: false,
         row: Some(&CONTACT),
         run: |act, input| Box::pin(put(act, input)),
-    }]
+    };
+    vec![put, share]
 }
 
 const PUT: &str = "
@@ -45,9 +65,28 @@ on conflict (user_id) do update set
   updated_at = now()
 returning c.email, c.phone";
 
+statement!(
+    SHARE = "select {} from app.share_contact($1, $2) as m",
+    MEMBER.select("m")
+);
+
+async fn share(act: Act<'_>, mut input: Input) -> Result<Outcome, Trouble> {
+    act.user()?;
+    let board = input.id(0, "board")?;
+    let Sharing { shared } = input.body()?;
+    match act.work.first(&SHARE, &[Some(board.as_str()), super::record::truth(shared)]).await? {
+        Some(row) => Ok(Outcome::changed(MEMBER.json(&row), None)),
+        None => Err(Fault::not_found("board", board.as_str()).into()),
+    }
+}
+
 async fn put(act: Act<'_>, mut input: Input) -> Result<Outcome, Trouble> {
     let user = act.user()?;
     let Contact { email, phone } = input.body()?;
+    if !act.vault.is_open() {
+        let detail = "nothing of the kind is kept here: `app.contact_keys` is empty";
+        return Err(Fault::new(Code::Forbidden, detail).into());
+    }
     let seal = |column: &str, value: &Option<Option<String>>| {
         let value = value.as_ref().and_then(|value| value.as_deref());
         let sealed = value.map(|value| act.vault.seal(user, column, value)).transpose();

@@ -145,7 +145,7 @@ statement!(
     ENTRY.select("e")
 );
 const DELETE: &str = "delete from public.entries where id = $1 returning id::text";
-const MEMBER: &str = "select user_id from public.board_members where board_id = $1 and user_id = $2";
+pub(super) const MEMBER: &str = "select user_id from public.board_members where board_id = $1 and user_id = $2";
 const CATEGORY: &str = "select id::text from public.categories where board_id = $1 and id = $2";
 
 async fn create(act: Act<'_>, mut input: Input) -> Result<Outcome, Trouble> {
@@ -155,10 +155,10 @@ async fn create(act: Act<'_>, mut input: Input) -> Result<Outcome, Trouble> {
     let Some(found) = act.work.first(STATE, &[Some(board.as_str()), wanted]).await? else {
         return Err(Fault::not_found("board", board.as_str()).into());
     };
-    let state = found.text(1).ok_or_else(|| Fault::field("state_id", "is no state of the board"))?;
     let assignee = new.assignee_id.as_ref().map(Person::as_str);
     let category = new.category_id.as_ref().map(Id::as_str);
-    must_belong(&act, board.as_str(), assignee, category).await?;
+    must_belong(&act, board.as_str(), assignee, category, found.text(1).is_some()).await?;
+    let state = found.text(1).unwrap_or_default();
     let place = place(&act, state, "0", (None, new.before)).await?;
     let (priority, labels) = (new.priority.map(|it| it.to_string()), labels(&new.labels));
     let values = [
@@ -204,10 +204,13 @@ async fn update(act: Act<'_>, mut input: Input) -> Result<Outcome, Trouble> {
         return Err(why_not(&act, &ENTRY, &SHOWN, id.as_str(), read).await);
     };
     must_be(&ENTRY, &before, read)?;
+    if changes.is_empty() {
+        return Ok(Outcome::changed(ENTRY.json(&before), version(&ENTRY, &before)));
+    }
     let board = ENTRY.value(&before, "board_id").unwrap_or_default();
     let assignee = changes.assignee_id.as_ref().and_then(|it| it.as_ref()).map(Person::as_str);
     let category = changes.category_id.as_ref().and_then(|it| it.as_ref()).map(Id::as_str);
-    must_belong(&act, board, assignee, category).await?;
+    must_belong(&act, board, assignee, category, true).await?;
     let (priority, labels) =
         (changes.priority.map(|it| it.to_string()), changes.labels.as_deref().map(labels));
     let values = [
@@ -271,17 +274,21 @@ async fn tell(act: &Act<'_>, board: &str, before: &Fields, after: &Fields) -> Re
     Ok(())
 }
 
-/// Who answers for an entry belongs to its board, and so does its category.
+/// Who answers for an entry belongs to its board, and so do its category and its state.
 async fn must_belong(
     act: &Act<'_>,
     board: &str,
     assignee: Option<&str>,
     category: Option<&str>,
+    state_belongs: bool,
 ) -> Result<(), Trouble> {
     let mut faults = Vec::new();
     let mut fault = |field: &str, message: &str| {
         faults.push(crate::workspace::FieldFault { field: field.into(), message: message.into() });
     };
+    if !state_belongs {
+        fault("state_id", "is no state of the board");
+    }
     if assignee.is_some() && act.work.first(MEMBER, &[Some(board), assignee]).await?.is_none() {
         fault("assignee_id", "is no member of the board");
     }
@@ -296,6 +303,19 @@ fn dated(error: crate::postgres::Error) -> Trouble {
     match error.code() {
         Some("22007" | "22008" | "22009") => Fault::field("due_at", "is no moment that there is").into(),
         _ => error.into(),
+    }
+}
+
+impl Changes {
+    /// Whether nothing is to change.
+    const fn is_empty(&self) -> bool {
+        self.title.is_none()
+            && self.body.is_none()
+            && self.priority.is_none()
+            && self.labels.is_none()
+            && self.category_id.is_none()
+            && self.assignee_id.is_none()
+            && self.due_at.is_none()
     }
 }
 

@@ -93,16 +93,25 @@ async fn update(act: Act<'_>, mut input: Input) -> Result<Outcome, Trouble> {
     }
 }
 
+fn holds_nul(value: &Value) -> bool {
+    match value {
+        Value::String(text) => text.contains('\0'),
+        Value::Array(items) => items.iter().any(holds_nul),
+        Value::Object(members) => members.iter().any(|(name, value)| name.contains('\0') || holds_nul(value)),
+        Value::Null | Value::Bool(_) | Value::Number(_) => false,
+    }
+}
+
 async fn put(act: Act<'_>, mut input: Input) -> Result<Outcome, Trouble> {
     let user = act.user()?;
     let New { preferences, version: own } = input.body()?;
-    let text = Value::Object(preferences).to_string();
+    let text = Value::Object(preferences.clone()).to_string();
     if text.len() > MOST_BYTES {
         let detail = format!("preferences have {} bytes, and {MOST_BYTES} are kept", text.len());
         return Err(Fault::new(Code::TooLarge, detail).into());
     }
     // JSON can name a character that no text of PostgreSQL holds.
-    if text.contains("\\u0000") {
+    if holds_nul(&Value::Object(preferences)) {
         return Err(Fault::field("preferences", "holds the character U+0000").into());
     }
     let read = input.version(own)?;

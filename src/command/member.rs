@@ -93,11 +93,8 @@ async fn put(act: Act<'_>, mut input: Input) -> Result<Outcome, Trouble> {
         Some(member) => (member, false),
         None => match act.work.first(&ADD, &values).await? {
             Some(member) => (member, true),
-            // Somebody has added them meanwhile; or they are there, and only an admin may change it.
-            None => {
-                let detail = "only an admin of the board says who belongs to it";
-                return Err(Fault::new(Code::Forbidden, detail).into());
-            }
+            // Somebody else has added them just now.
+            None => return Err(Trouble::Again),
         },
     };
     let detail = json!({"user_id": user.as_str(), "role": role.as_str()});

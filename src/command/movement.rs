@@ -4,11 +4,12 @@ use serde::Deserialize;
 use serde_json::json;
 use utoipa::ToSchema;
 
+use super::entry::MEMBER;
 use super::operation::{Act, Trouble};
 use super::record::{Activity, must_be, record, statement, truth, version, why_not};
 use super::workflow::{self, Effect, Guard};
 use super::{Input, Operation, Outcome};
-use crate::postgres::Fields;
+use crate::postgres::{self, Fields, Work};
 use crate::workspace::tables::ENTRY;
 use crate::workspace::{Code, Fault, Id, Place, Shape};
 
@@ -129,13 +130,20 @@ statement!(
     ENTRY.select("e")
 );
 
-/// The entries of a state in their order, and new places for all of them.
+/// Who gives a state's entries new places does so alone; its entries are locked in an order that is everybody's, and looked
+/// at once nobody else moves them.
+const ALONE: &str = "select pg_advisory_xact_lock(7126113470022 # hashtext($1)::bigint)::text";
+const LOCKED_ALL: &str = "
+select e.id::text
+from public.entries as e
+where e.state_id = $1
+order by e.id
+for no key update";
 const ORDERED: &str = "
 select e.id::text
 from public.entries as e
 where e.state_id = $1
-order by e.position
-for no key update";
+order by e.position";
 const REPLACE: &str = "
 update public.entries as e
 set position = n.position
@@ -253,6 +261,14 @@ async fn go(
     let place = place(act, state, id, (after, before)).await?;
     let effects = way.as_ref().map(|way| way.effects.as_slice()).unwrap_or_default();
     let set = workflow::columns(effects, act.user, value("created_by"));
+    // Who has left the board answers for nothing on it.
+    let board = value("board_id").unwrap_or_default();
+    let set = match set.assignee.as_ref().and_then(|it| it.as_deref()) {
+        Some(assignee) if act.work.first(MEMBER, &[Some(board), Some(assignee)]).await?.is_none() => {
+            workflow::Columns { assignee: Some(None), ..set }
+        }
+        _ => set,
+    };
     let (due, priority) = (set.due_in_hours.map(|it| it.to_string()), set.priority.map(|it| it.to_string()));
     let assignee = set.assignee.as_ref().and_then(|it| it.as_deref());
     let values = [
@@ -269,10 +285,14 @@ async fn go(
         Fault::new(Code::Forbidden, "your role on the board does not let you move this entry")
     })?;
     let row = ENTRY.json(&moved);
-    let board = value("board_id").unwrap_or_default();
     let (action, mut detail) = told(way.as_ref());
     detail["title"] = json!(value("title"));
     record(act, Activity { board, subject: "entry", action, entry: Some(id), detail }).await?;
+    let answers = ENTRY.value(&moved, "assignee_id");
+    if answers != value("assignee_id") {
+        let detail = json!({"title": value("title"), "assignee_id": answers, "from": value("assignee_id")});
+        record(act, Activity { board, subject: "entry", action: "assigned", entry: Some(id), detail }).await?;
+    }
     if let Some(way) = &way {
         workflow::tell(act, &way.effects, (board, id), (&way.name, &row)).await?;
     }
@@ -299,29 +319,31 @@ pub(super) async fn place(
     (after, before): (Option<Id>, Option<Id>),
 ) -> Result<Place, Trouble> {
     let values = [Some(state), Some(entry), after.as_ref().map(Id::as_str), before.as_ref().map(Id::as_str)];
-    for _ in 0..2 {
-        let found = act.work.first(NEIGHBOURS, &values).await?.ok_or(Trouble::Again)?;
-        let parsed = |place: usize| found.text(place).map(Place::parse).transpose();
-        // What somebody has written there by hand is no place: everybody gets a new one.
-        if let (Ok(low), Ok(high)) = (parsed(0), parsed(1))
-            && let Some(place) = Place::between(low.as_ref(), high.as_ref())
-            && !place.is_long()
-        {
-            return Ok(place);
-        }
-        spread(act, state).await?;
+    let found = act.work.first(NEIGHBOURS, &values).await?.ok_or(Trouble::Again)?;
+    let parsed = |place: usize| found.text(place).map(Place::parse).transpose();
+    // What somebody has written there by hand is no place: everybody gets a new one.
+    if let (Ok(low), Ok(high)) = (parsed(0), parsed(1))
+        && let Some(place) = Place::between(low.as_ref(), high.as_ref())
+        && !place.is_long()
+    {
+        return Ok(place);
     }
-    Err(Trouble::Again)
+    Err(Trouble::Crowded(state.to_owned()))
 }
 
 /// Gives all entries of a state new places, in their order.
-async fn spread(act: &Act<'_>, state: &str) -> Result<(), Trouble> {
-    let ordered = act.work.rows(ORDERED, &[Some(state)]).await?;
+///
+/// # Errors
+/// Those of the conversation.
+pub(super) async fn spread(work: &Work, state: &str) -> Result<(), postgres::Error> {
+    work.rows(ALONE, &[Some(state)]).await?;
+    work.rows(LOCKED_ALL, &[Some(state)]).await?;
+    let ordered = work.rows(ORDERED, &[Some(state)]).await?;
     let places = Place::spread(ordered.len());
     let list = |items: Vec<&str>| format!("{{{}}}", items.join(","));
     let ids = list(ordered.iter().filter_map(|fields| fields.text(0)).collect());
     let places = list(places.iter().map(Place::as_str).collect());
-    act.work.rows(REPLACE, &[Some(&ids), Some(&places)]).await?;
+    work.rows(REPLACE, &[Some(&ids), Some(&places)]).await?;
     Ok(())
 }
 

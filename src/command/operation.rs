@@ -77,6 +77,8 @@ pub(super) enum Trouble {
     Postgres(postgres::Error),
     /// What was read is no longer so.
     Again,
+    /// The places in a state have grown so long that all of its entries are to be given new ones.
+    Crowded(String),
 }
 
 impl From<Fault> for Trouble {

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout_at};
 
 use super::operation::{Act, Trouble};
 use super::{Commands, Input, Operation, Outcome, idempotency};
@@ -57,6 +57,11 @@ impl Commands {
     pub async fn run(&self, request: Request<'_>) -> Result<Reply, Fault> {
         let config = &self.0.config;
         let deadline = Instant::now() + config.timeout;
+        // Those who wait for each other's rows do not hold all connections: reads go on.
+        let permit = timeout_at(deadline, self.0.permits.acquire()).await;
+        let Ok(_permit) = permit else {
+            return Err(Fault::new(Code::Unavailable, "all connections for commands are in use"));
+        };
         let user = request.identity.subject();
         let mut pause = PAUSE;
         for attempt in 1..=config.attempts {
@@ -68,6 +73,7 @@ impl Commands {
                 Ok(reply) => return Ok(reply),
                 Err(Trouble::Refused(fault)) => return Err(fault),
                 Err(Trouble::Postgres(error)) if !is_in_the_way(&error) => return Err(error.into()),
+                Err(Trouble::Crowded(state)) => self.spread(&request, &state, left).await?,
                 Err(Trouble::Postgres(_) | Trouble::Again) => {
                     metrics::counter!(metric::COMMAND_RETRIES).increment(1);
                     if attempt < config.attempts {
@@ -79,6 +85,16 @@ impl Commands {
         }
         let detail = "others changed the same rows all the while: nothing was done, ask again";
         Err(Fault::new(Code::Contention, detail))
+    }
+
+    /// Gives the entries of a state new places, in a transaction that holds nothing else.
+    async fn spread(&self, request: &Request<'_>, state: &str, timeout: Duration) -> Result<(), Fault> {
+        let shared = &*self.0;
+        let who = request.identity.impersonation();
+        let begun = Work::begin(&shared.pool, who, &shared.config.search_path, Access::Write, timeout).await?;
+        super::movement::spread(&begun.work, state).await?;
+        begun.work.commit().await?;
+        Ok(())
     }
 
     async fn attempt(
@@ -112,11 +128,15 @@ impl Commands {
 }
 
 /// Whether the same may well succeed at once: a deadlock or a serialization failure, a place that somebody else took just
-/// now, or a key's row that was forgotten between two looks.
+/// now, or a row that has gone since it was looked at.
 fn is_in_the_way(error: &postgres::Error) -> bool {
     match error.code() {
         Some("40001" | "40P01") => true,
         Some("23505") => error.constraint() == Some("entries_place"),
+        // What it belongs to is being deleted: another look says so.
+        Some("23503") => error.constraint().is_some_and(|constraint| {
+            ["_board_id_fkey", "_entry_id_fkey", "_assignee_id_fkey"].iter().any(|end| constraint.ends_with(end))
+        }),
         _ => false,
     }
 }

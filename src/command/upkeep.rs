@@ -12,7 +12,7 @@ use crate::telemetry::Chain;
 /// A card that is late is told so soon after.
 const EVERY: Duration = Duration::from_secs(60);
 /// It is in nobody's way.
-const TIMEOUT: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_mins(5);
 /// Any number: of all processes one does it.
 const LOCK: &str = "select pg_try_advisory_xact_lock(7126113470021)::text";
 const OVERDUE: &str = "select app.alert_overdue()::text";
@@ -23,7 +23,10 @@ where ctid = any (array(
   from app.idempotency_keys
   where created_at < now() - $1::bigint * interval '1 second'
   limit 10000
-))";
+))
+returning ''";
+/// So many in one statement.
+const AT_ONCE: usize = 10_000;
 
 /// Does it once a minute, in one of all processes, until `scope` closes.
 pub async fn keep(commands: Commands, scope: Scope) {
@@ -61,9 +64,17 @@ impl Commands {
             return Ok(None);
         }
         let told = work.first(OVERDUE, &[]).await?;
-        let kept = shared.config.keys_kept.as_secs().to_string();
-        work.rows(FORGET, &[Some(&kept)]).await?;
         work.commit().await?;
+        // Not in one transaction: what is kept too long is let go also where somebody cannot be told.
+        let kept = shared.config.keys_kept.as_secs().to_string();
+        loop {
+            let Begun { work, .. } = Work::begin(&shared.pool, None, path, Access::Write, TIMEOUT).await?;
+            let gone = work.rows(FORGET, &[Some(&kept)]).await?.len();
+            work.commit().await?;
+            if gone < AT_ONCE {
+                break;
+            }
+        }
         Ok(Some(told.and_then(|told| told.text(0)?.parse().ok()).unwrap_or(0)))
     }
 }

@@ -12,9 +12,9 @@ use super::record::{Activity, record, statement, version, why_not};
 use super::{Input, Operation, Outcome};
 use crate::postgres::Fields;
 use crate::workspace::tables::{STATE, TRANSITION};
-use crate::workspace::{Fault, Id, Resource, Shape};
+use crate::workspace::{Code, Fault, FieldFault, Id, Resource, Shape};
 
-pub(super) use effect::{Effect, columns, tell};
+pub(super) use effect::{Columns, Effect, columns, tell};
 pub(super) use guard::Guard;
 
 /// A new state.
@@ -208,6 +208,10 @@ pub(super) fn operations() -> Vec<Operation> {
     ]
 }
 
+/// States and ways of one board: they are read in one piece.
+const MOST_STATES: usize = 100;
+const MOST_WAYS: usize = 1_000;
+
 const WORKFLOW: &str = "
 select w.id::text
 from public.workflows as w
@@ -222,6 +226,7 @@ statement!(
     insert into public.workflow_states as s (workflow_id, board_id, name, kind, ordinal, wip_limit)
     select $1, $2::bigint, $3, $4,
       coalesce($5, (select least(max(o.ordinal) + 1, 1000) from public.workflow_states as o where o.workflow_id = $1), 1), $6
+    where (select count(*) from public.workflow_states as o where o.workflow_id = $1) < {MOST_STATES}
     returning {}",
     STATE.select("s")
 );
@@ -240,8 +245,9 @@ statement!(
     CREATE_TRANSITION = "
     insert into public.workflow_transitions as t
       (workflow_id, board_id, name, from_state_id, to_state_id, role, required, guard, effects)
-    values ($1, $2, $3, $4, $5, coalesce($6, 'member'),
-      array(select jsonb_array_elements_text(coalesce($7::jsonb, '[]'))), $8, coalesce($9::jsonb, '[]'))
+    select $1, $2::bigint, $3, $4, $5, coalesce($6, 'member'),
+      array(select jsonb_array_elements_text(coalesce($7::jsonb, '[]'))), $8, coalesce($9::jsonb, '[]')
+    where (select count(*) from public.workflow_transitions as o where o.workflow_id = $1) < {MOST_WAYS}
     returning {}",
     TRANSITION.select("t")
 );
@@ -293,7 +299,8 @@ async fn create_state(act: Act<'_>, mut input: Input) -> Result<Outcome, Trouble
         ordinal.as_deref(),
         limit.as_deref(),
     ];
-    let row = act.work.first(&CREATE_STATE, &values).await?.ok_or(Trouble::Again)?;
+    let row = act.work.first(&CREATE_STATE, &values).await?;
+    let row = row.ok_or_else(|| full("states", MOST_STATES))?;
     told(&act, &STATE, &row, "state_created").await?;
     Ok(Outcome::created(STATE.json(&row), version(&STATE, &row)))
 }
@@ -323,17 +330,23 @@ async fn update_state(act: Act<'_>, mut input: Input) -> Result<Outcome, Trouble
 async fn create_transition(act: Act<'_>, mut input: Input) -> Result<Outcome, Trouble> {
     let board = input.id(0, "board")?;
     let NewTransition { name, from_state_id, to_state_id, role, required, guard, effects } = input.body()?;
-    let checked = Rules { role, required, guard, effects }.checked()?;
     let workflow = workflow_of(&act, &board).await?;
+    let mut faults = Vec::new();
     for (field, state) in [("from_state_id", &from_state_id), ("to_state_id", &to_state_id)] {
         let found = act.work.first(&STATE_SHOWN, &[Some(state.as_str())]).await?;
         if found.is_none_or(|found| STATE.value(&found, "board_id") != Some(board.as_str())) {
-            return Err(Fault::field(field, "is no state of the board").into());
+            faults.push(FieldFault { field: field.to_owned(), message: "is no state of the board".to_owned() });
         }
     }
     if from_state_id == to_state_id {
-        return Err(Fault::field("to_state_id", "is where it comes from").into());
+        let message = "is where it comes from".to_owned();
+        faults.push(FieldFault { field: "to_state_id".to_owned(), message });
     }
+    let checked = match (Rules { role, required, guard, effects }.checked(), faults.is_empty()) {
+        (Ok(checked), true) => checked,
+        (Ok(_), false) => return Err(Fault::invalid(faults).into()),
+        (Err(fault), _) => return Err(Fault::invalid(fault.errors.into_iter().chain(faults).collect()).into()),
+    };
     let values = [
         Some(&*workflow),
         Some(board.as_str()),
@@ -345,7 +358,8 @@ async fn create_transition(act: Act<'_>, mut input: Input) -> Result<Outcome, Tr
         checked.guard.as_ref().and_then(|guard| guard.as_deref()),
         checked.effects.as_deref(),
     ];
-    let row = act.work.first(&CREATE_TRANSITION, &values).await?.ok_or(Trouble::Again)?;
+    let row = act.work.first(&CREATE_TRANSITION, &values).await?;
+    let row = row.ok_or_else(|| full("ways", MOST_WAYS))?;
     told(&act, &TRANSITION, &row, "transition_created").await?;
     Ok(Outcome::created(TRANSITION.json(&row), version(&TRANSITION, &row)))
 }
@@ -388,6 +402,10 @@ async fn delete(
     let action = if resource.name == STATE.name { "state_deleted" } else { "transition_deleted" };
     told(&act, resource, &row, action).await?;
     Ok(Outcome::default())
+}
+
+fn full(what: &str, most: usize) -> Fault {
+    Fault::new(Code::LimitReached, format!("a board has {most} {what} at most"))
 }
 
 /// The board's workflow; there is one for every board that is there to be seen.

@@ -235,7 +235,9 @@ fn if_match(headers: &HeaderMap) -> Result<Option<i32>, Fault> {
     if text == "*" {
         return Ok(None);
     }
-    let version = text.trim().trim_start_matches("W/").trim_matches('"').parse::<i32>();
+    // Of a read's tag the part before its hyphen is the version.
+    let tag = text.trim().trim_start_matches("W/").trim_matches('"');
+    let version = tag.split('-').next().unwrap_or_default().parse::<i32>();
     let version = version.ok().filter(|version| *version > 0);
     let message = "must be the `ETag` of the row, as in \"3\"";
     version.map(Some).ok_or_else(|| Fault::new(Code::BadRequest, format!("`If-Match` {message}")))

@@ -71,7 +71,7 @@ fn command(operation: &Operation) -> Value {
     if operation.versioned {
         parameters.push(json!({
             "name": "If-Match", "in": "header", "required": false,
-            "schema": {"type": "string", "pattern": "^(\\*|\"[1-9][0-9]{0,8}\")$"},
+            "schema": {"type": "string", "pattern": "^(\\*|\"[1-9][0-9]{0,8}(-[0-9a-f]{8})?\")$"},
             "description": "The version that was read, as `ETag` had it: another one now is 412.",
         }));
     }

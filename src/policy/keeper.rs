@@ -12,9 +12,9 @@ use super::library::Library;
 use super::plan::{Guard, Plan, Planner, Source};
 use super::scene::{Rights, Scene};
 use super::{Config, Error, Grants, Visibility};
-use crate::event::{Class, Table};
+use crate::event::{Class, Table, TableName};
 use crate::filter::Filter;
-use crate::postgres::catalog::Catalog;
+use crate::postgres::catalog::{Catalog, Found};
 use crate::postgres::policy::{Access, Accesses, Proof, Question, Types, accesses, ask, ask_server, types};
 use crate::postgres::{self, Connection, Impersonation, Pool, Recovery};
 use crate::shutdown::Scope;
@@ -180,6 +180,17 @@ impl Policies {
             self.rights(role, Some(table.oid)).await?.and_then(|rights| rights.access(table.oid).cloned());
         let access = access.filter(|access| access.usage && !access.columns.is_empty());
         access.ok_or_else(|| Error::Forbidden { role: role.to_owned(), table: table.name.to_string() })
+    }
+
+    /// Whether the stream tells of every change to these tables, old values of these columns included.
+    pub fn follows(&self, tables: &[(TableName, &[&str])]) -> bool {
+        let catalog = self.0.catalogs.borrow();
+        let Some(catalog) = &*catalog else { return false };
+        tables.iter().all(|(name, columns)| {
+            let Found::Table(table) = catalog.find(name) else { return false };
+            let carried = |column: &&str| table.column(column).is_some_and(|at| table.old_image_has(at));
+            table.row_filter.is_none() && columns.iter().all(carried)
+        })
     }
 
     /// A number that changes whenever what a role may see of any table does.

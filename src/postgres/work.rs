@@ -63,19 +63,26 @@ impl Work {
         let deadline = Instant::now() + timeout;
         let lease = Lease::new(pool.get().await?);
         let work = Self { lease, deadline, timeout };
+        let mut reached = None;
+        if access == Access::Follow {
+            // Before the moment of its snapshot, and so not in its transaction.
+            const SQL: &str = "select coalesce(pg_last_wal_replay_lsn(), '0/0')::text";
+            let answers = work.within(BEGIN, work.lease.session().simple_query(SQL)).await?;
+            reached = last_text(&answers);
+        }
         let (mode, mark) = match access {
-            Access::Write => ("read write", "pg_current_xact_id()::xid::text"),
-            Access::Read => ("read only", "''"),
-            Access::Follow => ("read only", "coalesce(pg_last_wal_replay_lsn(), '0/0')::text"),
+            Access::Write => ("read committed, read write", "pg_current_xact_id()::xid::text"),
+            // What several statements show belongs together.
+            Access::Read | Access::Follow => ("repeatable read, read only", "''"),
         };
         let acting = who.map(|who| who.sql(search_path)).unwrap_or_default();
         let bound = timeout.as_millis().max(1);
         let sql = format!(
-            "begin isolation level read committed, {mode}; set local statement_timeout = {bound}; \
+            "begin isolation level {mode}; set local statement_timeout = {bound}; \
              set local client_min_messages = error; {acting} select {mark}"
         );
         let answers = work.within(BEGIN, work.lease.session().simple_query(&sql)).await?;
-        let mark = last_text(&answers).ok_or(Error::Answer { operation: BEGIN })?;
+        let mark = reached.or_else(|| last_text(&answers)).ok_or(Error::Answer { operation: BEGIN })?;
         Ok(Begun { work, mark })
     }
 
@@ -122,13 +129,14 @@ impl Work {
         Ok(self.rows(sql, values).await?.into_iter().next())
     }
 
-    /// Commits, and gives a position in the log behind all that was written.
+    /// Commits, and gives a position in the log behind all that was written: where the log ends then, whether it has been
+    /// flushed or not.
     ///
     /// # Errors
     /// Those of the conversation; after one that is not PostgreSQL's own word ([`Error::sql_state`]) nobody knows whether
     /// it was committed.
     pub async fn commit(self) -> Result<Lsn, Error> {
-        const SQL: &str = "commit; select pg_current_wal_lsn()::text";
+        const SQL: &str = "commit; select pg_current_wal_insert_lsn()::text";
         let answers = self.within(COMMIT, self.lease.session().simple_query(SQL)).await?;
         self.lease.done();
         last_text(&answers).and_then(|text| text.parse().ok()).ok_or(Error::Answer { operation: COMMIT })

@@ -5,7 +5,7 @@ use utoipa::ToSchema;
 use super::action::Action;
 use super::board::{board, of_board};
 use super::operation::{Reading, asked_for};
-use super::page::{ROWS, behind, limit, page};
+use super::page::{ROWS, behind, limit, page, part};
 use super::{Answer, Asked, Kind, Read, Shown};
 use crate::command::statement;
 use crate::workspace::tables::{COMMENT, ENTRY};
@@ -100,19 +100,31 @@ fn looked_at(asked: &Asked) -> Action {
     }
 }
 
+// A page ends where its bodies have grown to 4 MiB, whatever was asked for; how many there were tells whether more follow.
 statement!(
     LIST = "
-    select {}
-    from public.entries as e
-    where e.board_id = $1
-      and ($2::bigint is null or e.state_id = $2::bigint)
-      and ($3::bigint is null or e.category_id = $3::bigint)
-      and ($4::text is null or e.assignee_id = $4::text)
-      and ($5::text is null or $5::text = any (e.labels))
-      and ($6::text is null or e.title ilike $6::text or e.body ilike $6::text)
-      and ($7::bigint is null or (e.state_id, e.position) > ($7::bigint, $8::text collate \"C\"))
-    order by e.state_id, e.position
-    limit $9",
+    select {}, e.found::text
+    from (
+      select
+        f.*,
+        sum(octet_length(f.body)) over (order by f.state_id, f.position) as bytes,
+        count(*) over () as found
+      from (
+        select *
+        from public.entries as e
+        where e.board_id = $1
+          and ($2::bigint is null or e.state_id = $2::bigint)
+          and ($3::bigint is null or e.category_id = $3::bigint)
+          and ($4::text is null or e.assignee_id = $4::text)
+          and ($5::text is null or $5::text = any (e.labels))
+          and ($6::text is null or e.title ilike $6::text or e.body ilike $6::text)
+          and ($7::bigint is null or (e.state_id, e.position) > ($7::bigint, $8::text collate \"C\"))
+        order by e.state_id, e.position
+        limit $9
+      ) as f
+    ) as e
+    where e.bytes - octet_length(e.body) < 4194304
+    order by e.state_id, e.position",
     ENTRY.select("e")
 );
 statement!(GET = "select {} from public.entries as e where e.id = $1", ENTRY.select("e"));
@@ -144,7 +156,10 @@ async fn list(reading: Reading<'_>, asked: &Asked) -> Result<Answer, Fault> {
         Some(&*limit(most)),
     ];
     let rows = reading.work.rows(&LIST, &values).await.map_err(asked_for("after"))?;
-    Ok(page(&ENTRY, rows, most, &["state_id", "position"]))
+    let found = rows.first().and_then(|row| row.text(ENTRY.columns.len())?.parse().ok());
+    let cut = found.is_some_and(|found: usize| found > rows.len());
+    let order = ["state_id", "position"];
+    Ok(if cut { part(&ENTRY, &rows, true, &order) } else { page(&ENTRY, rows, most, &order) })
 }
 
 async fn get(reading: Reading<'_>, asked: &Asked) -> Result<Answer, Fault> {

@@ -10,9 +10,6 @@ use crate::postgres::Fields;
 use crate::workspace::tables::ENTRY;
 use crate::workspace::{Code, Fault, Id};
 
-/// Entries of one export; who has more reads pages.
-const MOST: usize = 50_000;
-
 pub(super) fn reads() -> Vec<Read> {
     vec![Read {
         id: "exportEntries",
@@ -33,23 +30,28 @@ pub(super) fn reads() -> Vec<Read> {
     }]
 }
 
+/// Whether all of it goes into memory at once. Nothing is added in between: both see the same moment.
+const FITS: &str = "
+select (count(*) <= 50000 and coalesce(sum(octet_length(body) + octet_length(title)), 0) <= 67108864)::text
+from public.entries
+where board_id = $1";
 statement!(
     ALL = "
     select {}
     from public.entries as e
     where e.board_id = $1
-    order by e.state_id, e.position
-    limit 50001",
+    order by e.state_id, e.position",
     ENTRY.select("e")
 );
 
 async fn export(reading: Reading<'_>, asked: &Asked) -> Result<Answer, Fault> {
     let (_, id) = board(reading, asked).await?;
-    let rows = reading.work.rows(&ALL, &[Some(id.as_str())]).await?;
-    if rows.len() > MOST {
-        let detail = format!("the board has more than {MOST} entries: read them page by page");
+    let fits = reading.work.first(FITS, &[Some(id.as_str())]).await?;
+    if fits.is_none_or(|fits| fits.text(0) != Some("true")) {
+        let detail = "the board has more than 50,000 entries, or 64 MiB of them: read them page by page";
         return Err(Fault::new(Code::TooLarge, detail));
     }
+    let rows = reading.work.rows(&ALL, &[Some(id.as_str())]).await?;
     let mut csv = csv::WriterBuilder::new().terminator(csv::Terminator::CRLF).from_writer(Vec::new());
     let names = ENTRY.columns.iter().map(|column| column.name);
     let mut written = csv.write_record(names);

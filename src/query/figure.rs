@@ -129,13 +129,15 @@ order by count(*) desc, e.assignee_id
 limit 100";
 /// Days without any are there too: what a chart leaves out its reader takes for a straight line.
 const THROUGHPUT: &str = "
-select to_char(d.day, 'YYYY-MM-DD'), count(e.id)::text
+select to_char(d.day, 'YYYY-MM-DD'), coalesce(c.count, 0)::text
 from generate_series(current_date - ($2::integer - 1), current_date, '1 day') as d (day)
-left join public.entries as e
-  on e.closed_at >= d.day
-  and e.closed_at < d.day + interval '1 day'
-  and ($1::bigint is null or e.board_id = $1::bigint)
-group by d.day
+left join (
+  select date_trunc('day', closed_at) as day, count(*) as count
+  from public.entries
+  where ($1::bigint is null or board_id = $1::bigint)
+    and closed_at >= current_date - ($2::integer - 1)
+  group by 1
+) as c on c.day = d.day
 order by d.day";
 const ACTIVITY: &str = "
 select to_char(d.day, 'YYYY-MM-DD'), coalesce(a.count, 0)::text

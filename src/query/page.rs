@@ -26,8 +26,13 @@ pub(super) fn behind(after: Option<&str>, values: usize) -> Result<Vec<String>, 
 pub(super) fn page(resource: &Resource, mut rows: Vec<Fields>, most: u16, order: &[&str]) -> Answer {
     let more = rows.len() > usize::from(most);
     rows.truncate(usize::from(most));
+    part(resource, &rows, more, order)
+}
+
+/// A page of these rows, behind which there are more or not.
+pub(super) fn part(resource: &Resource, rows: &[Fields], more: bool, order: &[&str]) -> Answer {
     let mut body = b"{\"rows\":".to_vec();
-    body.extend_from_slice(&resource.array(&rows));
+    body.extend_from_slice(&resource.array(rows));
     body.extend_from_slice(b",\"next\":");
     match rows.last().filter(|_| more) {
         Some(last) => {

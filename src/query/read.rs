@@ -1,6 +1,7 @@
 use std::sync::Arc;
 
 use ring::digest::{Context, SHA256};
+use tokio::time::timeout;
 
 use super::operation::Reading;
 use super::store::{Kept, Name};
@@ -8,9 +9,12 @@ use super::{Answer, Asked, Kind, Queries, Read};
 use crate::auth::Identity;
 use crate::cache::{Point, Tag};
 use crate::event::Lsn;
-use crate::postgres::{Access, Begun, Work};
+use crate::postgres::{Access, Work};
 use crate::telemetry::metric;
 use crate::workspace::{Code, Fault};
+
+/// Which form answers have: another one with every change of what is in a row, so that none of an older server is served.
+const FORM: u32 = 1;
 
 /// One read, as asked for.
 #[derive(Debug)]
@@ -54,26 +58,30 @@ impl Queries {
         let shared = &*self.0;
         let Request { read, asked, least, .. } = &request;
         let tags = (read.tags)(&shared.marks, asked);
-        let since = shared.marks.since(&tags);
-        // What the stream has passed its marks tell of; beyond it nothing that is kept can be trusted.
+        // What the stream has passed its marks tell of; beyond it nothing that is kept can be trusted. In this order: what it
+        // passes meanwhile is marked before.
         let passed = least.is_none_or(|least| shared.hub.here().position.commit_lsn >= least);
+        let since = shared.marks.since(&tags);
+        let name = self.name(&request).await?;
         let answered = match (self.lives(read.kind), passed) {
             (Some(lives), true) => {
-                let name = self.name(&request).await?;
                 let will_do =
                     |kept: &Kept| kept.as_of.incarnation == since.incarnation && kept.as_of.lsn >= since.lsn;
                 match shared.store.known(&name, will_do).await {
                     Some(kept) => Answered { kept, cached: true },
                     None => {
                         let make = self.make(&request, &tags, None);
-                        let (kept, made) = shared.store.get_or_make(name, lives, will_do, make).await?;
-                        Answered { kept, cached: !made }
+                        let answer = shared.store.get_or_make(name, lives, will_do, make);
+                        // Those who ask for the same wait for each other, and no longer than for PostgreSQL.
+                        let answer = timeout(shared.config.timeout, answer).await.map_err(|_| unavailable())?;
+                        let (kept, is_new) = answer?;
+                        Answered { kept, cached: !is_new }
                     }
                 }
             }
             (lives, _) => {
                 let (as_of, answer) = self.make(&request, &tags, *least).await?;
-                let kept = Kept::new(as_of, answer, lives.unwrap_or_default());
+                let kept = Kept::new(as_of, answer, &name, lives.unwrap_or_default());
                 Answered { kept: Arc::new(kept), cached: false }
             }
         };
@@ -101,30 +109,33 @@ impl Queries {
         let since = shared.marks.since(tags);
         // A commit that begins where the server ends is not there yet.
         let behind = Lsn::new(since.lsn.get() + 1).max(least.unwrap_or(Lsn::ZERO));
+        let as_of = |lsn: Lsn| Point { incarnation: here.incarnation, lsn: lsn.min(here.position.commit_lsn) };
         let followed = shared.replicas.begin(who, &config.search_path, behind, config.timeout).await;
-        let (work, lsn) = match followed {
-            Some((work, reached)) => {
-                metrics::counter!(metric::READ_REPLICA).increment(1);
-                let reached = Lsn::new(reached.get().saturating_sub(1));
-                (work, reached.min(here.position.commit_lsn))
+        if let Some((work, reached)) = followed {
+            match self.run(request, work).await {
+                // One that goes away, or has to take back what is being read, is no reason to answer nothing.
+                Err(fault) if fault.code == Code::Unavailable => {}
+                done => {
+                    metrics::counter!(metric::READ_REPLICA).increment(1);
+                    return Ok((as_of(Lsn::new(reached.get().saturating_sub(1))), done?));
+                }
             }
-            None => {
-                let begun =
-                    Work::begin(&shared.primary, who, &config.search_path, Access::Read, config.timeout)
-                        .await;
-                let Begun { work, .. } = begun.map_err(Fault::from)?;
-                (work, here.position.commit_lsn)
-            }
-        };
-        let reading = Reading { work: &work, vault: &shared.vault };
+        }
+        let begun = Work::begin(&shared.primary, who, &config.search_path, Access::Read, config.timeout).await?;
+        Ok((as_of(here.position.commit_lsn), self.run(request, begun.work).await?))
+    }
+
+    async fn run(&self, request: &Request<'_>, work: Work) -> Result<Answer, Fault> {
+        let reading = Reading { work: &work, vault: &self.0.vault };
         let answer = (request.read.run)(reading, &request.asked).await?;
         work.end().await?;
-        Ok((Point { incarnation: here.incarnation, lsn }, answer))
+        Ok(answer)
     }
 
     /// What the read is known by: all that is asked, who asks, and what their role may see.
     async fn name(&self, request: &Request<'_>) -> Result<Name, Fault> {
         let mut hash = Context::new(&SHA256);
+        hash.update(&FORM.to_be_bytes());
         let mut part = |bytes: &[u8]| {
             hash.update(&(bytes.len() as u64).to_be_bytes());
             hash.update(bytes);
@@ -137,7 +148,7 @@ impl Queries {
             Some(who) => {
                 let digest = self.0.policies.digest(&who.role).await.map_err(|error| {
                     tracing::warn!(error = %crate::telemetry::Chain(&error), "grants cannot be read now");
-                    Fault::new(Code::Unavailable, "the database cannot be asked now")
+                    unavailable()
                 })?;
                 part(b"role");
                 part(who.role.as_bytes());
@@ -150,6 +161,7 @@ impl Queries {
         Ok(name.as_ref().try_into().expect("SHA-256 has 32 bytes"))
     }
 
+    /// For how long an answer may be kept: not at all where the stream does not carry what it is made from.
     fn lives(&self, kind: Kind) -> Option<std::time::Duration> {
         let lifetimes = &self.0.config.lifetimes;
         let lives = match kind {
@@ -159,6 +171,10 @@ impl Queries {
             Kind::Charts => lifetimes.charts,
             Kind::Never => return None,
         };
-        (!lives.is_zero()).then_some(lives)
+        (!lives.is_zero() && self.0.policies.follows(&self.0.tables)).then_some(lives)
     }
+}
+
+fn unavailable() -> Fault {
+    Fault::new(Code::Unavailable, "the database cannot be asked now")
 }

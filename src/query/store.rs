@@ -91,7 +91,7 @@ impl Store {
                 }
                 made = true;
                 let (as_of, answer) = make.await?;
-                let kept = Arc::new(Kept::new(as_of, answer, lives));
+                let kept = Arc::new(Kept::new(as_of, answer, &name, lives));
                 self.share(&name, &kept, lives).await;
                 Ok(Op::Put(kept))
             })
@@ -162,8 +162,8 @@ impl Store {
 }
 
 impl Kept {
-    pub(super) fn new(as_of: Point, answer: Answer, lives: Duration) -> Self {
-        let tag = tag(&answer);
+    pub(super) fn new(as_of: Point, answer: Answer, name: &Name, lives: Duration) -> Self {
+        let tag = tag(&answer, name);
         // By chance a little sooner: what was kept at the same time does not end at the same time.
         let lives = lives.mul_f64(1.0 - fastrand::f64() / 10.0);
         Self { as_of, answer, tag, until: Instant::now() + lives }
@@ -174,10 +174,13 @@ impl Kept {
     }
 }
 
-/// What tells an answer from others: a row's version, else a hash of the whole.
-fn tag(answer: &Answer) -> String {
+/// What tells an answer from others: a row's version, and whose answer to what it is; else a hash of the whole.
+fn tag(answer: &Answer, name: &Name) -> String {
     match answer.version {
-        Some(version) => format!("\"{version}\""),
+        Some(version) => {
+            let of: String = name[..4].iter().map(|byte| format!("{byte:02x}")).collect();
+            format!("\"{version}-{of}\"")
+        }
         None => {
             let hash = ring::digest::digest(&ring::digest::SHA256, &answer.body);
             let bytes: String = hash.as_ref()[..12].iter().map(|byte| format!("{byte:02x}")).collect();

@@ -25,6 +25,8 @@ pub enum Code {
     LastAdmin,
     /// Another row has the name.
     NameTaken,
+    /// There are as many as there may be.
+    LimitReached,
     /// Other rows hang on it.
     InUse,
     /// The same `Idempotency-Key` came with another request before.
@@ -45,7 +47,7 @@ pub enum Code {
 
 impl Code {
     /// Every one there is, in the order of the documentation.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::BadRequest,
         Self::InvalidInput,
         Self::NoUser,
@@ -57,6 +59,7 @@ impl Code {
         Self::WipLimit,
         Self::LastAdmin,
         Self::NameTaken,
+        Self::LimitReached,
         Self::InUse,
         Self::KeyReused,
         Self::Contention,
@@ -81,6 +84,7 @@ impl Code {
             Self::WipLimit => "wip_limit",
             Self::LastAdmin => "last_admin",
             Self::NameTaken => "name_taken",
+            Self::LimitReached => "limit_reached",
             Self::InUse => "in_use",
             Self::KeyReused => "key_reused",
             Self::Contention => "contention",
@@ -103,6 +107,7 @@ impl Code {
             | Self::WipLimit
             | Self::LastAdmin
             | Self::NameTaken
+            | Self::LimitReached
             | Self::InUse => 409,
             Self::StaleVersion => 412,
             Self::TooLarge => 413,
@@ -114,6 +119,9 @@ impl Code {
         }
     }
 }
+
+/// How the constraints end that ask for whoever does something.
+const KNOWS: [&str; 4] = ["_user_id_fkey", "_author_id_fkey", "_actor_id_fkey", "_created_by_fkey"];
 
 /// What is wrong with one field of a body or a query.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
@@ -185,6 +193,9 @@ impl From<postgres::Error> for Fault {
             ("23505", Some("categories_name" | "workflow_states_name" | "workflow_transitions_name")) => {
                 Self::new(Code::NameTaken, "the board has one of this name")
             }
+            ("23505", Some("workflow_transitions_ends")) => {
+                Self::new(Code::NameTaken, "the board has a way between these states already")
+            }
             ("23503", Some("entries_state" | "entries_category")) => {
                 Self::new(Code::InUse, "entries are in it: move them before, or name one that there is")
             }
@@ -192,6 +203,10 @@ impl From<postgres::Error> for Fault {
             ("23503", Some("board_members_user_id_fkey")) => {
                 Self::field("user", "nobody of this id has been here")
             }
+            ("23503", Some(of)) if KNOWS.iter().any(|end| of.ends_with(end)) => Self::new(
+                Code::NoUser,
+                "nobody of your `sub` is known here: `auth.profile_function` makes those known who come",
+            ),
             _ => {
                 let told = crate::telemetry::Chain(&error).to_string();
                 if error.recovery() == postgres::Recovery::Retry {

@@ -58,7 +58,7 @@ pub static BOARD_ROW: Resource = Resource {
 pub static MEMBER: Resource = Resource {
     name: "Member",
     table: "public.board_members",
-    columns: &[BOARD, always("user_id", Text), always("role", Text), CREATED],
+    columns: &[BOARD, always("user_id", Text), always("role", Text), always("shares_contact", Bool), CREATED],
 };
 
 /// Categories of entries.
@@ -241,9 +241,11 @@ pub static ALL: [&Resource; 15] = [
 ];
 
 /// What cached reads of them depend on.
-pub fn interests() -> Vec<Interest> {
-    let of = |table, columns| Interest { table: ("public", table), columns };
-    vec![
+pub const fn interests() -> &'static [Interest] {
+    const fn of(table: &'static str, columns: &'static [&'static str]) -> Interest {
+        Interest { table: ("public", table), columns }
+    }
+    const INTERESTS: [Interest; 14] = [
         of("users", &["id"]),
         of("user_preferences", &["user_id"]),
         of("boards", &["id"]),
@@ -258,5 +260,6 @@ pub fn interests() -> Vec<Interest> {
         of("alert_rules", &["user_id"]),
         of("notifications", &["user_id"]),
         of("kpi_values", &["board_id"]),
-    ]
+    ];
+    &INTERESTS
 }

@@ -49,6 +49,8 @@ impl Config {
             attempts: u32::try_from(self.app.attempts).unwrap_or(u32::MAX),
             batch: self.app.max_batch,
             search_path: self.policy.search_path.clone(),
+            // A quarter is for reads, whatever commands wait for.
+            concurrent: (self.app.pool_size * 3 / 4).max(1),
             keys_kept: self.app.idempotency,
         }
     }
