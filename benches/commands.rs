@@ -88,12 +88,12 @@ async fn run() {
     }
     let rate = |turns: &[Turn]| median(&turns.iter().map(|turn| turn.per_second).collect::<Vec<_>>());
     let p99 = |turns: &[Turn]| median(&turns.iter().map(|turn| turn.p99_ms).collect::<Vec<_>>());
-    let (moved, beside) = (rate(&ours), median(&theirs));
+    let (own, beside) = (rate(&ours), median(&theirs));
     println!(
-        "commands, move: {moved:.0} requests/s, p99 {:.1} ms; pgbench {beside:.0}/s: {:.2} × (reach 0.7, {})",
+        "commands, move: {own:.0} requests/s, p99 {:.1} ms; pgbench {beside:.0}/s: {:.2} × (reach 0.7, {})",
         p99(&ours),
-        moved / beside,
-        verdict(moved >= 0.7 * beside),
+        own / beside,
+        verdict(own >= 0.7 * beside),
     );
     let (hits, misses) = (rate(&kept), rate(&made));
     println!(

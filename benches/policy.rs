@@ -132,7 +132,7 @@ impl Subject {
         let projection = Arc::new(Projection::new(&entries, (0..entries.columns.len()).collect()));
         let (current, catalogs) = watch::channel(Some(catalog.clone()));
         let config = Config {
-            refresh: Duration::from_secs(3_600),
+            refresh: Duration::from_hours(1),
             search_path: "public".into(),
             identity_functions: Vec::new(),
             publication: "bench".into(),

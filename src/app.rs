@@ -8,6 +8,7 @@
 //! The edge comes up first, answering `/healthz` and, until changes stream in, `503` to `/readyz`. It goes down first
 //! too: clients get what waits for them and a close, then the source confirms its last position and gives the slot up.
 
+mod application;
 mod catalog;
 mod error;
 
@@ -19,21 +20,18 @@ use tokio::sync::{mpsc, watch};
 
 use crate::audit::Audit;
 use crate::auth::Authenticator;
-use crate::cache::{Cache, Marks, Point};
-use crate::command::{self, Commands};
+use crate::cache::Cache;
 use crate::config::{AllowedOrigins, AuthMode, Backend, Config};
 use crate::event::Lsn;
 use crate::journal::{Ledger, Status};
 use crate::limit::Limits;
 use crate::policy::Policies;
-use crate::postgres::{self, migrate, publication};
+use crate::postgres::publication;
 use crate::postgres::{Pool, Settings};
 use crate::profile::Profiles;
-use crate::query::{self, Queries};
 use crate::session::{self, Catalogs, Marker, Services, SnapshotConfig, Snapshots};
 use crate::shutdown::{self, Drained, Scope};
 use crate::telemetry::{Metrics, metric};
-use crate::workspace::{Vault, tables};
 use crate::{http, hub, journal, relay, source};
 
 use catalog::Keeper;
@@ -119,7 +117,7 @@ impl Server<'_> {
             transaction_bytes: config.hub.transaction_bytes,
             frame_bytes: config.session.frame_bytes,
         };
-        let marks = config.app.enabled.then(|| Arc::new(marks(&journal)));
+        let marks = self.marks(&journal);
         let hub = hub::start(limits, follower, journal.clone(), marks.clone(), core);
         let (refreshes, wishes) = mpsc::channel(REFRESHES);
         let (keeper, current) =
@@ -129,10 +127,7 @@ impl Server<'_> {
         let cache = Cache::open(config.cache.config(), core)?;
         let auth = Authenticator::start(config.auth.authenticator(), cache.clone(), core).await?;
         let catalogs = Catalogs::new(current.clone(), refreshes);
-        let application = match marks {
-            Some(marks) => Some(self.application(marks, hub.clone(), policies.clone(), cache.clone())?),
-            None => None,
-        };
+        let application = self.application(marks, &hub, &policies, &cache)?;
         let commands = application.as_ref().map(|application| application.commands.clone());
         let services = Arc::new(self.services(auth, hub, catalogs, policies));
         let readiness = streaming.clone();
@@ -161,11 +156,7 @@ impl Server<'_> {
             keeper = keeper.prepare() => keeper?,
         };
         if let Some(commands) = commands {
-            self.must_be_migrated().await?;
-            if config.auth.mode == AuthMode::Jwt && config.profile().is_none() {
-                tracing::warn!("auth.profile_function is not set: nobody who comes is known to the application");
-            }
-            core.spawn("upkeep", command::upkeep::keep(commands, core.clone()));
+            self.start_application(commands).await?;
         }
         core.spawn_essential("catalog", keeper.run(wishes, streaming, config.catalog.refresh, core.clone()));
         let heartbeat = relay::heartbeat(self.pool.clone(), journal, config.source.heartbeat, core.clone());
@@ -176,22 +167,6 @@ impl Server<'_> {
         // What the relay took before the source ends is confirmed yet: so the source goes by the core's closing too.
         let source = source::run(self.source_config(), deliveries, confirmations, core.closing());
         self.until_the_end(source, scope).await
-    }
-
-    /// The application's tables are there.
-    async fn must_be_migrated(&self) -> Result<(), Error> {
-        let standing = match migrate::list(&self.settings).await {
-            Ok(standing) => standing,
-            // It was there a moment ago, and will be again: then requests find out.
-            Err(migrate::Error::Postgres(error)) if error.recovery() == postgres::Recovery::Retry => {
-                return Ok(());
-            }
-            Err(error) => return Err(error.into()),
-        };
-        match standing.into_iter().find(|it| it.state == migrate::State::Pending) {
-            Some(pending) => Err(Error::Unmigrated { missing: pending.migration }),
-            None => Ok(()),
-        }
     }
 
     async fn until_the_end(
@@ -258,25 +233,6 @@ impl Server<'_> {
         }
     }
 
-    /// Commands and reads, with connections of their own: what waits for a snapshot does not wait for them.
-    fn application(
-        &self,
-        marks: Arc<Marks>,
-        hub: hub::Handle,
-        policies: Policies,
-        cache: Cache,
-    ) -> Result<http::Application, Error> {
-        let Config { app, postgres, .. } = self.config;
-        let pool = |settings| Pool::new(settings, app.pool_size, postgres.connect_timeout);
-        let primary = pool(self.settings.clone())?;
-        let replicas = postgres.replicas().map(pool).collect::<Result<_, _>>()?;
-        let vault = Vault::new(app.contact_keys.clone());
-        let commands = Commands::new(self.config.commands(), primary.clone(), vault.clone());
-        let parts = query::Parts { primary, replicas, hub, marks, policies, cache, vault };
-        let queries = Queries::start(self.config.queries(), parts, &self.core);
-        Ok(http::Application::new(commands, queries, app.max_body_bytes))
-    }
-
     fn limits(&self, cache: Cache) -> Arc<Limits> {
         let limits = Arc::new(Limits::new(&self.config.limits()));
         self.edge.spawn("limits", limits.clone().keep(self.edge.clone()));
@@ -325,13 +281,6 @@ impl Server<'_> {
             ..source::Config::new(self.settings.clone(), &postgres.publication, &postgres.slot)
         }
     }
-}
-
-/// What cached reads depend on, as of where the journal stands.
-fn marks(journal: &journal::Journal) -> Marks {
-    let tail = journal.tail();
-    let start = Point { incarnation: tail.incarnation, lsn: tail.position.commit_lsn };
-    Marks::new(tables::interests(), start)
 }
 
 /// Has the hub know what roles may see before anybody goes by it.

@@ -130,7 +130,10 @@ impl Queries {
             store,
             actions,
             catalogue: Catalogue::new(),
-            tables: interests().iter().map(|of| (TableName::new(of.table.0, of.table.1), of.columns)).collect(),
+            tables: interests()
+                .iter()
+                .map(|of| (TableName::new(of.table.0, of.table.1), of.columns))
+                .collect(),
         }))
     }
 

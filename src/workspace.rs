@@ -26,4 +26,11 @@ pub use id::{Id, Label, Person};
 pub use place::{InvalidPlace, Place};
 pub use resource::{Column, Form, Resource};
 pub use shape::{Shape, present};
+/// Bytes as hexadecimal digits.
+pub fn hex(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let digit = |value: u8| char::from(DIGITS[usize::from(value)]);
+    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
+}
+
 pub use vault::{InvalidKeys, Keys, Unreadable, Vault};

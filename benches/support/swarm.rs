@@ -29,7 +29,7 @@ const ARGUMENT: &str = "--swarm";
 /// How many clients connect at once.
 const CONNECTING: usize = 64;
 /// A wait that takes longer has gone wrong.
-const DEADLINE: Duration = Duration::from_secs(120);
+const DEADLINE: Duration = Duration::from_mins(2);
 
 /// Starts the child.
 pub(crate) fn start() -> Child {

@@ -71,7 +71,7 @@ pub(super) enum Failed {
 }
 
 /// The pauses after failures: the first and the longest.
-const PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
+const PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_mins(1));
 /// How long a token waits for keys: as long as they may take, and a moment.
 const PATIENCE: Duration = Duration::from_secs(12);
 

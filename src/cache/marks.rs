@@ -5,7 +5,7 @@ use std::sync::Arc;
 use hashbrown::DefaultHashBuilder;
 use parking_lot::{Mutex, RwLock};
 
-use crate::event::{Change, Datum, Incarnation, Lsn, Record, Relation, Row};
+use crate::event::{Change, Datum, Image, Incarnation, Lsn, Record, Relation, Row};
 
 /// Where in the log each thing that cached reads depend on was changed last.
 ///
@@ -102,7 +102,7 @@ impl Marks {
         for change in chunk.changes.iter() {
             match change {
                 Change::Row(row) => {
-                    let images = [row.operation.old().map(|old| old.row()), row.operation.new()];
+                    let images = [row.operation.old().map(Image::row), row.operation.new()];
                     self.row(&row.relation, images, &mut touched);
                 }
                 Change::Truncate(relation) if self.concerns(relation) => self.all(chunk.commit_lsn),
@@ -182,7 +182,7 @@ impl Known {
 mod tests {
     use super::*;
     use crate::event::{
-        Chunk, Image, Operation, Position, RelationColumn, ReplicaIdentity, RowChange, Timestamp, Xid,
+        Chunk, Operation, Position, RelationColumn, ReplicaIdentity, RowChange, Timestamp, Xid,
     };
 
     const INTEREST: Interest = Interest { table: ("public", "entries"), columns: &["board_id"] };

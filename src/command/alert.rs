@@ -124,27 +124,21 @@ async fn put(act: Act<'_>, mut input: Input) -> Result<Outcome, Trouble> {
         threshold.as_deref(),
         truth(rule.enabled),
     ];
-    let (row, created) = match &kept {
-        Some(kept) => {
-            must_be(&RULE, kept, read)?;
-            let values: Vec<_> = [Some(&*id)].into_iter().chain(what).collect();
-            (act.work.first(&CHANGE, &values).await?, false)
+    let (row, created) = if let Some(kept) = &kept {
+        must_be(&RULE, kept, read)?;
+        let values: Vec<_> = [Some(&*id)].into_iter().chain(what).collect();
+        (act.work.first(&CHANGE, &values).await?, false)
+    } else {
+        if read.is_some() {
+            return Err(Fault::not_found("alert rule", &id).into());
         }
-        None => {
-            if read.is_some() {
-                return Err(Fault::not_found("alert rule", &id).into());
-            }
-            let values: Vec<_> = [Some(&*id), Some(user)].into_iter().chain(what).collect();
-            (act.work.first(&ADD, &values).await?, true)
-        }
+        let values: Vec<_> = [Some(&*id), Some(user)].into_iter().chain(what).collect();
+        (act.work.first(&ADD, &values).await?, true)
     };
     let Some(row) = row else {
         // The same came twice at once; or it is somebody else's: UUIDs are not guessed, but copied.
-        return Err(match act.work.first(&SHOWN, &[Some(&id)]).await? {
-            Some(_) => Trouble::Again,
-            None if created => unused(&act, user).await?,
-            None => Trouble::Again,
-        });
+        let is_own = !created || act.work.first(&SHOWN, &[Some(&id)]).await?.is_some();
+        return Err(if is_own { Trouble::Again } else { unused(&act, user).await? });
     };
     let (json, version) = (RULE.json(&row), version(&RULE, &row));
     Ok(if created { Outcome::created(json, version) } else { Outcome::changed(json, version) })
@@ -177,9 +171,10 @@ fn uuid(input: &Input) -> Result<String, Fault> {
     let text = input.path.first().map(String::as_str).unwrap_or_default();
     let groups = text.split('-').map(str::len);
     let hex = text.bytes().all(|byte| byte == b'-' || byte.is_ascii_hexdigit());
-    match hex && groups.eq([8, 4, 4, 4, 12]) {
-        true => Ok(text.to_ascii_lowercase()),
-        false => Err(Fault::not_found("alert rule", text)),
+    if hex && groups.eq([8, 4, 4, 4, 12]) {
+        Ok(text.to_ascii_lowercase())
+    } else {
+        Err(Fault::not_found("alert rule", text))
     }
 }
 

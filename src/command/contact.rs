@@ -65,10 +65,7 @@ on conflict (user_id) do update set
   updated_at = now()
 returning c.email, c.phone";
 
-statement!(
-    SHARE = "select {} from app.share_contact($1, $2) as m",
-    MEMBER.select("m")
-);
+statement!(SHARE = "select {} from app.share_contact($1, $2) as m", MEMBER.select("m"));
 
 async fn share(act: Act<'_>, mut input: Input) -> Result<Outcome, Trouble> {
     act.user()?;
@@ -148,7 +145,7 @@ pub enum RotateError {
 
 /// Contacts that are encrypted anew in one transaction.
 const BATCH: usize = 500;
-const TIMEOUT: std::time::Duration = std::time::Duration::from_secs(60);
+const TIMEOUT: std::time::Duration = std::time::Duration::from_mins(1);
 
 /// Those behind `$1` that are not encrypted with the key whose values begin with `$2`.
 const OLD: &str = "

@@ -145,7 +145,8 @@ statement!(
     ENTRY.select("e")
 );
 const DELETE: &str = "delete from public.entries where id = $1 returning id::text";
-pub(super) const MEMBER: &str = "select user_id from public.board_members where board_id = $1 and user_id = $2";
+pub(super) const MEMBER: &str =
+    "select user_id from public.board_members where board_id = $1 and user_id = $2";
 const CATEGORY: &str = "select id::text from public.categories where board_id = $1 and id = $2";
 
 async fn create(act: Act<'_>, mut input: Input) -> Result<Outcome, Trouble> {

@@ -78,6 +78,7 @@ statement!(
     returning {}",
     MEMBER.select("m")
 );
+const FELLOW: &str = "select user_id from public.board_members where board_id = $1 and user_id = $2";
 const REMOVE: &str = "
 delete from public.board_members
 where board_id = $1
@@ -115,7 +116,6 @@ async fn remove(act: Act<'_>, input: Input) -> Result<Outcome, Trouble> {
     if act.work.first(REMOVE, &[Some(board.as_str()), Some(user.as_str())]).await?.is_some() {
         return Ok(Outcome::default());
     }
-    const FELLOW: &str = "select user_id from public.board_members where board_id = $1 and user_id = $2";
     match act.work.first(FELLOW, &[Some(board.as_str()), Some(user.as_str())]).await? {
         Some(_) => Err(Fault::new(Code::Forbidden, "only an admin of the board takes others off it").into()),
         None => Err(Fault::not_found("member", user.as_str()).into()),

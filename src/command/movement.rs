@@ -291,7 +291,8 @@ async fn go(
     let answers = ENTRY.value(&moved, "assignee_id");
     if answers != value("assignee_id") {
         let detail = json!({"title": value("title"), "assignee_id": answers, "from": value("assignee_id")});
-        record(act, Activity { board, subject: "entry", action: "assigned", entry: Some(id), detail }).await?;
+        record(act, Activity { board, subject: "entry", action: "assigned", entry: Some(id), detail })
+            .await?;
     }
     if let Some(way) = &way {
         workflow::tell(act, &way.effects, (board, id), (&way.name, &row)).await?;

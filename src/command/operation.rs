@@ -169,7 +169,6 @@ pub enum Route {
 }
 
 impl Catalogue {
-    #[expect(clippy::new_without_default, reason = "there is one, and it is made once")]
     pub(super) fn new() -> Self {
         let operations: Vec<Arc<Operation>> = [
             board::operations(),
@@ -223,9 +222,8 @@ impl Catalogue {
 /// `/v1/boards/{board}/members/{user}` → `/v1/boards/{0}/members/{1}`
 pub(crate) fn anonymous(path: &str) -> String {
     let mut number = 0..;
-    let parts = path.split('/').map(|part| match part.starts_with('{') {
-        true => format!("{{p{}}}", number.next().unwrap_or(0)),
-        false => part.to_owned(),
+    let parts = path.split('/').map(|part| {
+        if part.starts_with('{') { format!("{{p{}}}", number.next().unwrap_or(0)) } else { part.to_owned() }
     });
     parts.collect::<Vec<_>>().join("/")
 }
@@ -237,6 +235,6 @@ pub(crate) fn decoded(part: &str) -> String {
 
 impl fmt::Debug for Catalogue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Catalogue").field("operations", &self.operations.len()).finish()
+        f.debug_struct("Catalogue").field("operations", &self.operations.len()).finish_non_exhaustive()
     }
 }

@@ -38,7 +38,8 @@ pub(super) async fn record(act: &Act<'_>, activity: Activity<'_>) -> Result<(), 
     Ok(())
 }
 
-/// A truth value as PostgreSQL reads it.
+/// A truth value as PostgreSQL reads it, for the place of a parameter.
+#[expect(clippy::unnecessary_wraps, reason = "parameters may be null, and are given in a row")]
 pub(super) const fn truth(value: bool) -> Option<&'static str> {
     Some(if value { "t" } else { "f" })
 }

@@ -91,7 +91,8 @@ impl Commands {
     async fn spread(&self, request: &Request<'_>, state: &str, timeout: Duration) -> Result<(), Fault> {
         let shared = &*self.0;
         let who = request.identity.impersonation();
-        let begun = Work::begin(&shared.pool, who, &shared.config.search_path, Access::Write, timeout).await?;
+        let begun =
+            Work::begin(&shared.pool, who, &shared.config.search_path, Access::Write, timeout).await?;
         super::movement::spread(&begun.work, state).await?;
         begun.work.commit().await?;
         Ok(())
@@ -115,9 +116,10 @@ impl Commands {
             let lsn = work.commit().await?;
             return Ok(Reply { outcome, tx, lsn, repeated: true });
         }
-        let outcome = match request.operation.is_batch() {
-            true => self.all(act, request.input.clone()).await?,
-            false => (request.operation.run)(act, request.input.clone()).await?,
+        let outcome = if request.operation.is_batch() {
+            self.all(act, request.input.clone()).await?
+        } else {
+            (request.operation.run)(act, request.input.clone()).await?
         };
         if let Some(key) = &request.key {
             idempotency::finish(&act, key, &outcome, &tx).await?;
@@ -135,7 +137,9 @@ fn is_in_the_way(error: &postgres::Error) -> bool {
         Some("23505") => error.constraint() == Some("entries_place"),
         // What it belongs to is being deleted: another look says so.
         Some("23503") => error.constraint().is_some_and(|constraint| {
-            ["_board_id_fkey", "_entry_id_fkey", "_assignee_id_fkey"].iter().any(|end| constraint.ends_with(end))
+            ["_board_id_fkey", "_entry_id_fkey", "_assignee_id_fkey"]
+                .iter()
+                .any(|end| constraint.ends_with(end))
         }),
         _ => false,
     }

@@ -10,7 +10,7 @@ use crate::shutdown::Scope;
 use crate::telemetry::Chain;
 
 /// A card that is late is told so soon after.
-const EVERY: Duration = Duration::from_secs(60);
+const EVERY: Duration = Duration::from_mins(1);
 /// It is in nobody's way.
 const TIMEOUT: Duration = Duration::from_mins(5);
 /// Any number: of all processes one does it.

@@ -335,7 +335,8 @@ async fn create_transition(act: Act<'_>, mut input: Input) -> Result<Outcome, Tr
     for (field, state) in [("from_state_id", &from_state_id), ("to_state_id", &to_state_id)] {
         let found = act.work.first(&STATE_SHOWN, &[Some(state.as_str())]).await?;
         if found.is_none_or(|found| STATE.value(&found, "board_id") != Some(board.as_str())) {
-            faults.push(FieldFault { field: field.to_owned(), message: "is no state of the board".to_owned() });
+            faults
+                .push(FieldFault { field: field.to_owned(), message: "is no state of the board".to_owned() });
         }
     }
     if from_state_id == to_state_id {
@@ -345,7 +346,9 @@ async fn create_transition(act: Act<'_>, mut input: Input) -> Result<Outcome, Tr
     let checked = match (Rules { role, required, guard, effects }.checked(), faults.is_empty()) {
         (Ok(checked), true) => checked,
         (Ok(_), false) => return Err(Fault::invalid(faults).into()),
-        (Err(fault), _) => return Err(Fault::invalid(fault.errors.into_iter().chain(faults).collect()).into()),
+        (Err(fault), _) => {
+            return Err(Fault::invalid(fault.errors.into_iter().chain(faults).collect()).into());
+        }
     };
     let values = [
         Some(&*workflow),

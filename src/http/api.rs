@@ -21,7 +21,7 @@ use crate::event::Lsn;
 use crate::limit::Subject;
 use crate::protocol::{ErrorCode, ErrorFrame};
 use crate::query::{self, Answered, Asked, Read, Shown};
-use crate::workspace::{Code, Fault};
+use crate::workspace::{Code, Fault, hex};
 
 const JSON: &str = "application/json";
 /// Where the document is.
@@ -261,9 +261,12 @@ async fn whole(context: &Context, app: &Application, body: Incoming) -> Result<B
     let body = timeout(patience, Limited::new(body, most).collect()).await;
     let body =
         body.map_err(|_| Fault::new(Code::BadRequest, format!("the body did not come within {patience:?}")))?;
-    let body = body.map_err(|error| match error.is::<LengthLimitError>() {
-        true => Fault::new(Code::TooLarge, format!("the body has more than {most} bytes")),
-        false => Fault::new(Code::BadRequest, format!("the body could not be read: {error}")),
+    let body = body.map_err(|error| {
+        if error.is::<LengthLimitError>() {
+            Fault::new(Code::TooLarge, format!("the body has more than {most} bytes"))
+        } else {
+            Fault::new(Code::BadRequest, format!("the body could not be read: {error}"))
+        }
     })?;
     Ok(body.to_bytes())
 }
@@ -271,19 +274,17 @@ async fn whole(context: &Context, app: &Application, body: Incoming) -> Result<B
 /// The body, if it is of the operation's shape.
 fn parsed(operation: &Operation, body: &[u8]) -> Result<Value, Fault> {
     let Some(shape) = &operation.body else {
-        let empty = body.is_empty() || matches!(serde_json::from_slice(body), Ok(Value::Null));
-        return match empty
-            || matches!(serde_json::from_slice(body), Ok(Value::Object(none)) if none.is_empty())
-        {
-            true => Ok(Value::Null),
-            false => Err(Fault::new(Code::BadRequest, "this command takes no body")),
-        };
+        let says_nothing = |value| matches!(value, Value::Null) || value == Value::Object(Map::new());
+        let empty = body.is_empty() || serde_json::from_slice(body).is_ok_and(says_nothing);
+        let more = || Fault::new(Code::BadRequest, "this command takes no body");
+        return if empty { Ok(Value::Null) } else { Err(more()) };
     };
-    let value: Value = match body.is_empty() {
-        // What says nothing is enough where nothing has to be said.
-        true => Value::Object(Map::new()),
-        false => serde_json::from_slice(body)
-            .map_err(|error| Fault::new(Code::BadRequest, format!("the body is not JSON: {error}")))?,
+    // What says nothing is enough where nothing has to be said.
+    let value: Value = if body.is_empty() {
+        Value::Object(Map::new())
+    } else {
+        serde_json::from_slice(body)
+            .map_err(|error| Fault::new(Code::BadRequest, format!("the body is not JSON: {error}")))?
     };
     let faults = shape.faults(&value);
     if faults.is_empty() { Ok(value) } else { Err(Fault::invalid(faults)) }
@@ -296,7 +297,7 @@ fn fingerprint(parts: &[&str], version: Option<i32>, body: &[u8]) -> String {
         hash.update(&(part.len() as u64).to_be_bytes());
         hash.update(part);
     }
-    hash.finish().as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+    hex(hash.finish().as_ref())
 }
 
 fn document(app: &Application) -> Response<Body> {

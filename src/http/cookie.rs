@@ -76,7 +76,7 @@ mod tests {
 
     #[test]
     fn a_cookie_is_kept_from_scripts_other_sites_and_open_lines() {
-        let cookie = set(&headers("live.example.com", &[]), "x", Duration::from_secs(60));
+        let cookie = set(&headers("live.example.com", &[]), "x", Duration::from_mins(1));
         assert_eq!(
             cookie,
             "__Host-tidegate_session=x; Path=/; HttpOnly; SameSite=Strict; Max-Age=60; Secure"

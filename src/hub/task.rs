@@ -78,7 +78,9 @@ impl Task {
             }
             Step::Records(records) => {
                 if let Some(marks) = &self.marks {
-                    records.iter().for_each(|record| marks.touch(record));
+                    for record in &records {
+                        marks.touch(record);
+                    }
                 }
                 // Before anybody is told of them: nobody has been told of anything beyond where the hub says it stands.
                 if let Some(last) = records.iter().rev().find(|record| record.ends_transaction()) {

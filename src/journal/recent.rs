@@ -14,7 +14,7 @@ pub(super) struct Recent {
 }
 
 /// A service that has had no answer sends again within minutes, or starts anew and sends what it finds in its outbox.
-const REMEMBERED: Duration = Duration::from_secs(600);
+const REMEMBERED: Duration = Duration::from_mins(10);
 /// And no more than this is remembered, in bytes: about 100,000 events.
 const MOST_BYTES: usize = 16 << 20;
 

@@ -77,7 +77,7 @@ impl Journal {
 pub struct NotYet;
 
 /// How long a reader waits for a place in a reading of the stream before it starts over.
-const BOARD_WITHIN: Duration = Duration::from_secs(60);
+const BOARD_WITHIN: Duration = Duration::from_mins(1);
 
 impl CatchUp {
     /// The stretch that follows `position`, the end of a record, up to `until`, which is further on: the end of a

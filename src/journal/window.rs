@@ -288,7 +288,7 @@ mod tests {
         Bounds {
             memory_bytes,
             held_bytes: memory_bytes,
-            max_age: Duration::from_secs(60),
+            max_age: Duration::from_mins(1),
             block_bytes: memory_bytes / 4,
         }
     }

@@ -64,7 +64,7 @@ pub(super) enum Due {
 }
 
 /// A row that somebody deletes by hand is back this soon after; 100,000 people who come and go make 170 calls a second.
-const REMEMBERED: Duration = Duration::from_secs(10 * 60);
+const REMEMBERED: Duration = Duration::from_mins(10);
 /// Some 700 bytes each. Of more than these who came first is told of again.
 const MOST_PERSONS: usize = 100_000;
 /// Claims of one person: one set for each application that it is logged in to.

@@ -12,7 +12,7 @@ use crate::telemetry::{Chain, metric};
 #[derive(Clone, Debug)]
 pub(super) struct Action {
     /// `viewed`, `searched` or `exported`.
-    pub(super) action: &'static str,
+    pub(super) verb: &'static str,
     /// What, as in `entry`.
     pub(super) subject: &'static str,
     pub(super) board: Option<String>,
@@ -106,7 +106,7 @@ async fn append(pool: &Pool, batch: &[Noted]) -> Result<(), postgres::Error> {
         .map(|Noted { at, user, action }| {
             let at = at.duration_since(UNIX_EPOCH).unwrap_or_default().as_micros();
             serde_json::json!({
-                "at": u64::try_from(at).unwrap_or_default(), "who": user, "action": action.action,
+                "at": u64::try_from(at).unwrap_or_default(), "who": user, "action": action.verb,
                 "subject": action.subject, "board": action.board, "entry": action.entry, "detail": action.detail,
             })
         })

@@ -65,7 +65,7 @@ pub(super) fn reads() -> Vec<Read> {
             tags: |marks, asked| vec![marks.rows("entries", "id", asked.part(0)), asked.membership(marks)],
             run: |reading, asked| Box::pin(get(reading, asked)),
             noted: Some(|asked| Action {
-                action: "viewed",
+                verb: "viewed",
                 subject: "entry",
                 board: None,
                 entry: Id::parse(asked.part(0)).map(|id| id.to_string()),
@@ -94,9 +94,9 @@ fn looked_at(asked: &Asked) -> Action {
     let board = Id::parse(asked.part(0)).map(|id| id.to_string());
     match asked.asks("q") {
         Some(words) => {
-            Action { action: "searched", subject: "entry", board, entry: None, detail: json!({"q": words}) }
+            Action { verb: "searched", subject: "entry", board, entry: None, detail: json!({"q": words}) }
         }
-        None => Action { action: "viewed", subject: "board", board, entry: None, detail: json!({}) },
+        None => Action { verb: "viewed", subject: "board", board, entry: None, detail: json!({}) },
     }
 }
 

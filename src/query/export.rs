@@ -21,7 +21,7 @@ pub(super) fn reads() -> Vec<Read> {
         tags: |_, _| Vec::new(),
         run: |reading, asked| Box::pin(export(reading, asked)),
         noted: Some(|asked| Action {
-            action: "exported",
+            verb: "exported",
             subject: "board",
             board: Id::parse(asked.part(0)).map(|id| id.to_string()),
             entry: None,

@@ -195,7 +195,7 @@ impl Catalogue {
 
 impl fmt::Debug for Catalogue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Catalogue").field("reads", &self.reads.len()).finish()
+        f.debug_struct("Catalogue").field("reads", &self.reads.len()).finish_non_exhaustive()
     }
 }
 

@@ -43,7 +43,7 @@ pub(super) fn reads() -> Vec<Read> {
             tags: |_, _| Vec::new(),
             run: |reading, asked| Box::pin(contact(reading, asked)),
             noted: Some(|asked| super::action::Action {
-                action: "viewed",
+                verb: "viewed",
                 subject: "contact",
                 board: None,
                 entry: None,

@@ -67,16 +67,16 @@ impl Queries {
             (Some(lives), true) => {
                 let will_do =
                     |kept: &Kept| kept.as_of.incarnation == since.incarnation && kept.as_of.lsn >= since.lsn;
-                match shared.store.known(&name, will_do).await {
-                    Some(kept) => Answered { kept, cached: true },
-                    None => {
-                        let make = self.make(&request, &tags, None);
-                        let answer = shared.store.get_or_make(name, lives, will_do, make);
-                        // Those who ask for the same wait for each other, and no longer than for PostgreSQL.
-                        let answer = timeout(shared.config.timeout, answer).await.map_err(|_| unavailable())?;
-                        let (kept, is_new) = answer?;
-                        Answered { kept, cached: !is_new }
-                    }
+                if let Some(kept) = shared.store.known(&name, will_do).await {
+                    Answered { kept, cached: true }
+                } else {
+                    let make = self.make(&request, &tags, None);
+                    // Boxed: what makes one is large, and what is known needs none of it.
+                    let answer = Box::pin(shared.store.get_or_make(name, lives, will_do, make));
+                    // Those who ask for the same wait for each other, and no longer than for PostgreSQL.
+                    let answer = timeout(shared.config.timeout, answer).await.map_err(|_| unavailable())?;
+                    let (kept, is_new) = answer?;
+                    Answered { kept, cached: !is_new }
                 }
             }
             (lives, _) => {
@@ -109,7 +109,8 @@ impl Queries {
         let since = shared.marks.since(tags);
         // A commit that begins where the server ends is not there yet.
         let behind = Lsn::new(since.lsn.get() + 1).max(least.unwrap_or(Lsn::ZERO));
-        let as_of = |lsn: Lsn| Point { incarnation: here.incarnation, lsn: lsn.min(here.position.commit_lsn) };
+        let as_of =
+            |lsn: Lsn| Point { incarnation: here.incarnation, lsn: lsn.min(here.position.commit_lsn) };
         let followed = shared.replicas.begin(who, &config.search_path, behind, config.timeout).await;
         if let Some((work, reached)) = followed {
             match self.run(request, work).await {
@@ -121,7 +122,8 @@ impl Queries {
                 }
             }
         }
-        let begun = Work::begin(&shared.primary, who, &config.search_path, Access::Read, config.timeout).await?;
+        let begun =
+            Work::begin(&shared.primary, who, &config.search_path, Access::Read, config.timeout).await?;
         Ok((as_of(here.position.commit_lsn), self.run(request, begun.work).await?))
     }
 

@@ -11,6 +11,7 @@ use super::Answer;
 use crate::cache::{Cache, Point};
 use crate::event::{Incarnation, Lsn};
 use crate::telemetry::Chain;
+use crate::workspace::hex;
 
 /// What a read is known by: a hash of what is asked and of all that decides what the caller may see.
 pub(super) type Name = [u8; 32];
@@ -77,7 +78,7 @@ impl Store {
         will_do: impl Fn(&Kept) -> bool + Sync,
         make: impl Future<Output = Result<(Point, Answer), E>>,
     ) -> Result<(Arc<Kept>, bool), E> {
-        let mut made = false;
+        let mut is_new = false;
         let outcome = self
             .memory
             .entry(name)
@@ -89,7 +90,7 @@ impl Store {
                 if let Some(kept) = self.shared_one(&name, lives).await.filter(|kept| will_do(kept)) {
                     return Ok(Op::Put(Arc::new(kept)));
                 }
-                made = true;
+                is_new = true;
                 let (as_of, answer) = make.await?;
                 let kept = Arc::new(Kept::new(as_of, answer, &name, lives));
                 self.share(&name, &kept, lives).await;
@@ -106,7 +107,7 @@ impl Store {
         if kept.answer.body.len() > MOST_BYTES {
             self.memory.invalidate(&name).await;
         }
-        Ok((kept, made))
+        Ok((kept, is_new))
     }
 
     async fn shared_one(&self, name: &Name, lives: Duration) -> Option<Kept> {
@@ -176,22 +177,16 @@ impl Kept {
 
 /// What tells an answer from others: a row's version, and whose answer to what it is; else a hash of the whole.
 fn tag(answer: &Answer, name: &Name) -> String {
-    match answer.version {
-        Some(version) => {
-            let of: String = name[..4].iter().map(|byte| format!("{byte:02x}")).collect();
-            format!("\"{version}-{of}\"")
-        }
-        None => {
-            let hash = ring::digest::digest(&ring::digest::SHA256, &answer.body);
-            let bytes: String = hash.as_ref()[..12].iter().map(|byte| format!("{byte:02x}")).collect();
-            format!("\"{bytes}\"")
-        }
+    if let Some(version) = answer.version {
+        format!("\"{version}-{}\"", hex(&name[..4]))
+    } else {
+        let hash = ring::digest::digest(&ring::digest::SHA256, &answer.body);
+        format!("\"{}\"", hex(&hash.as_ref()[..12]))
     }
 }
 
 fn key(name: &Name) -> String {
-    let hex: String = name.iter().map(|byte| format!("{byte:02x}")).collect();
-    format!("read:{hex}")
+    format!("read:{}", hex(name))
 }
 
 impl fmt::Debug for Store {

@@ -32,7 +32,7 @@ enum Wish {
 const WISHES: usize = 256;
 /// How long a mark may take to come round: it waits behind the backlog of the slot, and under synchronous replication
 /// behind commits that wait for a standby.
-const PASS_WITHIN: Duration = Duration::from_secs(60);
+const PASS_WITHIN: Duration = Duration::from_mins(1);
 
 impl Marker {
     /// Starts the task that writes them.

@@ -27,7 +27,7 @@ pub(super) enum Due {
 }
 
 /// How long before its token's end a client is told: enough for a round to its provider, by hand even.
-const TOLD_BEFORE: Duration = Duration::from_secs(60);
+const TOLD_BEFORE: Duration = Duration::from_mins(1);
 
 impl Term {
     /// That of an identity from now on; `None` if it never ends.

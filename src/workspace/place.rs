@@ -42,7 +42,7 @@ impl Place {
 
     /// Places for so many cards, in order, at even distances.
     pub fn spread(count: usize) -> Vec<Self> {
-        let width = (1..).find(|width| BASE.pow(*width) / 2 > count).unwrap_or(6);
+        let width = (1..6).find(|width| BASE.pow(*width) / 2 > count).unwrap_or(6);
         let step = BASE.pow(width) / (count + 1);
         let mut places = Vec::with_capacity(count);
         for number in 1..=count {

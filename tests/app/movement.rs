@@ -17,6 +17,7 @@ const CLIENTS: u64 = 50;
 const CARDS: usize = 20;
 
 /// How long it lasts: a quarter of a minute, or what `TIDEGATE_TEST_LONG` says in seconds.
+#[expect(clippy::disallowed_methods, reason = "the tests' own switch")]
 fn lasts() -> Duration {
     let long = std::env::var("TIDEGATE_TEST_LONG").ok();
     Duration::from_secs(long.map_or(15, |text| text.parse().expect("a number of seconds")))

@@ -75,7 +75,7 @@ fn whoever_was_told_of_a_change_reads_it_however_busy_the_cache_is() {
             });
         }
         let writer = ada.apart();
-        let writes = async {
+        let writing = async {
             for number in 1..=200 {
                 writer.patch(&path, json!({"title": number.to_string()})).await.must(200);
             }
@@ -93,7 +93,7 @@ fn whoever_was_told_of_a_change_reads_it_however_busy_the_cache_is() {
                 }
             }
         };
-        tokio::join!(writes, told);
+        tokio::join!(writing, told);
         stop.store(true, std::sync::atomic::Ordering::Relaxed);
         readers.join_all().await;
     });
@@ -171,7 +171,7 @@ fn nobody_is_served_what_another_may_see_while_memberships_come_and_go() {
         let seed = fastrand::u64(..);
         println!("seed {seed}");
         let mut random = fastrand::Rng::with_seed(seed);
-        let mut seen = [0, 0];
+        let mut asked = [0, 0];
         for _ in 0..300 {
             let (board, entry) = random.choice(&boards).expect("some").clone();
             let (name, api) = random.choice(&others).expect("some").clone();
@@ -201,13 +201,13 @@ fn nobody_is_served_what_another_may_see_while_memberships_come_and_go() {
                 let answer = api.ask(Method::GET, &path, None, &headers).await;
                 assert_eq!(answer.status, if is_member { 200 } else { 404 }, "{name} {path}");
                 assert_eq!(lead.get(&path).await.status, 200, "{path}");
-                seen[usize::from(is_member)] += 1;
+                asked[usize::from(is_member)] += 1;
             }
             let activities = api.ask(Method::GET, "/v1/activities?limit=500", None, &headers).await.must(200);
             let all = activities["rows"].as_array().expect("rows");
             assert_eq!(all.iter().any(|row| row["board_id"] == json!(board)), is_member, "{name} {board}");
         }
-        assert!(seen[0] > 100 && seen[1] > 100, "{seen:?}: both happen");
+        assert!(asked[0] > 100 && asked[1] > 100, "{asked:?}: both happen");
     });
 }
 

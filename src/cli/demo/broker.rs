@@ -37,7 +37,7 @@ pub use error::Error;
 /// What errors call it.
 const SERVER: &str = "RabbitMQ";
 /// A start takes 4 to 6 s on two cores; what other processes leave of them can be little.
-const START_DEADLINE: Duration = Duration::from_secs(120);
+const START_DEADLINE: Duration = Duration::from_mins(2);
 /// How long a port that is taken is left alone.
 const RETRY_PAUSE: Duration = Duration::from_millis(100);
 

@@ -32,7 +32,7 @@ const INSTALLED: &str = "node_modules/.package-lock.json";
 /// What its first line begins with.
 const READY: &str = "issuer ";
 /// It listens within a second or two; a machine that is busy takes longer.
-const START_DEADLINE: Duration = Duration::from_secs(60);
+const START_DEADLINE: Duration = Duration::from_mins(1);
 /// It ends at once.
 const STOP_DEADLINE: Duration = Duration::from_secs(5);
 

@@ -56,7 +56,7 @@ impl Return {
 
 /// `retry_after_ms=…` in a close reason; at most an hour is believed.
 fn retry_after(reason: &str) -> Duration {
-    const MOST: Duration = Duration::from_secs(3600);
+    const MOST: Duration = Duration::from_hours(1);
     reason
         .split("retry_after_ms=")
         .nth(1)
@@ -83,7 +83,7 @@ mod tests {
 
     #[test]
     fn the_least_wait_is_kept_whatever_the_chance() {
-        assert_eq!(Backoff::default().next(Duration::from_secs(60), 0.0), Duration::from_secs(60));
+        assert_eq!(Backoff::default().next(Duration::from_mins(1), 0.0), Duration::from_mins(1));
     }
 
     #[test]

@@ -16,7 +16,7 @@ use super::{Error, say};
 use crate::telemetry::Chain;
 
 /// Silence that is believed before the server has named its heartbeat.
-const FIRST_SILENCE: Duration = Duration::from_secs(60);
+const FIRST_SILENCE: Duration = Duration::from_mins(1);
 /// How many heartbeats may be missed; a half-open connection says nothing for ever.
 const MISSED_HEARTBEATS: u32 = 3;
 /// The longest heartbeat that is believed.

@@ -214,7 +214,7 @@ struct Ground {
 impl Ground {
     fn new(block_bytes: usize) -> Self {
         let scope = Scope::new();
-        let max_age = Duration::from_secs(600);
+        let max_age = Duration::from_mins(10);
         let bounds = Bounds { memory_bytes: 24_000, held_bytes: 0, max_age, block_bytes };
         let ledger = Ledger::new(watch::Sender::new(Lsn::ZERO));
         Self { parts: journal::open(bounds, Backend::Memory, ledger, &scope), _scope: scope }

@@ -12,7 +12,7 @@ use super::binaries::Binaries;
 use super::folder::Folder;
 
 /// Long enough for crash recovery on a slow disk, short enough to be noticed.
-const START_DEADLINE: Duration = Duration::from_secs(60);
+const START_DEADLINE: Duration = Duration::from_mins(1);
 /// A fast shutdown waits for its walsenders to have sent everything to readers who may not read.
 const STOP_DEADLINE: Duration = Duration::from_secs(20);
 /// What errors call it.
