@@ -38,6 +38,7 @@ use crate::shutdown::Scope;
 use crate::workspace::Vault;
 
 use action::Actions;
+pub use figure::CHARTS;
 pub use operation::{Answer, Asked, Catalogue, Kind, Read, Shown};
 pub use read::{Answered, Request};
 use replica::Replicas;

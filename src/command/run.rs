@@ -111,12 +111,15 @@ impl Commands {
     }
 }
 
-/// Whether the same may well succeed at once: a deadlock or a serialization failure, a place that somebody else took just
-/// now, or a key's row that was forgotten between two looks.
+/// Whether the same may well be answered otherwise at once: after a deadlock or a serialization failure, a place that
+/// somebody else took just now, or a board that was deleted between two looks.
 fn is_in_the_way(error: &postgres::Error) -> bool {
     match error.code() {
         Some("40001" | "40P01") => true,
         Some("23505") => error.constraint() == Some("entries_place"),
+        Some("23503") => {
+            error.constraint().is_some_and(|key| key.ends_with("_fkey") && key.contains("_board_id_"))
+        }
         _ => false,
     }
 }

@@ -17,13 +17,19 @@ struct Which {
     actor_id: Option<Person>,
     subject: Option<Subject>,
     /// What was done, as in `moved`.
-    #[schema(pattern = "^[a-z_]{1,40}$")]
+    #[schema(pattern = "^[a-z_]{1,40}$", examples("moved"))]
     action: Option<String>,
     /// No older ones.
-    #[schema(pattern = "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:.]+(Z|[+-][0-9]{2}:[0-9]{2})$")]
+    #[schema(
+        pattern = "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:.]+(Z|[+-][0-9]{2}:[0-9]{2})$",
+        examples("2026-01-31T08:00:00Z")
+    )]
     since: Option<String>,
     /// Older ones alone.
-    #[schema(pattern = "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:.]+(Z|[+-][0-9]{2}:[0-9]{2})$")]
+    #[schema(
+        pattern = "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:.]+(Z|[+-][0-9]{2}:[0-9]{2})$",
+        examples("2026-01-31T08:00:00Z")
+    )]
     until: Option<String>,
     /// `next` of the page before.
     #[schema(max_length = 2_000)]

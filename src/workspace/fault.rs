@@ -185,12 +185,19 @@ impl From<postgres::Error> for Fault {
             ("23505", Some("categories_name" | "workflow_states_name" | "workflow_transitions_name")) => {
                 Self::new(Code::NameTaken, "the board has one of this name")
             }
+            ("23505", Some("workflow_transitions_ends")) => {
+                Self::new(Code::NameTaken, "there is a way between these states already")
+            }
             ("23503", Some("entries_state" | "entries_category")) => {
                 Self::new(Code::InUse, "entries are in it: move them before, or name one that there is")
             }
             ("23503", Some("alert_rules_entry")) => Self::field("entry_id", "is no entry of the board"),
             ("23503", Some("board_members_user_id_fkey")) => {
                 Self::field("user", "nobody of this id has been here")
+            }
+            // Everybody is known who came with a token, if the server was told to make them known.
+            ("23503", Some(unknown)) if is_of_a_person(unknown) => {
+                Self::new(Code::NoUser, "the database does not know you: see `auth.profile_function`")
             }
             _ => {
                 let told = crate::telemetry::Chain(&error).to_string();
@@ -204,4 +211,11 @@ impl From<postgres::Error> for Fault {
             }
         }
     }
+}
+
+/// Whether a foreign key leads to whoever asks.
+fn is_of_a_person(constraint: &str) -> bool {
+    ["_created_by_fkey", "_user_id_fkey", "_author_id_fkey", "_actor_id_fkey"]
+        .iter()
+        .any(|end| constraint.ends_with(end))
 }
