@@ -1,5 +1,6 @@
 //! The reference application: commands and reads, with PostgreSQL's policies over both.
 
+mod forms;
 mod house;
 mod reference;
 mod replies;

@@ -104,7 +104,11 @@ async fn list(reading: Reading<'_>, asked: &Asked) -> Result<Answer, Fault> {
         behind.get(1).map(String::as_str),
         Some(&*limit(most)),
     ];
-    let field = if which.after.is_some() { "after" } else { "since" };
+    let field = match (&which.after, &which.since) {
+        (Some(_), _) => "after",
+        (None, Some(_)) => "since",
+        (None, None) => "until",
+    };
     let rows = reading.work.rows(&LIST, &values).await.map_err(asked_for(field))?;
     Ok(page(&ACTIVITY, rows, most, &["at", "id"]))
 }
