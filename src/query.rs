@@ -40,6 +40,7 @@ use crate::workspace::Vault;
 use crate::workspace::tables::interests;
 
 use action::Actions;
+pub use figure::CHARTS;
 pub use operation::{Answer, Asked, Catalogue, Kind, Read, Shown};
 pub use read::{Answered, Request};
 use replica::Replicas;

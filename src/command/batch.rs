@@ -24,7 +24,7 @@ struct Batch {
 struct Part {
     method: Method,
     /// As of the command by itself, as in `/v1/entries/7/move`.
-    #[schema(pattern = "^/v1/[!-~]{1,1000}$")]
+    #[schema(pattern = "^/v1/[!-~]{1,1000}$", examples("/v1/notifications/read"))]
     path: String,
     /// Its body, if it has one.
     #[serde(default)]

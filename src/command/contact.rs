@@ -17,10 +17,11 @@ use crate::workspace::{Code, Fault, Shape, Unreadable, Vault};
 #[serde(deny_unknown_fields)]
 struct Contact {
     #[serde(default, deserialize_with = "crate::workspace::present")]
-    #[schema(value_type = Option<String>, max_length = 254, pattern = "^[^\\u0000-\\u0020@]+@[^\\u0000-\\u0020@]+$")]
+    #[schema(value_type = Option<String>, max_length = 254, pattern = "^[^\\u0000-\\u0020@]+@[^\\u0000-\\u0020@]+$",
+             examples("ada@example.com"))]
     email: Option<Option<String>>,
     #[serde(default, deserialize_with = "crate::workspace::present")]
-    #[schema(value_type = Option<String>, pattern = "^\\+?[0-9][0-9 ()/.-]{2,39}$")]
+    #[schema(value_type = Option<String>, pattern = "^\\+?[0-9][0-9 ()/.-]{2,39}$", examples("+49 30 901820"))]
     phone: Option<Option<String>>,
 }
 

@@ -32,7 +32,9 @@ struct New {
     labels: Vec<Label>,
     category_id: Option<Id>,
     assignee_id: Option<Person>,
-    #[schema(format = DateTime, pattern = "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:.]+(Z|[+-][0-9]{2}:[0-9]{2})$")]
+    /// Of the years 1000 to 8999.
+    #[schema(format = DateTime, pattern = "^[1-8][0-9]{3}-[0-9]{2}-[0-9]{2}T[0-9:.]+(Z|[+-][0-9]{2}:[0-9]{2})$",
+             examples("2026-01-31T08:00:00Z"))]
     due_at: Option<String>,
 }
 
@@ -59,9 +61,11 @@ struct Changes {
     #[serde(default, deserialize_with = "crate::workspace::present")]
     #[schema(value_type = Option<Person>)]
     assignee_id: Option<Option<Person>>,
+    /// Of the years 1000 to 8999; null for never.
     #[serde(default, deserialize_with = "crate::workspace::present")]
     #[schema(value_type = Option<String>, format = DateTime,
-             pattern = "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:.]+(Z|[+-][0-9]{2}:[0-9]{2})$")]
+             pattern = "^[1-8][0-9]{3}-[0-9]{2}-[0-9]{2}T[0-9:.]+(Z|[+-][0-9]{2}:[0-9]{2})$",
+             examples("2026-01-31T08:00:00Z"))]
     due_at: Option<Option<String>>,
     #[serde(default, deserialize_with = "crate::workspace::present")]
     #[schema(nullable = false, minimum = 1)]
@@ -302,7 +306,9 @@ async fn must_belong(
 /// A date that has the form of one and is none.
 fn dated(error: crate::postgres::Error) -> Trouble {
     match error.code() {
-        Some("22007" | "22008" | "22009") => Fault::field("due_at", "is no moment that there is").into(),
+        Some("22007" | "22008" | "22009" | "22023") => {
+            Fault::field("due_at", "is no moment that there is").into()
+        }
         _ => error.into(),
     }
 }

@@ -67,7 +67,7 @@ struct StateChanges {
 #[schema(as = NewTransition)]
 #[serde(deny_unknown_fields)]
 struct NewTransition {
-    #[schema(pattern = "^[a-z][a-z0-9_-]{0,99}$")]
+    #[schema(pattern = "^[a-z][a-z0-9_-]{0,99}$", examples("escalate"))]
     name: String,
     from_state_id: Id,
     to_state_id: Id,
@@ -81,7 +81,7 @@ struct NewTransition {
     required: Option<Vec<Required>>,
     /// A condition on the entry, in the language of subscriptions' filters; null for none.
     #[serde(default, deserialize_with = "crate::workspace::present")]
-    #[schema(value_type = Option<String>, max_length = 1_000, pattern = "^[^\\u0000]*$")]
+    #[schema(value_type = Option<String>, max_length = 1_000, pattern = "^[^\\u0000]*$", examples("assignee_id is not null"))]
     guard: Option<Option<String>>,
     /// What follows, in order.
     #[serde(default, deserialize_with = "crate::workspace::present")]
@@ -104,7 +104,7 @@ struct TransitionChanges {
     required: Option<Vec<Required>>,
     /// A condition on the entry, in the language of subscriptions' filters; null for none.
     #[serde(default, deserialize_with = "crate::workspace::present")]
-    #[schema(value_type = Option<String>, max_length = 1_000, pattern = "^[^\\u0000]*$")]
+    #[schema(value_type = Option<String>, max_length = 1_000, pattern = "^[^\\u0000]*$", examples("assignee_id is not null"))]
     guard: Option<Option<String>>,
     /// What follows, in order.
     #[serde(default, deserialize_with = "crate::workspace::present")]

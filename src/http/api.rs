@@ -132,8 +132,8 @@ async fn command(
     let (head, body) = request.into_parts();
     let version = if operation.versioned { if_match(&head.headers)? } else { None };
     let key = text(&head.headers, IDEMPOTENCY_KEY)?.map(str::to_owned);
-    if key.as_ref().is_some_and(|key| key.is_empty() || key.len() > 255) {
-        return Err(Fault::field(IDEMPOTENCY_KEY, "must be 1 to 255 characters"));
+    if key.as_ref().is_some_and(|key| !is_key(key)) {
+        return Err(Fault::field(IDEMPOTENCY_KEY, "must be 1 to 255 characters of ASCII without spaces"));
     }
     let body = whole(context, app, body).await?;
     let is_json = text(&head.headers, CONTENT_TYPE.as_str())?.is_none_or(|kind| {
@@ -235,12 +235,19 @@ fn if_match(headers: &HeaderMap) -> Result<Option<i32>, Fault> {
     if text == "*" {
         return Ok(None);
     }
-    // Of a read's tag the part before its hyphen is the version.
-    let tag = text.trim().trim_start_matches("W/").trim_matches('"');
-    let version = tag.split('-').next().unwrap_or_default().parse::<i32>();
-    let version = version.ok().filter(|version| *version > 0);
+    // Proxies that compress answers make weak tags of strong ones; of a read's tag the part before its hyphen is the version.
+    let tag = text.strip_prefix("W/").unwrap_or(text);
+    let tag = tag.strip_prefix('"').and_then(|tag| tag.strip_suffix('"')).unwrap_or_default();
+    let version = Some(tag.split_once('-').map_or(tag, |(version, _)| version));
+    let version = version.filter(|version| version.starts_with(|first| matches!(first, '1'..='9')));
+    let version = version.and_then(|version| version.parse::<i32>().ok());
     let message = "must be the `ETag` of the row, as in \"3\"";
     version.map(Some).ok_or_else(|| Fault::new(Code::BadRequest, format!("`If-Match` {message}")))
+}
+
+/// As the document has `Idempotency-Key`.
+fn is_key(text: &str) -> bool {
+    (1..=255).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
 /// A header that is there once at most, in visible ASCII.

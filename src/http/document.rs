@@ -65,13 +65,17 @@ fn command(operation: &Operation) -> Value {
     let mut parameters = in_path(operation.path);
     parameters.push(json!({
         "name": "Idempotency-Key", "in": "header", "required": false,
-        "schema": {"type": "string", "pattern": "^[!-~]{1,255}$"},
+        "schema": {"type": "string", "pattern": "^[!-~]{1,255}$", "examples": ["f3b1c9e2"]},
         "description": "A repeat with the same key is answered as the first was, and does nothing.",
     }));
     if operation.versioned {
         parameters.push(json!({
             "name": "If-Match", "in": "header", "required": false,
-            "schema": {"type": "string", "pattern": "^(\\*|\"[1-9][0-9]{0,8}(-[0-9a-f]{8})?\")$"},
+            "schema": {
+                "type": "string",
+                "pattern": "^(\\*|(W/)?\"[1-9][0-9]{0,8}(-[0-9a-f]{8})?\")$",
+                "examples": ["\"3\"", "*"],
+            },
             "description": "The version that was read, as `ETag` had it: another one now is 412.",
         }));
     }
@@ -100,6 +104,10 @@ fn command(operation: &Operation) -> Value {
                 "description": "A position behind it, for `await` and `Tidegate-Min-Lsn`.",
             },
             "ETag": {"schema": {"type": "string"}, "description": "The version of the row, if it has one."},
+            "Idempotency-Replayed": {
+                "schema": {"const": "true"},
+                "description": "Only where it was carried out before, under the same `Idempotency-Key`.",
+            },
         },
         "content": {"application/json": {"schema": body}},
     });
@@ -125,7 +133,7 @@ fn read(read: &Read) -> Value {
     parameters.extend(read.query.iter().flat_map(in_query));
     parameters.push(json!({
         "name": "Tidegate-Min-Lsn", "in": "header", "required": false,
-        "schema": {"type": "string", "pattern": "^[0-9A-F]{1,8}/[0-9A-F]{1,8}$"},
+        "schema": {"type": "string", "pattern": "^[0-9A-F]{1,8}/[0-9A-F]{1,8}$", "examples": ["0/1A744C8"]},
         "description": "What was seen already, as `Tidegate-Lsn` had it: the answer is no older.",
     }));
     let (kind, schema) = match read.shown {
@@ -158,10 +166,13 @@ fn in_path(path: &str) -> Vec<Value> {
     let names = path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'));
     let described = names.map(|name| {
         let schema = match name {
-            "user" => json!({"type": "string", "pattern": Person::PATTERN}),
-            "rule" => json!({"type": "string", "format": "uuid"}),
-            "name" => json!({"type": "string", "minLength": 1, "maxLength": 100}),
-            _ => json!({"type": "string", "pattern": Id::PATTERN}),
+            "user" => json!({"type": "string", "pattern": Person::PATTERN, "examples": ["ada"]}),
+            "rule" => json!({
+                "type": "string", "format": "uuid", "examples": ["b0a9c0de-2f0e-4a54-9d5e-7a1f3c5d7e9b"],
+            }),
+            "name" if path.starts_with("/v1/charts/") => json!({"type": "string", "enum": query::CHARTS}),
+            "name" => json!({"type": "string", "minLength": 1, "maxLength": 100, "examples": ["start"]}),
+            _ => json!({"type": "string", "pattern": Id::PATTERN, "examples": ["1"]}),
         };
         json!({"name": name, "in": "path", "required": true, "schema": schema})
     });
@@ -202,7 +213,7 @@ fn without_null(mut schema: Value) -> Value {
 /// How requests are refused, by status.
 fn refusals() -> Map<String, Value> {
     let mut by_status: Map<String, Value> = Map::new();
-    let edge = [(401, "unauthenticated"), (429, "rate_limited"), (431, "too many or too large headers")];
+    let edge = [(401, "unauthenticated"), (429, "rate_limited")];
     let codes = Code::ALL.iter().map(|code| (code.status(), code.as_str()));
     for (status, code) in codes.chain(edge) {
         let known = by_status.get(&status.to_string());
@@ -218,6 +229,9 @@ fn refusals() -> Map<String, Value> {
             }),
         );
     }
+    // Refused before anybody looks at it, path and all.
+    by_status
+        .insert("431".to_owned(), json!({"description": "Too many or too large headers: no body says so."}));
     by_status
 }
 

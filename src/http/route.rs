@@ -94,7 +94,8 @@ async fn dispatch(
         (&Method::GET, "/metrics") => respond(StatusCode::OK, EXPOSITION, (context.metrics)()),
         (&Method::GET, _) => {
             let (origins, login) = (&context.config.origins, context.config.login.as_ref());
-            web::file(path, origins, login).unwrap_or_else(|| not_found(path))
+            let reference = context.application.as_ref().and_then(|_| web::reference(path));
+            reference.or_else(|| web::file(path, origins, login)).unwrap_or_else(|| not_found(path))
         }
         _ if name(context, path) == "other" => not_found(path),
         _ => not_allowed(path),
@@ -111,7 +112,7 @@ fn name(context: &Context, path: &str) -> &'static str {
         "/healthz" => "/healthz",
         "/readyz" => "/readyz",
         "/metrics" => "/metrics",
-        path if web::has(path) => "/",
+        path if web::has(path, context.application.is_some()) => "/",
         path if api::has(context, path) => "/v1",
         _ => "other",
     }

@@ -17,13 +17,19 @@ struct Which {
     actor_id: Option<Person>,
     subject: Option<Subject>,
     /// What was done, as in `moved`.
-    #[schema(pattern = "^[a-z_]{1,40}$")]
+    #[schema(pattern = "^[a-z_]{1,40}$", examples("moved"))]
     action: Option<String>,
     /// No older ones.
-    #[schema(pattern = "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:.]+(Z|[+-][0-9]{2}:[0-9]{2})$")]
+    #[schema(
+        pattern = "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:.]+(Z|[+-][0-9]{2}:[0-9]{2})$",
+        examples("2026-01-31T08:00:00Z")
+    )]
     since: Option<String>,
     /// Older ones alone.
-    #[schema(pattern = "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:.]+(Z|[+-][0-9]{2}:[0-9]{2})$")]
+    #[schema(
+        pattern = "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:.]+(Z|[+-][0-9]{2}:[0-9]{2})$",
+        examples("2026-01-31T08:00:00Z")
+    )]
     until: Option<String>,
     /// `next` of the page before.
     #[schema(max_length = 2_000)]
@@ -98,7 +104,11 @@ async fn list(reading: Reading<'_>, asked: &Asked) -> Result<Answer, Fault> {
         behind.get(1).map(String::as_str),
         Some(&*limit(most)),
     ];
-    let field = if which.after.is_some() { "after" } else { "since" };
+    let field = match (&which.after, &which.since) {
+        (Some(_), _) => "after",
+        (None, Some(_)) => "since",
+        (None, None) => "until",
+    };
     let rows = reading.work.rows(&LIST, &values).await.map_err(asked_for(field))?;
     Ok(page(&ACTIVITY, rows, most, &["at", "id"]))
 }

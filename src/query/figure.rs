@@ -29,6 +29,8 @@ struct Which {
     days: Option<u16>,
 }
 
+/// The charts there are.
+pub const CHARTS: [&str; 4] = ["states", "assignees", "throughput", "activity"];
 /// A month.
 const DAYS: u16 = 30;
 

@@ -147,7 +147,9 @@ impl Answer {
 /// PostgreSQL's words on what stands in a query, which is the client's doing.
 pub(super) fn asked_for(field: &'static str) -> impl Fn(postgres::Error) -> Fault {
     move |error| match error.code() {
-        Some("22007" | "22008" | "22009" | "22P02" | "22003") => Fault::field(field, "is no such value"),
+        Some("22007" | "22008" | "22009" | "22023" | "22P02" | "22003") => {
+            Fault::field(field, "is no such value")
+        }
         _ => error.into(),
     }
 }

@@ -120,9 +120,6 @@ impl Code {
     }
 }
 
-/// How the constraints end that ask for whoever does something.
-const KNOWS: [&str; 4] = ["_user_id_fkey", "_author_id_fkey", "_actor_id_fkey", "_created_by_fkey"];
-
 /// What is wrong with one field of a body or a query.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct FieldFault {
@@ -194,7 +191,7 @@ impl From<postgres::Error> for Fault {
                 Self::new(Code::NameTaken, "the board has one of this name")
             }
             ("23505", Some("workflow_transitions_ends")) => {
-                Self::new(Code::NameTaken, "the board has a way between these states already")
+                Self::new(Code::NameTaken, "there is a way between these states already")
             }
             ("23503", Some("entries_state" | "entries_category")) => {
                 Self::new(Code::InUse, "entries are in it: move them before, or name one that there is")
@@ -203,10 +200,10 @@ impl From<postgres::Error> for Fault {
             ("23503", Some("board_members_user_id_fkey")) => {
                 Self::field("user", "nobody of this id has been here")
             }
-            ("23503", Some(of)) if KNOWS.iter().any(|end| of.ends_with(end)) => Self::new(
-                Code::NoUser,
-                "nobody of your `sub` is known here: `auth.profile_function` makes those known who come",
-            ),
+            // Everybody is known who came with a token, if the server was told to make them known.
+            ("23503", Some(unknown)) if is_of_a_person(unknown) => {
+                Self::new(Code::NoUser, "the database does not know you: see `auth.profile_function`")
+            }
             _ => {
                 let told = crate::telemetry::Chain(&error).to_string();
                 if error.recovery() == postgres::Recovery::Retry {
@@ -219,4 +216,11 @@ impl From<postgres::Error> for Fault {
             }
         }
     }
+}
+
+/// Whether a foreign key leads to whoever asks.
+fn is_of_a_person(constraint: &str) -> bool {
+    ["_created_by_fkey", "_user_id_fkey", "_author_id_fkey", "_actor_id_fkey"]
+        .iter()
+        .any(|end| constraint.ends_with(end))
 }

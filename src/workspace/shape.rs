@@ -3,6 +3,7 @@ use std::fmt;
 use jsonschema::error::ValidationErrorKind;
 use jsonschema::{Draft, Validator};
 use serde::{Deserialize, Deserializer};
+use serde_json::map::Entry;
 use serde_json::{Map, Value, json};
 use utoipa::ToSchema;
 
@@ -98,10 +99,18 @@ impl Shape {
             let value = match text.as_str() {
                 "true" if is("boolean") => json!(true),
                 "false" if is("boolean") => json!(false),
-                number if is("integer") => number.parse::<i64>().map_or_else(|_| json!(text), |it| json!(it)),
+                // As it is written in JSON: `+5` and `05` are no numbers there.
+                number if is("integer") => match number.parse::<i64>() {
+                    Ok(read) if read.to_string() == number => json!(read),
+                    _ => json!(text),
+                },
                 _ => json!(text),
             };
-            query.insert(name, value);
+            match query.entry(name) {
+                Entry::Vacant(first) => _ = first.insert(value),
+                // Which of two would count is nothing to guess at: a list is what the shape does not want.
+                Entry::Occupied(mut both) => _ = both.insert(json!([both.get(), value])),
+            }
         }
         Value::Object(query)
     }
@@ -194,5 +203,10 @@ mod tests {
         let query = shape.query(pairs.into_iter().map(|(name, text)| (name.to_owned(), text.to_owned())));
         assert_eq!(query, json!({"title": "x", "priority": 2, "labels": ["a", "b"], "done": true}));
         assert!(shape.faults(&query).is_empty());
+        for pairs in [[("title", "x"), ("priority", "+2")], [("title", "x"), ("title", "y")]] {
+            let query = shape.query(pairs.into_iter().map(|(name, text)| (name.to_owned(), text.to_owned())));
+            let faults = shape.faults(&query);
+            assert!(faults.len() == 1 && faults[0].field == pairs[1].0, "{faults:?}");
+        }
     }
 }

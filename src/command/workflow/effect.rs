@@ -33,7 +33,7 @@ pub(in super::super) enum Effect {
     /// An event is published, with the entry as its data, on the channel `board.<id>.<event>`.
     Publish {
         /// The last word of the channel.
-        #[schema(pattern = "^[a-z][a-z0-9_]{0,39}$")]
+        #[schema(pattern = "^[a-z][a-z0-9_]{0,39}$", examples("escalated"))]
         event: String,
     },
 }
