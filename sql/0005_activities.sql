@@ -201,22 +201,25 @@ $$;
 create trigger alert_on_comment after insert on public.comments
 for each row execute function app.alert_on_comment();
 
+-- Who was told that a card is late, and by which date: also those who have deleted what they were told.
+create table app.overdue_told (
+  entry_id bigint not null references public.entries (id) on delete cascade,
+  user_id text not null references public.users (id) on delete cascade,
+  due_at timestamptz not null,
+  primary key (entry_id, user_id, due_at)
+);
+
+create index overdue_told_user on app.overdue_told (user_id);
+
 -- Cards that are late, told once for each date: no command does that, time does. The server calls it every minute.
 create function app.alert_overdue() returns bigint
 language sql
 security definer
 set search_path = ''
 begin atomic
-  with told as (
-    insert into public.notifications (user_id, board_id, entry_id, rule_id, kind, detail, about)
-    select
-      r.user_id,
-      e.board_id,
-      e.id,
-      r.id,
-      'overdue',
-      jsonb_build_object('title', e.title, 'due_at', e.due_at),
-      'entry ' || e.id || ' due ' || extract(epoch from e.due_at)
+  with late as (
+    insert into app.overdue_told (entry_id, user_id, due_at)
+    select distinct e.id, r.user_id, e.due_at
     from public.entries as e
     join public.board_members as m on m.board_id = e.board_id
     join public.alert_rules as r on r.user_id = m.user_id and r.kind = 'overdue' and r.enabled
@@ -226,11 +229,35 @@ begin atomic
       and (e.assignee_id is null or e.assignee_id = r.user_id)
       and not exists (
         select
-        from public.notifications as n
-        where n.user_id = r.user_id
-          and n.kind = 'overdue'
-          and n.about = 'entry ' || e.id || ' due ' || extract(epoch from e.due_at)
+        from app.overdue_told as t
+        where t.entry_id = e.id
+          and t.user_id = r.user_id
+          and t.due_at = e.due_at
       )
+    on conflict do nothing
+    returning entry_id, user_id, due_at
+  ),
+  told as (
+    insert into public.notifications (user_id, board_id, entry_id, rule_id, kind, detail, about)
+    select
+      l.user_id,
+      e.board_id,
+      e.id,
+      (
+        select r.id
+        from public.alert_rules as r
+        where r.user_id = l.user_id
+          and r.kind = 'overdue'
+          and r.enabled
+          and (r.board_id is null or r.board_id = e.board_id)
+        order by r.board_id nulls last, r.created_at, r.id
+        limit 1
+      ),
+      'overdue',
+      jsonb_build_object('title', e.title, 'due_at', l.due_at),
+      'entry ' || e.id || ' due ' || extract(epoch from l.due_at)
+    from late as l
+    join public.entries as e on e.id = l.entry_id
     on conflict do nothing
     returning 1
   )

@@ -185,12 +185,20 @@ impl From<postgres::Error> for Fault {
             ("23505", Some("categories_name" | "workflow_states_name" | "workflow_transitions_name")) => {
                 Self::new(Code::NameTaken, "the board has one of this name")
             }
+            ("23505", Some("workflow_transitions_ends")) => {
+                Self::new(Code::NameTaken, "there is a way between these states: change that one")
+            }
+            ("23514", Some("entries_assignee")) => Self::field("assignee_id", "is no member of the board"),
             ("23503", Some("entries_state" | "entries_category")) => {
                 Self::new(Code::InUse, "entries are in it: move them before, or name one that there is")
             }
             ("23503", Some("alert_rules_entry")) => Self::field("entry_id", "is no entry of the board"),
             ("23503", Some("board_members_user_id_fkey")) => {
                 Self::field("user", "nobody of this id has been here")
+            }
+            // The others are between what is there and what belongs to it.
+            ("23503", Some(name)) if name.ends_with("_fkey") => {
+                Self::new(Code::NotFound, "what this belongs to was deleted just now")
             }
             _ => {
                 let told = crate::telemetry::Chain(&error).to_string();
