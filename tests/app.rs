@@ -6,6 +6,7 @@ mod house;
 mod idempotency;
 mod model;
 mod people;
+mod races;
 mod replies;
 mod roles;
 mod workflow;

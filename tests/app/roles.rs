@@ -11,6 +11,9 @@ use crate::fixture::scenario;
 /// What is answered to an admin, a member and a viewer of the board, to a stranger, and to a lead.
 type Statuses = [u16; 5];
 
+/// What a command is sent with.
+type Body = fn(&Scene) -> Option<Value>;
+
 const ALL: Statuses = [200; 5];
 const ADMINS: Statuses = [200, 403, 403, 404, 403];
 const ADMINS_NEW: Statuses = [201, 403, 403, 404, 403];
@@ -20,7 +23,7 @@ const READERS: Statuses = [200, 200, 200, 404, 200];
 
 /// Each command by its name in the document, with its body.
 #[rustfmt::skip]
-const COMMANDS: [(&str, Statuses, fn(&Scene) -> Option<Value>); 34] = [
+const COMMANDS: [(&str, Statuses, Body); 34] = [
     ("createBoard", [201, 201, 201, 201, 403], |_| Some(json!({"name": "New"}))),
     ("updateBoard", ADMINS, |_| Some(json!({"name": "Other"}))),
     ("deleteBoard", ADMINS, |_| None),

@@ -175,6 +175,31 @@ fn effects_are_part_of_the_transaction_and_an_event_is_told_once_or_not_at_all()
 }
 
 #[test]
+fn a_transition_tells_those_whom_it_names_and_not_whoever_asks_for_it() {
+    scenario(async |test| {
+        let yard = Yard::open(test.database().await).await;
+        for (number, whom) in ["assignee", "creator", "watchers", "admins"].into_iter().enumerate() {
+            let effects = json!([{"do": "notify", "whom": whom}, {"do": "notify", "whom": whom}]);
+            yard.rule("start", json!({"effects": effects})).await;
+            let assignee = if whom == "assignee" { json!("ben") } else { Value::Null };
+            let by = if whom == "creator" { &yard.ben } else { &yard.ada };
+            let entry = by.entry(&yard.board, json!({"title": whom, "assignee_id": assignee})).await;
+            if whom == "watchers" {
+                let watch = json!({"kind": "watch", "board_id": yard.board, "entry_id": entry});
+                let rule = format!("/v1/alert-rules/00000000-0000-4000-8000-{number:012}");
+                yard.ben.put(&rule, watch).await.must(201);
+            }
+            let asks = if whom == "admins" { &yard.ben } else { &yard.ada };
+            asks.post(&format!("/v1/entries/{entry}/transitions/start"), json!({})).await.must(200);
+            let told =
+                format!("select user_id from notifications where kind = 'transition' and entry_id = {entry}");
+            let user = if whom == "admins" { "ada" } else { "ben" };
+            assert_eq!(yard.app.select(&told).await, [json!({"user_id": user})], "{whom}, and once");
+        }
+    });
+}
+
+#[test]
 fn a_creator_who_has_left_answers_for_nothing() {
     scenario(async |test| {
         let yard = Yard::open(test.database().await).await;

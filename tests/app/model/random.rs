@@ -42,6 +42,8 @@ pub(super) struct Player {
     pub(super) who: &'static str,
     users: &'static [&'static str],
     random: Rng,
+    /// What comes before anything else: the people of a new board.
+    next: Vec<Command>,
 }
 
 impl Command {
@@ -99,13 +101,23 @@ impl Known {
 
 impl Player {
     pub(super) fn new(who: &'static str, users: &'static [&'static str], seed: u64) -> Self {
-        Self { who, users, random: Rng::with_seed(seed) }
+        Self { who, users, random: Rng::with_seed(seed), next: Vec::new() }
     }
 
     /// A command, or several that are to be one.
     pub(super) fn commands(&mut self, known: &Known) -> Vec<Command> {
+        if !self.next.is_empty() {
+            return std::mem::take(&mut self.next);
+        }
         let count = if self.random.u8(..12) == 0 { self.random.usize(2..5) } else { 1 };
         (0..count).map(|_| self.command(known)).collect()
+    }
+
+    /// Everybody else comes to a new board.
+    pub(super) fn admit_all(&mut self, board: &str) {
+        let others = self.users.iter().filter(|user| **user != self.who);
+        let roles = ["member", "admin", "viewer", "member"].iter().cycle();
+        self.next = others.zip(roles).map(|(user, role)| Command::admit(board, user, role)).collect();
     }
 
     fn command(&mut self, known: &Known) -> Command {
