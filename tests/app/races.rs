@@ -1,6 +1,6 @@
 //! What happens while a command goes on: each test holds another transaction open until the command waits for it.
 
-use futures_util::future::join;
+use futures_util::future::{join, join_all};
 use serde_json::{Value, json};
 
 use super::house::{Answer, App};
@@ -73,5 +73,34 @@ fn what_is_deleted_while_something_comes_to_it_is_not_found_and_no_error_of_the_
         assert_eq!(answer.refused(404), "not_found");
         assert_eq!(answer.json()["index"], 1);
         assert_eq!(app.database.number("select count(*) from boards").await, 0);
+    });
+}
+
+#[test]
+fn twenty_that_move_to_one_place_at_once_all_come_there_each_to_a_place_of_its_own() {
+    scenario(async |test| {
+        let app = App::start(test.database().await).await;
+        let ada = app.person("ada").await;
+        let board = ada.board("Ferry").await;
+        let states = ada.states(&board).await;
+        let first = ada.entry(&board, json!({"title": "First", "state_id": states[1]})).await;
+        let mut moves = Vec::new();
+        for number in 0..20 {
+            let entry = ada.entry(&board, json!({"title": format!("{number}")})).await;
+            let (api, first, state) = (ada.apart(), first.clone(), states[1].clone());
+            let body = json!({"state": state, "after": first});
+            moves.push(async move { api.post(&format!("/v1/entries/{entry}/move"), body).await });
+        }
+        for answer in join_all(moves).await {
+            answer.must(200);
+        }
+        let places = format!(
+            "select count(distinct position) filter (where position > (select position from entries where id = {first}))
+             from entries
+             where state_id = {}",
+            states[1]
+        );
+        assert_eq!(app.database.number(&places).await, 20);
+        assert_eq!(app.database.number("select count(*) from activities where action = 'moved'").await, 20);
     });
 }
