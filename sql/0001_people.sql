@@ -55,10 +55,10 @@ create table public.users (
   -- Where the user's colour lies on the wheel, in degrees: the same on every client.
   hue smallint not null check (hue between 0 and 359),
   created_at timestamptz not null default now(),
-  -- What the provider called them last, and when that token was issued: a name that somebody chose here lasts until the
-  -- provider says another.
-  told_name text,
-  told_at timestamptz
+  -- When the token was issued that the provider's name is from, and that name: one's own choice stays until the provider
+  -- tells another.
+  told_at timestamptz,
+  told_name text
 );
 
 alter table public.users enable row level security;
@@ -102,21 +102,21 @@ language sql
 security definer
 set search_path = ''
 begin atomic
-  insert into public.users as kept (id, name, hue, told_name, told_at)
+  insert into public.users as kept (id, name, hue, told_at, told_name)
   select
     claims ->> 'sub',
     left(coalesce(nullif(claims ->> 'name', ''), claims ->> 'sub'), 200),
     abs(hashtext(claims ->> 'sub')::bigint) % 360,
-    left(claims ->> 'name', 200),
-    to_timestamp((claims ->> 'iat')::double precision)
+    to_timestamp((claims ->> 'iat')::double precision),
+    left(nullif(claims ->> 'name', ''), 200)
   from (select current_setting('request.jwt.claims')::json) as token (claims)
   on conflict (id) do update set
     name = excluded.name,
-    told_name = excluded.told_name,
-    told_at = excluded.told_at
+    told_at = excluded.told_at,
+    told_name = excluded.told_name
   -- A token from before says nothing new, one without a name says none, and whom nothing is new of causes no change.
   where (kept.told_at is null or kept.told_at <= excluded.told_at)
-    and current_setting('request.jwt.claims')::json ->> 'name' <> ''
+    and excluded.told_name is not null
     and kept.told_name is distinct from excluded.told_name;
 end;
 

@@ -77,6 +77,30 @@ create trigger enter_state_moved before update of state_id on public.entries
 for each row when (old.state_id is distinct from new.state_id)
 execute function app.enter_state();
 
+-- Whoever answers for a card belongs to its board. Who leaves at the same time waits, and is taken off it then. The
+-- server's own role is bound by this as little as by policies.
+create function app.answer_for() returns trigger
+language plpgsql
+security definer
+set search_path = ''
+as $$
+begin
+  perform from public.board_members where board_id = new.board_id and user_id = new.assignee_id for key share;
+  if not found and app.user_id() is not null then
+    raise exception '% is no member of board %', new.assignee_id, new.board_id
+      using errcode = 'check_violation', constraint = 'entries_assignee';
+  end if;
+  return new;
+end;
+$$;
+
+create trigger answer_for_new before insert on public.entries
+for each row when (new.assignee_id is not null)
+execute function app.answer_for();
+create trigger answer_for_changed before update of assignee_id on public.entries
+for each row when (new.assignee_id is not null and old.assignee_id is distinct from new.assignee_id)
+execute function app.answer_for();
+
 create table public.comments (
   id bigint generated always as identity primary key,
   board_id bigint not null references public.boards (id) on delete cascade,

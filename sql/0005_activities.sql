@@ -213,6 +213,16 @@ create table app.upkeep (
 
 insert into app.upkeep (task, done_up_to) values ('overdue', '-infinity');
 
+-- Who was told that a card is late, and by which date: also those who have deleted what they were told.
+create table app.overdue_told (
+  entry_id bigint not null references public.entries (id) on delete cascade,
+  user_id text not null references public.users (id) on delete cascade,
+  due_at timestamptz not null,
+  primary key (entry_id, user_id, due_at)
+);
+
+create index overdue_told_user on app.overdue_told (user_id);
+
 -- Cards that have become late since it was called last: no command does that, time does. The server calls it every minute.
 -- It looks ten minutes further back, since who wrote then may have committed later; nobody is told twice of one date.
 create function app.alert_overdue() returns bigint
@@ -222,30 +232,50 @@ set search_path = ''
 as $$
 declare
   since timestamptz;
-  told bigint;
+  count bigint;
 begin
   select done_up_to into since from app.upkeep where task = 'overdue' for update;
-  insert into public.notifications (user_id, board_id, entry_id, rule_id, kind, detail, about)
-  select
-    r.user_id,
-    e.board_id,
-    e.id,
-    r.id,
-    'overdue',
-    jsonb_build_object('title', e.title, 'due_at', e.due_at),
-    'entry ' || e.id || ' due ' || extract(epoch from e.due_at)
-  from public.entries as e
-  join public.board_members as m on m.board_id = e.board_id
-  join public.alert_rules as r on r.user_id = m.user_id and r.kind = 'overdue' and r.enabled
-  where e.due_at <= now()
-    and e.closed_at is null
-    and greatest(e.due_at, e.updated_at, r.updated_at) > since - interval '10 minutes'
-    and (r.board_id is null or r.board_id = e.board_id)
-    and (e.assignee_id is null or e.assignee_id = r.user_id)
-  on conflict do nothing;
-  get diagnostics told = row_count;
+  with late as (
+    insert into app.overdue_told (entry_id, user_id, due_at)
+    select distinct e.id, r.user_id, e.due_at
+    from public.entries as e
+    join public.board_members as m on m.board_id = e.board_id
+    join public.alert_rules as r on r.user_id = m.user_id and r.kind = 'overdue' and r.enabled
+    where e.due_at <= now()
+      and e.closed_at is null
+      and greatest(e.due_at, e.updated_at, r.updated_at, m.created_at) > since - interval '10 minutes'
+      and (r.board_id is null or r.board_id = e.board_id)
+      and (e.assignee_id is null or e.assignee_id = r.user_id)
+    on conflict do nothing
+    returning entry_id, user_id, due_at
+  ),
+  told as (
+    insert into public.notifications (user_id, board_id, entry_id, rule_id, kind, detail, about)
+    select
+      l.user_id,
+      e.board_id,
+      e.id,
+      (
+        select r.id
+        from public.alert_rules as r
+        where r.user_id = l.user_id
+          and r.kind = 'overdue'
+          and r.enabled
+          and (r.board_id is null or r.board_id = e.board_id)
+        order by r.board_id nulls last, r.created_at, r.id
+        limit 1
+      ),
+      'overdue',
+      jsonb_build_object('title', e.title, 'due_at', l.due_at),
+      'entry ' || e.id || ' due ' || extract(epoch from l.due_at)
+    from late as l
+    join public.entries as e on e.id = l.entry_id
+    on conflict do nothing
+    returning 1
+  )
+  select count(*) into count from told;
   update app.upkeep set done_up_to = now() where task = 'overdue';
-  return told;
+  return count;
 end;
 $$;
 

@@ -34,7 +34,7 @@ fn tidegate(arguments: &[&str]) -> Command {
 }
 
 /// The program with a database of a test's own.
-fn on(database: &Database, arguments: &[&str]) -> Command {
+pub(crate) fn on(database: &Database, arguments: &[&str]) -> Command {
     let mut command = tidegate(arguments);
     command
         .env("TIDEGATE__POSTGRES__URL", database.url())
@@ -44,7 +44,7 @@ fn on(database: &Database, arguments: &[&str]) -> Command {
 }
 
 /// Status, stdout and stderr of a program that ends by itself.
-async fn outcome(mut command: Command) -> (i32, String, String) {
+pub(crate) async fn outcome(mut command: Command) -> (i32, String, String) {
     let output = timeout(DEADLINE, command.output()).await.expect("it ends").expect("it runs");
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("UTF-8");
     (output.status.code().expect("no signal"), text(output.stdout), text(output.stderr))

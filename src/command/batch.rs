@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use utoipa::ToSchema;
 
 use super::operation::{Act, Route, Trouble};
+use super::run::is_in_the_way;
 use super::{Commands, Input, Operation, Outcome};
 use crate::workspace::{Fault, Shape};
 
@@ -77,7 +78,7 @@ impl Commands {
                 Fault::field("commands", format!("are {}, and {most} are taken", commands.len())).into()
             );
         }
-        let mut rows = Vec::with_capacity(commands.len());
+        let (mut rows, mut secret) = (Vec::with_capacity(commands.len()), false);
         for (index, part) in commands.into_iter().enumerate() {
             let done = match self.part(part) {
                 Ok((operation, input)) => (operation.run)(act, input).await,
@@ -85,11 +86,15 @@ impl Commands {
             };
             let outcome = done.map_err(|trouble| match trouble {
                 Trouble::Refused(fault) => Trouble::Refused(Fault { index: Some(index), ..fault }),
+                Trouble::Postgres(error) if !is_in_the_way(&error) => {
+                    Trouble::Refused(Fault { index: Some(index), ..error.into() })
+                }
                 other => other,
             })?;
+            secret |= outcome.secret;
             rows.push(format!("{{\"row\":{}}}", outcome.row.as_deref().unwrap_or("null")));
         }
-        Ok(Outcome { created: false, row: Some(format!("[{}]", rows.join(","))), version: None })
+        Ok(Outcome { created: false, row: Some(format!("[{}]", rows.join(","))), version: None, secret })
     }
 
     fn part(&self, part: Part) -> Result<(std::sync::Arc<Operation>, Input), Fault> {

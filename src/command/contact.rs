@@ -100,7 +100,7 @@ async fn put(act: Act<'_>, mut input: Input) -> Result<Outcome, Trouble> {
     ];
     let row = act.work.first(PUT, &values).await?.ok_or(Trouble::Again)?;
     let row = shown(act.vault, user, row.text(0), row.text(1));
-    Ok(Outcome::changed(row, None))
+    Ok(Outcome { secret: true, ..Outcome::changed(row, None) })
 }
 
 /// Contacts as they are shown to those who may see them.

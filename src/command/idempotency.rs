@@ -17,7 +17,12 @@ struct Answer {
     row: Option<String>,
     version: Option<i32>,
     tx: String,
+    /// Whether the row is encrypted: see [`Outcome::secret`].
+    secret: bool,
 }
+
+/// What an encrypted row is authenticated as: no contact's column.
+const COLUMN: &str = "answer";
 
 const BEGIN: &str = "
 insert into app.idempotency_keys (user_id, key, fingerprint)
@@ -52,17 +57,34 @@ pub(super) async fn begin(act: &Act<'_>, key: &Key) -> Result<Option<(Outcome, S
         return Err(Fault::new(Code::KeyReused, detail).into());
     }
     let answer = found.text(1).and_then(|answer| serde_json::from_str(answer).ok());
-    let Answer { created, row, version, tx } = answer.ok_or(Trouble::Again)?;
-    Ok(Some((Outcome { created, row, version }, tx)))
+    let Answer { created, row, version, tx, secret } = answer.ok_or(Trouble::Again)?;
+    let row = match row {
+        Some(sealed) if secret => Some(act.vault.open(user, COLUMN, &sealed).map_err(|error| {
+            tracing::warn!(%error, "an answer that was kept cannot be decrypted");
+            Fault::new(
+                Code::Unavailable,
+                "it was carried out before, and what was answered cannot be read now",
+            )
+        })?),
+        row => row,
+    };
+    Ok(Some((Outcome { created, row, version, secret }, tx)))
 }
 
 /// Keeps what is answered.
 pub(super) async fn finish(act: &Act<'_>, key: &Key, outcome: &Outcome, tx: &str) -> Result<(), Trouble> {
-    let Outcome { created, row, version } = outcome.clone();
-    let status = if created { "201" } else { "200" };
-    let answer = Answer { created, row, version, tx: tx.to_owned() };
-    let answer = serde_json::to_string(&answer).expect("texts and numbers");
+    let Outcome { created, row, version, secret } = outcome.clone();
     let user = act.user.unwrap_or_default();
+    let row = match row {
+        Some(row) if secret => {
+            let sealed = act.vault.seal(user, COLUMN, &row);
+            Some(sealed.map_err(|error| Fault::new(Code::Unavailable, error.to_string()))?)
+        }
+        row => row,
+    };
+    let status = if created { "201" } else { "200" };
+    let answer = Answer { created, row, version, tx: tx.to_owned(), secret };
+    let answer = serde_json::to_string(&answer).expect("texts and numbers");
     act.work.rows(FINISH, &[Some(user), Some(&key.key), Some(status), Some(&answer)]).await?;
     Ok(())
 }

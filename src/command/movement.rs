@@ -114,12 +114,18 @@ from (select 1) as one
 left join public.entries as a on a.id = $3 and a.state_id = $1 and a.id <> $2
 left join public.entries as b on b.id = $4 and b.state_id = $1 and b.id <> $2";
 
+// An entry's creator may have left the board: then nobody answers for it.
 statement!(
     MOVE = "
     update public.entries as e
     set state_id = $2,
       position = $3,
-      assignee_id = case when $4::boolean then $5 else e.assignee_id end,
+      assignee_id = case
+        when $4::boolean then (
+          select m.user_id from public.board_members as m where m.board_id = e.board_id and m.user_id = $5
+        )
+        else e.assignee_id
+      end,
       due_at = case
         when $6::integer is null then e.due_at
         when $6::integer > 0 then now() + $6::integer * interval '1 hour'

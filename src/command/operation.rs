@@ -55,6 +55,8 @@ pub struct Outcome {
     pub row: Option<String>,
     /// Its version.
     pub version: Option<i32>,
+    /// Whether the row holds what nobody is to read in the database.
+    pub secret: bool,
 }
 
 /// As whom and on what a command works.
@@ -147,6 +149,7 @@ impl Outcome {
             created: false,
             row: Some(String::from_utf8(row).expect("PostgreSQL's text is UTF-8")),
             version,
+            secret: false,
         }
     }
 }

@@ -131,7 +131,7 @@ impl Commands {
 
 /// Whether the same may well succeed at once: a deadlock or a serialization failure, a place that somebody else took just
 /// now, or a row that has gone since it was looked at.
-fn is_in_the_way(error: &postgres::Error) -> bool {
+pub(super) fn is_in_the_way(error: &postgres::Error) -> bool {
     match error.code() {
         Some("40001" | "40P01") => true,
         Some("23505") => error.constraint() == Some("entries_place"),

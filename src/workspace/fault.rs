@@ -191,8 +191,9 @@ impl From<postgres::Error> for Fault {
                 Self::new(Code::NameTaken, "the board has one of this name")
             }
             ("23505", Some("workflow_transitions_ends")) => {
-                Self::new(Code::NameTaken, "there is a way between these states already")
+                Self::new(Code::NameTaken, "there is a way between these states: change that one")
             }
+            ("23514", Some("entries_assignee")) => Self::field("assignee_id", "is no member of the board"),
             ("23503", Some("entries_state" | "entries_category")) => {
                 Self::new(Code::InUse, "entries are in it: move them before, or name one that there is")
             }
@@ -203,6 +204,10 @@ impl From<postgres::Error> for Fault {
             // Everybody is known who came with a token, if the server was told to make them known.
             ("23503", Some(unknown)) if is_of_a_person(unknown) => {
                 Self::new(Code::NoUser, "the database does not know you: see `auth.profile_function`")
+            }
+            // The others are between what is there and what belongs to it.
+            ("23503", Some(name)) if name.ends_with("_fkey") => {
+                Self::new(Code::NotFound, "what this belongs to was deleted just now")
             }
             _ => {
                 let told = crate::telemetry::Chain(&error).to_string();

@@ -1,3 +1,4 @@
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -11,6 +12,7 @@ use serde_json::{Value, json};
 use tidegate::postgres::{Settings, migrate};
 use tokio::net::TcpStream;
 use tokio::sync::Mutex;
+use tokio_postgres::Client as Sql;
 
 use crate::client::Client;
 use crate::fixture::Database;
@@ -24,6 +26,8 @@ pub(crate) const KEY: &str = "first:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=
 pub(crate) struct App {
     pub(crate) server: Server,
     pub(crate) database: Database,
+    /// As the superuser.
+    pub(crate) sql: Sql,
 }
 
 /// Somebody's way to it, over one connection that is made anew when it is lost.
@@ -72,7 +76,8 @@ impl App {
         let settings = settings(more);
         let settings: Vec<(&str, &str)> = settings.iter().map(|(key, value)| (&**key, &**value)).collect();
         let server = Server::start_with(&database, &settings).await;
-        Self { server, database }
+        let sql = database.client().await;
+        Self { server, database, sql }
     }
 
     /// Somebody with a token, of whom the server knows by then.
@@ -95,6 +100,40 @@ impl App {
             .unwrap_or_else(|error| panic!("no socket: {error}"));
         client.expect("ready").await;
         client
+    }
+
+    /// Stops the server, and starts another on the same database.
+    pub(crate) async fn restart_with(mut self, more: &[(&str, &str)]) -> Self {
+        self.server.stop().await;
+        Self::start_with(self.database, more).await
+    }
+
+    /// A read that is not older than all that is committed.
+    pub(crate) async fn fresh(&self, api: &Api, path: &str) -> Answer {
+        const END: &str = "select pg_current_wal_lsn()::text";
+        let end: String = self.sql.query_one(END, &[]).await.expect("it is up").get(0);
+        api.ask(Method::GET, path, None, &[("tidegate-min-lsn", &end)]).await
+    }
+
+    /// The rows of a query, as the superuser sees them.
+    pub(crate) async fn select(&self, sql: &str) -> Vec<Value> {
+        let rows = format!("select to_jsonb(q)::text from ({sql}) as q");
+        let rows = self.sql.query(&rows, &[]).await;
+        let rows = rows.unwrap_or_else(|error| panic!("{sql}: {error:?}"));
+        rows.iter().map(|row| serde_json::from_str(row.get(0)).expect("PostgreSQL writes JSON")).collect()
+    }
+
+    /// Every row that somebody may follow, and every contact, in no order of its own.
+    pub(crate) async fn everything(&self) -> BTreeSet<String> {
+        const TABLES: &str = "
+            select format('select %L || t::text from public.%I as t', tablename || ' ', tablename)
+            from pg_tables
+            where schemaname = 'public'";
+        let tables = self.sql.query(TABLES, &[]).await.expect("the superuser may");
+        let mut parts: Vec<String> = tables.iter().map(|row| row.get(0)).collect();
+        parts.push("select 'contacts ' || t::text from app.user_contacts as t".to_owned());
+        let rows = self.sql.query(&parts.join(" union all "), &[]).await.expect("the superuser may");
+        rows.iter().map(|row| row.get(0)).collect()
     }
 
     /// Somebody without.
@@ -216,6 +255,14 @@ impl Api {
         let workflow = self.get(&format!("/v1/boards/{board}/workflow")).await.must(200);
         let states = workflow["states"].as_array().expect("states");
         states.iter().map(|state| state["id"].as_str().expect("an id").to_owned()).collect()
+    }
+
+    /// The id of a board's transition of this name.
+    pub(crate) async fn transition(&self, board: &str, name: &str) -> String {
+        let workflow = self.get(&format!("/v1/boards/{board}/workflow")).await.must(200);
+        let mut transitions = workflow["transitions"].as_array().expect("transitions").iter();
+        let found = transitions.find(|transition| transition["name"] == name).expect("a transition");
+        found["id"].as_str().expect("an id").to_owned()
     }
 
     /// Puts an entry on a board; its id.
