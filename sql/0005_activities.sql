@@ -168,7 +168,7 @@ $$;
 create trigger alert_on_activity after insert on public.activities
 for each row execute function app.alert_on_activity();
 
--- `@` and a member's id, as in `@ada`: up to the next blank, with or without the marks that end a sentence. Also in what is
+-- `@` and a member's id, as in `@ada` or `@Ada`: up to the next blank, with or without the marks that end a sentence. Also in what is
 -- written later; nobody is told twice of one comment.
 create function app.alert_on_comment() returns trigger
 language plpgsql
@@ -193,9 +193,9 @@ begin
   where m.board_id = new.board_id
     and m.user_id is distinct from new.author_id
     and (r.board_id is null or r.board_id = new.board_id)
-    and m.user_id in (
+    and lower(m.user_id) in (
       select unnest(array[word[2], rtrim(word[2], '.,;:!?)]}''"')])
-      from regexp_matches(new.body, '(^|[^[:alnum:]_])@([^[:space:]]{1,255})', 'g') as words (word)
+      from regexp_matches(lower(new.body), '(^|[^[:alnum:]_])@([^[:space:]]{1,255})', 'g') as words (word)
     )
   on conflict do nothing;
   return null;

@@ -20,7 +20,7 @@ use serde_json::{Value, json};
 use tidegate::event::Lsn;
 use tokio::sync::watch;
 
-use super::{Api, App};
+use super::house::{Api, App};
 use crate::fixture::scenario;
 use follower::{Follower, TABLES};
 use plain::{Model, Story};

@@ -177,9 +177,10 @@ fn nobody_is_served_what_another_may_see_while_memberships_come_and_go() {
             let (name, api) = random.choice(&others).expect("some").clone();
             if random.u8(..3) == 0 {
                 let path = format!("/v1/boards/{board}/members/{name}");
-                let answer = match random.bool() {
-                    true => ada.put(&path, json!({"role": "viewer"})).await,
-                    false => ada.delete(&path).await,
+                let answer = if random.bool() {
+                    ada.put(&path, json!({"role": "viewer"})).await
+                } else {
+                    ada.delete(&path).await
                 };
                 assert!(matches!(answer.status, 200 | 201 | 404), "{answer:?}");
             }

@@ -23,7 +23,7 @@ const READERS: Statuses = [200, 200, 200, 404, 200];
 
 /// Each command by its name in the document, with its body.
 #[rustfmt::skip]
-const COMMANDS: [(&str, Statuses, Body); 34] = [
+const COMMANDS: [(&str, Statuses, Body); 35] = [
     ("createBoard", [201, 201, 201, 201, 403], |_| Some(json!({"name": "New"}))),
     ("updateBoard", ADMINS, |_| Some(json!({"name": "Other"}))),
     ("deleteBoard", ADMINS, |_| None),
@@ -52,6 +52,7 @@ const COMMANDS: [(&str, Statuses, Body); 34] = [
     ("updateMe", ALL, |_| Some(json!({"hue": 7}))),
     ("putPreferences", [201; 5], |_| Some(json!({"preferences": {"dark": true}}))),
     ("putContact", ALL, |_| Some(json!({"phone": "+49 40 1234"}))),
+    ("shareContact", [200, 200, 200, 404, 403], |_| Some(json!({"shared": true}))),
     ("readNotification", ALL, |_| None),
     ("readNotifications", ALL, |_| None),
     ("deleteNotification", ALL, |_| None),
@@ -113,6 +114,8 @@ impl Scene {
         for (user, role) in [("ben", "member"), ("cleo", "viewer"), ("finn", "member")] {
             ada.admit(&board, user, role).await;
         }
+        let shares = "update public.board_members set shares_contact = true where user_id = 'finn'";
+        people.app.sql.batch_execute(shares).await.expect("the superuser may");
         let states = ada.states(&board).await;
         let entry = ben.entry(&board, json!({"title": SECRET})).await;
         let made = async |api: &Api, path: String, body: Value| -> String {

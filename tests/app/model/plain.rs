@@ -125,7 +125,7 @@ impl Model {
         let action = match self.boards.get(&id) {
             None => {
                 is_new(command, row);
-                let member = serde_json::json!({"board_id": id, "user_id": who, "role": "admin"});
+                let member = serde_json::json!({"board_id": id, "user_id": who, "role": "admin", "shares_contact": false});
                 self.members.insert((id.clone(), who.to_owned()), member);
                 "created"
             }
