@@ -12,8 +12,7 @@ use crate::event::envelope::Source as Speaker;
 use crate::http::{self, tls};
 use crate::journal;
 use crate::policy;
-use crate::postgres::Settings;
-use crate::postgres::publication::{self, Patterns};
+use crate::postgres::publication::Patterns;
 use crate::profile;
 use crate::telemetry;
 
@@ -21,16 +20,16 @@ mod app;
 mod auth;
 mod cache;
 mod limits;
+mod postgres;
 mod values;
 
 pub use app::App;
 pub use auth::{Auth, AuthMode, Jwt, Login};
 pub use cache::{Cache, CacheBackend};
 pub use limits::Limits;
+pub use postgres::Postgres;
 pub use values::{AllowedOrigins, Backend, BrokerUrl, ConnectionString, Hints};
-use values::{
-    events, format, forwarding, functions, listen, networks, patterns, publication, queue, slot, table,
-};
+use values::{events, format, forwarding, functions, listen, networks, patterns, queue, table};
 
 /// Everything that can be set, checked.
 ///
@@ -76,37 +75,6 @@ pub struct Config {
     pub telemetry: telemetry::Config,
     /// The end.
     pub shutdown: Shutdown,
-}
-
-/// `[postgres]`
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-#[non_exhaustive]
-pub struct Postgres {
-    /// Where the database is.
-    #[serde(deserialize_with = "parsed")]
-    pub url: ConnectionString,
-    /// Which tables are published, as patterns; at least one.
-    #[serde(deserialize_with = "patterns")]
-    pub tables: Patterns,
-    /// The publication.
-    #[serde(deserialize_with = "publication")]
-    pub publication: String,
-    /// The replication slot.
-    #[serde(deserialize_with = "slot")]
-    pub slot: String,
-    /// Connections besides the replication connection; more than [`Snapshot::concurrent`].
-    #[serde(deserialize_with = "count::<2, 10_000, _>")]
-    pub pool_size: usize,
-    /// For one attempt to connect, unless the URL names a time.
-    #[serde(rename = "connect_timeout_ms", deserialize_with = "milliseconds::<100, 600_000, _>")]
-    pub connect_timeout: Duration,
-    /// Servers that follow the primary.
-    #[serde(deserialize_with = "app::replicas")]
-    pub replica_urls: Vec<ConnectionString>,
-    /// How long a read waits for one.
-    #[serde(rename = "replica_wait_ms", deserialize_with = "milliseconds::<0, 60_000, _>")]
-    pub replica_wait: Duration,
 }
 
 /// `[catalog]`
@@ -370,25 +338,6 @@ pub struct Shutdown {
     /// How long clients and queues are given to drain.
     #[serde(rename = "grace_ms", deserialize_with = "milliseconds::<0, 600_000, _>")]
     pub grace: Duration,
-}
-
-impl Postgres {
-    /// Where the database is and how to talk to it.
-    pub fn settings(&self) -> Settings {
-        let settings = self.url.settings().expect("a configuration without one is refused");
-        settings.clone().with_default_connect_timeout(self.connect_timeout)
-    }
-
-    /// The same of each server that follows it.
-    pub fn replicas(&self) -> impl Iterator<Item = Settings> {
-        let settings = self.replica_urls.iter().filter_map(ConnectionString::settings);
-        settings.map(|settings| settings.clone().with_default_connect_timeout(self.connect_timeout))
-    }
-
-    /// The publication and its tables.
-    pub fn publication(&self) -> publication::Config {
-        publication::Config { publication: self.publication.clone(), tables: self.tables.clone() }
-    }
 }
 
 impl Journal {

@@ -1,27 +1,13 @@
-use serde::Deserialize;
 use serde_json::{Value, json};
-use utoipa::ToSchema;
 
-use super::operation::{Reading, asked_for};
-use super::page::{ROWS, behind, limit, page};
+use super::operation::{Reading, asked_for, rows_of};
+use super::page::{Page, ROWS, behind, limit, page};
 use super::{Answer, Asked, Kind, Read, Shown};
 use crate::cache::{Marks, Tag};
 use crate::command::statement;
 use crate::postgres::Fields;
 use crate::workspace::tables::{BOARD_ROW, CATEGORY, MEMBER, STATE, TRANSITION, WORKFLOW};
 use crate::workspace::{Fault, Id, Resource, Shape};
-
-/// Which page of a list.
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-struct Page {
-    /// `next` of the page before.
-    #[schema(max_length = 2_000)]
-    after: Option<String>,
-    /// The most rows.
-    #[schema(minimum = 1, maximum = 500)]
-    limit: Option<u16>,
-}
 
 pub(super) fn reads() -> Vec<Read> {
     vec![
@@ -89,16 +75,6 @@ pub(super) fn reads() -> Vec<Read> {
 pub(super) fn of_board(marks: &Marks, asked: &Asked, tables: &[&str]) -> Vec<Tag> {
     let tables = tables.iter().map(|table| marks.rows(table, "board_id", asked.part(0)));
     tables.chain([asked.membership(marks), marks.rows("boards", "id", asked.part(0))]).collect()
-}
-
-/// An object with all rows of a kind.
-fn rows_of(resource: &Resource) -> Value {
-    let row = json!({"$ref": format!("#/components/schemas/{}", resource.name)});
-    json!({
-        "type": "object",
-        "required": ["rows"],
-        "properties": {"rows": {"type": "array", "items": row}},
-    })
 }
 
 fn workflow_schema() -> Value {

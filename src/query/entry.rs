@@ -5,7 +5,7 @@ use utoipa::ToSchema;
 use super::action::Action;
 use super::board::{board, of_board};
 use super::operation::{Reading, asked_for};
-use super::page::{ROWS, behind, limit, page, part};
+use super::page::{Page, ROWS, behind, limit, page, part};
 use super::{Answer, Asked, Kind, Read, Shown};
 use crate::command::statement;
 use crate::workspace::tables::{COMMENT, ENTRY};
@@ -22,18 +22,6 @@ struct Which {
     /// Words in its title or its body.
     #[schema(min_length = 1, max_length = 200, pattern = "^[^\\u0000]*$")]
     q: Option<String>,
-    /// `next` of the page before.
-    #[schema(max_length = 2_000)]
-    after: Option<String>,
-    /// The most rows.
-    #[schema(minimum = 1, maximum = 500)]
-    limit: Option<u16>,
-}
-
-/// Which comments.
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-struct Page {
     /// `next` of the page before.
     #[schema(max_length = 2_000)]
     after: Option<String>,

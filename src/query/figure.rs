@@ -4,7 +4,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use utoipa::ToSchema;
 
-use super::operation::Reading;
+use super::operation::{Reading, rows_of};
 use super::{Answer, Asked, Kind, Read, Shown};
 use crate::command::statement;
 use crate::workspace::tables::KPI;
@@ -42,14 +42,7 @@ pub(super) fn reads() -> Vec<Read> {
             summary: "The newest measures of one's boards",
             query: Some(Shape::of::<Whose>()),
             kind: Kind::Kpis,
-            shown: Shown::Other("Kpis", || {
-                let row = json!({"$ref": "#/components/schemas/Kpi"});
-                json!({
-                    "type": "object",
-                    "required": ["rows"],
-                    "properties": {"rows": {"type": "array", "items": row}},
-                })
-            }),
+            shown: Shown::Other("Kpis", || rows_of(&KPI)),
             tags: |marks, asked| {
                 let measured = match asked.asks("board_id") {
                     Some(board) => marks.rows("kpi_values", "board_id", board),

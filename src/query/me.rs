@@ -2,12 +2,12 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use utoipa::ToSchema;
 
-use super::operation::{Reading, asked_for};
+use super::operation::{Reading, asked_for, rows_of};
 use super::page::{ROWS, behind, limit, page};
 use super::{Answer, Asked, Kind, Read, Shown};
 use crate::command::statement;
 use crate::workspace::tables::{MEMBER, NOTIFICATION, PREFERENCES, RULE, USER};
-use crate::workspace::{Fault, Resource, Shape};
+use crate::workspace::{Fault, Shape};
 
 /// Which notifications.
 #[derive(Deserialize, ToSchema)]
@@ -77,15 +77,6 @@ pub(super) fn reads() -> Vec<Read> {
 
 fn own(marks: &crate::cache::Marks, asked: &Asked, table: &str) -> crate::cache::Tag {
     marks.rows(table, "user_id", asked.user.as_deref().unwrap_or_default())
-}
-
-fn rows_of(resource: &Resource) -> Value {
-    let row = json!({"$ref": format!("#/components/schemas/{}", resource.name)});
-    json!({
-        "type": "object",
-        "required": ["rows"],
-        "properties": {"rows": {"type": "array", "items": row}},
-    })
 }
 
 fn me_schema() -> Value {

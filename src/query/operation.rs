@@ -144,6 +144,16 @@ impl Answer {
     }
 }
 
+/// The JSON Schema of an object with all rows of a kind.
+pub(super) fn rows_of(resource: &Resource) -> Value {
+    let row = json!({"$ref": format!("#/components/schemas/{}", resource.name)});
+    json!({
+        "type": "object",
+        "required": ["rows"],
+        "properties": {"rows": {"type": "array", "items": row}},
+    })
+}
+
 /// PostgreSQL's words on what stands in a query, which is the client's doing.
 pub(super) fn asked_for(field: &'static str) -> impl Fn(postgres::Error) -> Fault {
     move |error| match error.code() {

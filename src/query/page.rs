@@ -2,10 +2,24 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde::Deserialize;
+use utoipa::ToSchema;
 
 use super::Answer;
 use crate::postgres::Fields;
 use crate::workspace::{Fault, Resource};
+
+/// Which page of a list.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Page {
+    /// `next` of the page before.
+    #[schema(max_length = 2_000)]
+    pub(super) after: Option<String>,
+    /// The most rows.
+    #[schema(minimum = 1, maximum = 500)]
+    pub(super) limit: Option<u16>,
+}
 
 /// Rows of a page that asks for no other number.
 pub(super) const ROWS: u16 = 50;

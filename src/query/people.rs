@@ -1,24 +1,9 @@
-use serde::Deserialize;
-use utoipa::ToSchema;
-
 use super::operation::Reading;
-use super::page::{ROWS, behind, limit, page};
+use super::page::{Page, ROWS, behind, limit, page};
 use super::{Answer, Asked, Kind, Read, Shown};
 use crate::command::{self, statement};
 use crate::workspace::tables::{CONTACT, USER};
 use crate::workspace::{Fault, Shape};
-
-/// Which people.
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-struct Page {
-    /// `next` of the page before.
-    #[schema(max_length = 2_000)]
-    after: Option<String>,
-    /// The most rows.
-    #[schema(minimum = 1, maximum = 500)]
-    limit: Option<u16>,
-}
 
 pub(super) fn reads() -> Vec<Read> {
     vec![

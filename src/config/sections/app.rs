@@ -1,9 +1,8 @@
 use std::time::Duration;
 
-use serde::de::Error as _;
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
 
-use super::{Config, ConnectionString, count, flag, list, milliseconds, parsed};
+use super::{Config, count, flag, milliseconds, parsed};
 use crate::workspace::Keys;
 use crate::{command, query};
 
@@ -66,18 +65,4 @@ impl Config {
             queue: self.app.queue_actions,
         }
     }
-}
-
-/// A list of connection strings, each of which says something.
-pub(super) fn replicas<'de, D: Deserializer<'de>>(
-    deserializer: D,
-) -> Result<Vec<ConnectionString>, D::Error> {
-    let parse = |text: String| {
-        let parsed: ConnectionString = text.parse().map_err(D::Error::custom)?;
-        match parsed.settings() {
-            Some(_) => Ok(parsed),
-            None => Err(D::Error::custom("holds an empty text")),
-        }
-    };
-    list(deserializer)?.into_iter().map(parse).collect()
 }
