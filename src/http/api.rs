@@ -39,13 +39,9 @@ enum Target {
     OtherMethods(String),
 }
 
-/// Whether there is something of the application at `path`.
+/// Whether `path` is the application's to answer, if only by saying that there is nothing.
 pub(super) fn has(context: &Context, path: &str) -> bool {
-    context.application.as_ref().is_some_and(|app| {
-        path == DOCUMENT
-            || app.queries.catalogue().find(path).is_some()
-            || !matches!(app.commands.catalogue().find("", path), Route::Nothing)
-    })
+    context.application.is_some() && (path == DOCUMENT || path.starts_with("/v1/"))
 }
 
 /// Answers a command or a read.
@@ -59,6 +55,7 @@ pub(super) async fn answer(
     };
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
     let (target, action) = match target(app, &method, &path) {
+        Target::OtherMethods(methods) if methods.is_empty() => return super::route::not_found(&path),
         Target::OtherMethods(methods) => return not_allowed(&path, &methods),
         Target::Document => return document(app),
         target @ Target::Command(..) => (target, Action::Command),
@@ -105,21 +102,22 @@ async fn asks(context: &Context, action: Action, headers: &HeaderMap) -> Result<
 }
 
 fn target(app: &Application, method: &Method, path: &str) -> Target {
-    let read = app.queries.catalogue().find(path);
-    let command = app.commands.catalogue().find(method.as_str(), path);
-    match (method, read, command) {
-        (&Method::GET | &Method::HEAD, _, _) if path == DOCUMENT => Target::Document,
-        (&Method::GET | &Method::HEAD, Some((read, parts)), _) => Target::Read(read, parts),
-        (_, _, Route::Found(operation, parts)) => Target::Command(operation, parts),
-        (_, read, command) => {
-            let reads = (read.is_some() || path == DOCUMENT).then_some("GET");
-            let writes = match command {
-                Route::OtherMethods(methods) => methods,
-                Route::Found(..) | Route::Nothing => Vec::new(),
-            };
-            Target::OtherMethods(reads.into_iter().chain(writes).collect::<Vec<_>>().join(", "))
-        }
+    let reads = matches!(*method, Method::GET | Method::HEAD);
+    if reads && path == DOCUMENT {
+        return Target::Document;
     }
+    let read = app.queries.catalogue().find(path);
+    match read {
+        Some((read, parts)) if reads => return Target::Read(read, parts),
+        _ => {}
+    }
+    let others = match app.commands.catalogue().find(method.as_str(), path) {
+        Route::Found(operation, parts) => return Target::Command(operation, parts),
+        Route::OtherMethods(methods) => methods,
+        Route::Nothing => Vec::new(),
+    };
+    let reads = (read.is_some() || path == DOCUMENT).then_some("GET");
+    Target::OtherMethods(reads.into_iter().chain(others).collect::<Vec<_>>().join(", "))
 }
 
 async fn command(

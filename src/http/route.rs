@@ -118,7 +118,7 @@ fn name(context: &Context, path: &str) -> &'static str {
     }
 }
 
-fn not_found(path: &str) -> Response<Body> {
+pub(super) fn not_found(path: &str) -> Response<Body> {
     let path: String = path.chars().take(200).collect();
     fault(&Fault::new(Code::NotFound, format!("there is nothing at {path}")))
 }

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dashmap::DashMap;
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::{Notify, watch};
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
@@ -37,6 +37,17 @@ struct Shared {
     /// How often was looked.
     looks: watch::Sender<u64>,
     plans: DashMap<(Arc<str>, u32), Arc<Planned>>,
+    /// What reads ask with every request.
+    summary: Mutex<Summary>,
+}
+
+/// What catalog and grants come to, as long as they are these.
+#[derive(Debug, Default)]
+struct Summary {
+    catalog: Option<Arc<Catalog>>,
+    current: Arc<Current>,
+    digests: HashMap<Arc<str>, u64>,
+    follows: Option<bool>,
 }
 
 /// What was last seen of each role; `None` of one that cannot be taken on.
@@ -69,6 +80,7 @@ impl Policies {
             wanted: Notify::new(),
             looks: watch::Sender::new(0),
             plans: DashMap::new(),
+            summary: Mutex::default(),
         }))
     }
 
@@ -182,14 +194,18 @@ impl Policies {
         access.ok_or_else(|| Error::Forbidden { role: role.to_owned(), table: table.name.to_string() })
     }
 
-    /// Whether the stream tells of every change to these tables, old values of these columns included.
+    /// Whether the stream tells of every change to these tables, which are the same every time, old values of these columns
+    /// included.
     pub fn follows(&self, tables: &[(TableName, &[&str])]) -> bool {
-        let catalog = self.0.catalogs.borrow();
-        let Some(catalog) = &*catalog else { return false };
-        tables.iter().all(|(name, columns)| {
-            let Found::Table(table) = catalog.find(name) else { return false };
-            let carried = |column: &&str| table.column(column).is_some_and(|at| table.old_image_has(at));
-            table.row_filter.is_none() && columns.iter().all(carried)
+        let mut summary = self.summary();
+        let catalog = summary.catalog.clone();
+        *summary.follows.get_or_insert_with(|| {
+            let Some(catalog) = catalog else { return false };
+            tables.iter().all(|(name, columns)| {
+                let Found::Table(table) = catalog.find(name) else { return false };
+                let carried = |column: &&str| table.column(column).is_some_and(|at| table.old_image_has(at));
+                table.row_filter.is_none() && columns.iter().all(carried)
+            })
         })
     }
 
@@ -198,8 +214,36 @@ impl Policies {
     /// # Errors
     /// That PostgreSQL is away.
     pub async fn digest(&self, role: &str) -> Result<u64, Error> {
+        if let Some(digest) = self.summary().digests.get(role) {
+            return Ok(*digest);
+        }
         let rights = self.rights(role, None).await?;
-        Ok(rights.map_or(0, |rights| rights.digest()))
+        let digest = rights.map_or(0, |rights| rights.digest());
+        // Of what is current by now: what has changed meanwhile is asked for again.
+        let summary = &mut self.summary();
+        if summary
+            .current
+            .get(role)
+            .is_some_and(|rights| rights.as_ref().map_or(0, |it| it.digest()) == digest)
+        {
+            summary.digests.insert(role.into(), digest);
+        }
+        Ok(digest)
+    }
+
+    /// The summary of what there is now.
+    fn summary(&self) -> MutexGuard<'_, Summary> {
+        let (catalog, current) = (self.0.catalogs.borrow().clone(), self.0.current.borrow().clone());
+        let mut summary = self.0.summary.lock();
+        let same_catalog = match (&summary.catalog, &catalog) {
+            (Some(one), Some(other)) => Arc::ptr_eq(one, other),
+            (None, None) => true,
+            _ => false,
+        };
+        if !same_catalog || !Arc::ptr_eq(&summary.current, &current) {
+            *summary = Summary { catalog, current, ..Summary::default() };
+        }
+        summary
     }
 
     /// What an identity sees of the rows of `table` that `filter` lets through.

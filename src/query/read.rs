@@ -155,8 +155,8 @@ impl Queries {
                 part(b"role");
                 part(who.role.as_bytes());
                 part(&digest.to_be_bytes());
-                let claims = request.identity.lasting_claims().unwrap_or_default();
-                part(serde_json::Value::Object(claims).to_string().as_bytes());
+                // As they are: policies may go by any of them.
+                part(who.claims.as_bytes());
             }
         }
         let name = hash.finish();
