@@ -33,4 +33,4 @@ pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
 }
 
-pub use vault::{InvalidKeys, Keys, Unreadable, Vault};
+pub use vault::{InvalidKeys, Keys, NoKey, Unreadable, Vault};

@@ -16,7 +16,7 @@ use crate::event::{Change, Datum, Image, Incarnation, Lsn, Record, Relation, Row
 ///
 /// A read that is as of some position (it has seen all that was committed up to there) is good for as long as none of its
 /// tags was changed behind it: nothing has to be dropped, and what other processes keep is judged by what this one has
-/// shown. Bounded: of more than [`MOST_TAGS`] all are forgotten, and count as changed just now.
+/// shown. Bounded: of more than 200,000 all are forgotten, and count as changed just now.
 #[derive(Debug)]
 pub struct Marks {
     interests: &'static [Interest],

@@ -25,7 +25,7 @@ pub struct Postgres {
     /// The replication slot.
     #[serde(deserialize_with = "slot")]
     pub slot: String,
-    /// Connections besides the replication connection; more than [`Snapshot::concurrent`].
+    /// Connections besides the replication connection; more than [`Snapshot::concurrent`](super::Snapshot::concurrent).
     #[serde(deserialize_with = "count::<2, 10_000, _>")]
     pub pool_size: usize,
     /// For one attempt to connect, unless the URL names a time.
