@@ -92,7 +92,7 @@ fn an_error_names_the_part_at_fault_and_never_the_password() {
         ("postgres://u:s3cret@h/d?sslmod=require", "did you mean `sslmode`?"),
         ("postgres://u:s3cret@h/d?sslmode", "`sslmode` has no value"),
         ("postgres://u:s3cret@h/d?connect_timeout=soon", "`connect_timeout` must be a whole number"),
-        ("postgres://u:s3cret@h/d?target_session_attrs=standby", "`target_session_attrs`"),
+        ("postgres://u:s3cret@h/d?target_session_attrs=prefer-standby", "`target_session_attrs`"),
         ("postgres://u:s3cret@h/d?sslcert=/c.pem", "`sslkey`"),
         ("postgres://u:s3cret@h/d?service=x", "`service` is not supported"),
         ("postgres://u:s3cret@h/d?sslnegotiation=direct", "`sslnegotiation`"),
