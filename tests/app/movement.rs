@@ -85,7 +85,9 @@ fn fifty_who_move_the_same_twenty_cards_lose_none_and_put_no_two_in_one_place() 
         let moved: u32 = loop {
             tokio::select! {
                 moved = &mut moving => break moved.into_iter().sum(),
-                frame = client.next() => _ = mirror.apply(&frame.expect("it lives")),
+                frame = client.next() => {
+                    mirror.apply(&frame.expect("it lives"));
+                }
             }
         };
         println!("{moved} moves");
