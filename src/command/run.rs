@@ -73,7 +73,11 @@ impl Commands {
                 Ok(reply) => return Ok(reply),
                 Err(Trouble::Refused(fault)) => return Err(fault),
                 Err(Trouble::Postgres(error)) if !is_in_the_way(&error) => return Err(error.into()),
-                Err(Trouble::Crowded(state)) => self.spread(&request, &state, left).await?,
+                Err(Trouble::Crowded(state)) => match self.spread(&request, &state, left).await {
+                    // A batch that holds several cards can be in its way: whoever comes next finds out.
+                    Err(error) if !is_in_the_way(&error) => return Err(error.into()),
+                    _ => {}
+                },
                 Err(Trouble::Postgres(_) | Trouble::Again) => {
                     metrics::counter!(metric::COMMAND_RETRIES).increment(1);
                     if attempt < config.attempts {
@@ -88,7 +92,12 @@ impl Commands {
     }
 
     /// Gives the entries of a state new places, in a transaction that holds nothing else.
-    async fn spread(&self, request: &Request<'_>, state: &str, timeout: Duration) -> Result<(), Fault> {
+    async fn spread(
+        &self,
+        request: &Request<'_>,
+        state: &str,
+        timeout: Duration,
+    ) -> Result<(), postgres::Error> {
         let shared = &*self.0;
         let who = request.identity.impersonation();
         let begun =

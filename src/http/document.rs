@@ -123,7 +123,9 @@ fn command(operation: &Operation) -> Value {
     });
     if let Some(shape) = &operation.body {
         let schema = json!({"$ref": format!("#/components/schemas/{}", shape.name())});
-        described["requestBody"] = json!({"required": !shape.faults(&json!({})).is_empty(), "content": {"application/json": {"schema": schema}}});
+        let required = !shape.faults(&json!({})).is_empty();
+        described["requestBody"] =
+            json!({"required": required, "content": {"application/json": {"schema": schema}}});
     }
     described
 }

@@ -38,7 +38,7 @@ impl Rights {
         self.accesses.get(&oid)
     }
 
-    /// A number that changes whenever what the role may see of any table does: the same in every process.
+    /// A number that changes whenever what the role may see of any table does: the same in every process of one build.
     pub(super) fn digest(&self) -> u64 {
         // In no order: each table's number is spread over all bits first, so that no two changes cancel each other out.
         let spread = |(oid, digest): (u32, u64)| {

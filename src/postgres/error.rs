@@ -142,14 +142,6 @@ impl Error {
         }
     }
 
-    /// PostgreSQL's own words, which may hold values.
-    pub fn message(&self) -> Option<&str> {
-        match self {
-            Self::Query { source, .. } => Some(source.as_db_error()?.message()),
-            _ => None,
-        }
-    }
-
     /// What the caller does about it.
     pub fn recovery(&self) -> Recovery {
         match self {

@@ -1,8 +1,7 @@
 use std::time::Duration;
 
-use futures_util::{StreamExt as _, pin_mut};
 use tokio::time::{Instant, timeout_at};
-use tokio_postgres::types::{ToSql, Type};
+use tokio_postgres::types::ToSql;
 use tokio_postgres::{Row, SimpleQueryMessage};
 
 use super::lease::Lease;
@@ -101,26 +100,6 @@ impl Work {
         Ok(self.within(RUN, asked).await?.into_iter().map(Fields).collect())
     }
 
-    /// The rows of a statement that is made for one request.
-    ///
-    /// # Errors
-    /// As [`Work::rows`].
-    pub async fn made(&self, sql: &str, values: &[Option<&str>]) -> Result<Vec<Fields>, Error> {
-        let asked = async {
-            let values: Vec<Option<Text<'_>>> = values.iter().map(|value| value.map(Text)).collect();
-            let values = values.iter().map(|value| (value as &(dyn ToSql + Sync), Text::INFERRED));
-            let values: Vec<(&(dyn ToSql + Sync), Type)> = values.collect();
-            let rows = self.lease.session().query_typed_raw(sql, values).await?;
-            pin_mut!(rows);
-            let mut read = Vec::new();
-            while let Some(row) = rows.next().await {
-                read.push(Fields(row?));
-            }
-            Ok(read)
-        };
-        self.within(RUN, asked).await
-    }
-
     /// The first row of a statement that is the same every time.
     ///
     /// # Errors
@@ -171,16 +150,6 @@ impl Fields {
     /// If there is no such place, or it is not text: the statement is at fault.
     pub fn text(&self, place: usize) -> Option<&str> {
         self.0.try_get(place).expect("statements select texts, and as many as are asked for")
-    }
-
-    /// How many values the row has.
-    pub fn len(&self) -> usize {
-        self.0.len()
-    }
-
-    /// Whether it has none.
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
     }
 }
 

@@ -34,7 +34,7 @@ pub struct Request<'a> {
 pub struct Answered {
     kept: Arc<Kept>,
     /// Whether it was there already.
-    pub cached: bool,
+    cached: bool,
 }
 
 impl Answered {

@@ -10,8 +10,6 @@ use crate::postgres::Fields;
 pub struct Resource {
     /// What one row of it is called in the document and in problems, as in `Entry`.
     pub name: &'static str,
-    /// The table, with its schema.
-    pub table: &'static str,
     /// The columns of a row.
     pub columns: &'static [Column],
 }

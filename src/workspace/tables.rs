@@ -21,28 +21,24 @@ const UPDATED: Column = always("updated_at", Moment);
 /// People.
 pub static USER: Resource = Resource {
     name: "User",
-    table: "public.users",
     columns: &[always("id", Text), always("name", Text), always("hue", Integer), CREATED],
 };
 
 /// What reaches people: decrypted, for those who may see it.
 pub static CONTACT: Resource = Resource {
     name: "Contact",
-    table: "app.user_contacts",
     columns: &[always("user_id", Text), maybe("email", Text), maybe("phone", Text)],
 };
 
 /// What people like.
 pub static PREFERENCES: Resource = Resource {
     name: "Preferences",
-    table: "public.user_preferences",
     columns: &[always("user_id", Text), always("preferences", Json), VERSION, UPDATED],
 };
 
 /// Boards.
 pub static BOARD_ROW: Resource = Resource {
     name: "Board",
-    table: "public.boards",
     columns: &[
         ID,
         always("name", Text),
@@ -57,28 +53,22 @@ pub static BOARD_ROW: Resource = Resource {
 /// Who belongs to a board, and as what.
 pub static MEMBER: Resource = Resource {
     name: "Member",
-    table: "public.board_members",
     columns: &[BOARD, always("user_id", Text), always("role", Text), always("shares_contact", Bool), CREATED],
 };
 
 /// Categories of entries.
 pub static CATEGORY: Resource = Resource {
     name: "Category",
-    table: "public.categories",
     columns: &[ID, BOARD, always("name", Text), always("hue", Integer), VERSION, CREATED, UPDATED],
 };
 
 /// A board's workflow.
-pub static WORKFLOW: Resource = Resource {
-    name: "Workflow",
-    table: "public.workflows",
-    columns: &[ID, BOARD, always("name", Text), VERSION, CREATED, UPDATED],
-};
+pub static WORKFLOW: Resource =
+    Resource { name: "Workflow", columns: &[ID, BOARD, always("name", Text), VERSION, CREATED, UPDATED] };
 
 /// Its states.
 pub static STATE: Resource = Resource {
     name: "State",
-    table: "public.workflow_states",
     columns: &[
         ID,
         always("workflow_id", Bigint),
@@ -96,7 +86,6 @@ pub static STATE: Resource = Resource {
 /// The ways between its states.
 pub static TRANSITION: Resource = Resource {
     name: "Transition",
-    table: "public.workflow_transitions",
     columns: &[
         ID,
         always("workflow_id", Bigint),
@@ -117,7 +106,6 @@ pub static TRANSITION: Resource = Resource {
 /// Cards.
 pub static ENTRY: Resource = Resource {
     name: "Entry",
-    table: "public.entries",
     columns: &[
         ID,
         BOARD,
@@ -141,7 +129,6 @@ pub static ENTRY: Resource = Resource {
 /// What is said about them.
 pub static COMMENT: Resource = Resource {
     name: "Comment",
-    table: "public.comments",
     columns: &[
         ID,
         BOARD,
@@ -157,7 +144,6 @@ pub static COMMENT: Resource = Resource {
 /// What happened.
 pub static ACTIVITY: Resource = Resource {
     name: "Activity",
-    table: "public.activities",
     columns: &[
         ID,
         BOARD,
@@ -173,7 +159,6 @@ pub static ACTIVITY: Resource = Resource {
 /// What people want to be told of.
 pub static RULE: Resource = Resource {
     name: "AlertRule",
-    table: "public.alert_rules",
     columns: &[
         always("id", Text),
         always("user_id", Text),
@@ -194,7 +179,6 @@ pub static RULE: Resource = Resource {
 /// What they were told.
 pub static NOTIFICATION: Resource = Resource {
     name: "Notification",
-    table: "public.notifications",
     columns: &[
         ID,
         always("user_id", Text),
@@ -211,7 +195,6 @@ pub static NOTIFICATION: Resource = Resource {
 /// The newest measures.
 pub static KPI: Resource = Resource {
     name: "Kpi",
-    table: "public.kpi_values",
     columns: &[
         BOARD,
         always("kpi", Text),

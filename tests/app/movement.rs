@@ -159,3 +159,47 @@ fn a_card_goes_where_it_is_put_and_the_order_is_that_of_the_places() {
         assert_eq!(rows["rows"].as_array().expect("rows").last().expect("some")["id"], order[1]);
     });
 }
+
+#[test]
+fn where_places_have_grown_long_or_were_written_by_hand_all_cards_get_new_ones_in_their_order() {
+    scenario(async |test| {
+        let app = App::start(test.database().await).await;
+        let ada = app.person("ada").await;
+        let board = ada.board("Ferry").await;
+        let mut cards = Vec::new();
+        for number in 0..12 {
+            cards.push(ada.entry(&board, json!({"title": format!("Card {number}")})).await);
+        }
+        let (first, second) = (cards[0].clone(), cards[1].clone());
+        let crowd = async |low: &str, high: &str| {
+            let sql = format!(
+                "update public.entries set position = repeat('1', 120) || '{low}' where id = {first};
+                 update public.entries set position = repeat('1', 120) || '{high}' where id = {second}"
+            );
+            app.database.execute(&sql).await;
+        };
+        for (low, high) in [("1", "2"), ("!", "?")] {
+            crowd(low, high).await;
+            // All others between these two, at the same time.
+            let mut movers = JoinSet::new();
+            for card in cards[2..].to_vec() {
+                let (api, first) = (ada.apart(), first.clone());
+                movers.spawn(async move {
+                    let path = format!("/v1/entries/{card}/move");
+                    api.post(&path, json!({"after": first})).await.must(200);
+                });
+            }
+            movers.join_all().await;
+            let last = ada.post(&format!("/v1/entries/{}/move", cards[2]), json!({"after": first})).await;
+            let headers = [("tidegate-min-lsn", last.header("tidegate-lsn"))];
+            let path = format!("/v1/boards/{board}/entries?limit=500");
+            let rows = ada.ask(Method::GET, &path, None, &headers).await.must(200);
+            let rows = rows["rows"].as_array().expect("rows").clone();
+            let ids: Vec<&str> = rows.iter().map(|row| row["id"].as_str().expect("an id")).collect();
+            assert_eq!((ids[0], ids[1], ids[11]), (&*first, &*cards[2], &*second), "{ids:?}");
+            let places: Vec<&str> =
+                rows.iter().map(|row| row["position"].as_str().expect("a text")).collect();
+            assert!(places.is_sorted() && places.iter().all(|place| place.len() < 100), "{places:?}");
+        }
+    });
+}
