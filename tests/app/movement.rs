@@ -182,8 +182,8 @@ fn where_places_have_grown_long_or_were_written_by_hand_all_cards_get_new_ones_i
             crowd(low, high).await;
             // All others between these two, at the same time.
             let mut movers = JoinSet::new();
-            for card in cards[2..].to_vec() {
-                let (api, first) = (ada.apart(), first.clone());
+            for card in &cards[2..] {
+                let (api, card, first) = (ada.apart(), card.clone(), first.clone());
                 movers.spawn(async move {
                     let path = format!("/v1/entries/{card}/move");
                     api.post(&path, json!({"after": first})).await.must(200);
