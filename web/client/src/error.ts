@@ -4,13 +4,13 @@ import type { ErrorFrame } from './frames.js'
 export class TidegateError extends Error {
   override readonly name = 'TidegateError'
   /** The field of the request at fault. */
-  readonly field?: string
+  declare readonly field?: string
   /** Where in the filter's text, in characters from 1. */
-  readonly position?: number
+  declare readonly position?: number
   /** The SQL that mends it, for those who own the database. */
-  readonly hint?: string
+  declare readonly hint?: string
   /** When it may be tried again. */
-  readonly retryAfterMs?: number
+  declare readonly retryAfterMs?: number
 
   /**
    * @param code one of docs/protocol.md (`unknown_column`, `forbidden`, …); `closed`: the client was closed;

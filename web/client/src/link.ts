@@ -166,8 +166,7 @@ export class Link {
   #connect(reason: TokenReason = 'connect'): void {
     this.#forget('return')
     this.#unwatch ??= watch(() => this.wake())
-    // A line that is only laid anew is no news.
-    if (!this.#line) this.#say(this.#live ? 'resuming' : 'connecting')
+    this.#say(this.#live ? 'resuming' : 'connecting')
     this.#after('silence', LAY_MS, () => this.#lost(1006, 'no answer'))
     const attempt = { send() {}, close() {} }
     this.#line = attempt

@@ -6,6 +6,8 @@ export function webSocket(Socket: typeof WebSocket = WebSocket): Connect {
   return (address, events) => {
     const socket = new Socket(address, 'tidegate.v1')
     socket.onmessage = ({ data }) => events.frame(JSON.parse(data as string) as ServerFrame)
+    // What went wrong is told by the close; a class of Node's own would throw where nobody listens.
+    socket.onerror = () => {}
     socket.onclose = ({ code, reason }) => events.closed(code, reason)
     return {
       send: (frame) => {
@@ -13,9 +15,7 @@ export function webSocket(Socket: typeof WebSocket = WebSocket): Connect {
         if (socket.readyState === 1) socket.send(JSON.stringify(frame))
       },
       close: () => {
-        // Some platforms tell of an error when a socket is closed that never opened.
         socket.onmessage = socket.onclose = null
-        socket.onerror = () => {}
         socket.close()
       },
     }

@@ -183,11 +183,11 @@ async function freePort(): Promise<number> {
 export const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms))
 
 /** Waits until `look` gives something that is not undefined, null or false. */
-export async function eventually<T>(what: string, look: () => T | Promise<T>, withinMs = 15_000): Promise<NonNullable<T>> {
+export async function eventually<T>(what: string, look: () => T | Promise<T>, withinMs = 15_000): Promise<Exclude<NonNullable<T>, false>> {
   const until = Date.now() + withinMs
   for (;;) {
     const seen = await look()
-    if (seen !== undefined && seen !== null && seen !== false) return seen as NonNullable<T>
+    if (seen !== undefined && seen !== null && seen !== false) return seen as Exclude<NonNullable<T>, false>
     if (Date.now() > until) throw new Error(`not within ${withinMs} ms: ${what}`)
     await pause(10)
   }
