@@ -208,8 +208,6 @@ export class Link {
         return
       case 'progress':
         for (const subscription of this.subscriptions.values()) if (!subscription.waits) subscription.reach(frame.cursor)
-        // Of those that wait it says nothing.
-        if (this.#pending === this.awaited.size) this.#reached(frame.lsn)
         return
       case 'reached':
         return this.#reached(frame.lsn)
