@@ -1,0 +1,1 @@
+export default function ActivityPage(_: Record<string, unknown>) { return null }

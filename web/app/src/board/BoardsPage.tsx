@@ -1,0 +1,1 @@
+export default function BoardsPage(_: Record<string, unknown>) { return null }

@@ -1,0 +1,1 @@
+export default function EntryDialog(_: Record<string, unknown>) { return null }

@@ -1,0 +1,1 @@
+export default function SettingsDialog(_: Record<string, unknown>) { return null }

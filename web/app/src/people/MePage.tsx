@@ -1,0 +1,1 @@
+export default function MePage(_: Record<string, unknown>) { return null }

@@ -1,0 +1,1 @@
+export default function NotificationsPage(_: Record<string, unknown>) { return null }
