@@ -40,11 +40,11 @@ export class Wire {
   }
 
   /** Follows rows for as long as somebody shows them. */
-  follow<R>(rows: Rows<R>, table: string): () => void {
+  follow<R extends object>(rows: Rows<R>, table: string): () => void {
     return rows.subscribe((_, batch) => this.#take(table, batch))
   }
 
-  #take<R>(table: string, { reset, changes, tx, committedAt }: Batch<R>): void {
+  #take<R extends object>(table: string, { reset, changes, tx, committedAt }: Batch<R>): void {
     if (reset || changes.length === 0 || !tx || !committedAt) return
     const touched = { table, inserted: 0, updated: 0, deleted: 0 }
     for (const { op } of changes) {

@@ -34,10 +34,10 @@ export function openWorkspace({ page, person, token, line }: Settings): Workspac
   const scheme = location.protocol === 'https:' ? 'wss:' : 'ws:'
   const scope = person?.id ?? 'anybody'
   const tide = new Tidegate(addresses.map((address) => `${scheme}//${address}/v1/socket`), {
-    token: () => token(),
+    token: (reason) => token(reason === 'refused'),
     persist: indexedDb(scope),
     // A network of one's own is not shared with other tabs.
-    ...(!line && { connect: tabs(scope) }),
+    ...(!line && { share: tabs(scope) }),
   })
   const api = new Api({ origin: () => origin(tide, addresses, line !== null), token, pause: (ms) => untilLive(tide, ms) })
   return { tide, api, wire: new Wire(), page, person }

@@ -1,5 +1,5 @@
-import { useEffect, useMemo, useState, useSyncExternalStore } from 'react'
-import { openWorkspace, WorkspaceProvider } from '../api/workspace'
+import { useEffect, useMemo, useRef, useState, useSyncExternalStore } from 'react'
+import { openWorkspace, type Workspace, WorkspaceProvider } from '../api/workspace'
 import { LineContext } from '../demo/line'
 import { Empty } from '../design/Empty'
 import { Toasts } from '../design/toasts'
@@ -43,12 +43,8 @@ function Work({ session, sessions }: { session: Extract<Session, { kind: 'in' | 
   const [line, setLine] = useState<readonly string[] | null>(null)
   const person = session.kind === 'in' ? session.person : null
   const { page } = session
-  // It is opened after the paint and closed with the page: what is drawn twice in development is opened twice.
   const workspace = useMemo(() => openWorkspace({ page, person, token: sessions.token, line }), [page, person, sessions, line])
-  useEffect(() => {
-    const { tide } = workspace
-    return () => void setTimeout(() => tide.close())
-  }, [workspace])
+  useClosing(workspace)
   const lines = useMemo(() => ({ own: line, take: setLine }), [line])
   return (
     <WorkspaceProvider value={workspace}>
@@ -57,4 +53,15 @@ function Work({ session, sessions }: { session: Extract<Session, { kind: 'in' | 
       </LineContext>
     </WorkspaceProvider>
   )
+}
+
+/** Closes what is not used any more; not what an effect lets go and takes up again, as in strict mode. */
+function useClosing(workspace: Workspace): void {
+  const closing = useRef(new Map<Workspace, ReturnType<typeof setTimeout>>())
+  useEffect(() => {
+    const timers = closing.current
+    clearTimeout(timers.get(workspace))
+    timers.delete(workspace)
+    return () => void timers.set(workspace, setTimeout(() => workspace.tide.close()))
+  }, [workspace])
 }

@@ -51,15 +51,23 @@ function Views() {
   return (
     <Switch>
       <Route path="/" component={First} />
-      <Route path="/boards" component={BoardsPage} />
+      <Route path="/boards">
+        <BoardsPage />
+      </Route>
       {/* One route for all that stands on a board: the columns stay where they are while something opens above them. */}
-      <Route path="/boards/:board/:what?/:entry?">
+      <Route<{ board: string; what?: string; entry?: string }> path="/boards/:board/:what?/:entry?">
         {({ board, what, entry }) => <BoardPage key={board} board={board} entry={what === 'entries' ? entry : undefined} settings={what === 'settings'} />}
       </Route>
-      <Route path="/activity" component={ActivityPage} />
-      <Route path="/dashboard/:board?">{({ board }) => <DashboardPage board={board} />}</Route>
-      <Route path="/notifications" component={NotificationsPage} />
-      <Route path="/me" component={MePage} />
+      <Route path="/activity">
+        <ActivityPage />
+      </Route>
+      <Route<{ board?: string }> path="/dashboard/:board?">{({ board }) => <DashboardPage board={board} />}</Route>
+      <Route path="/notifications">
+        <NotificationsPage />
+      </Route>
+      <Route path="/me">
+        <MePage />
+      </Route>
       <Route>
         <Empty icon="wave" title="Nothing here" />
       </Route>

@@ -97,7 +97,6 @@ export class BoardStore {
       return
     }
     for (const change of changes) {
-      if (change.op === 'reset') continue
       const before = change.before
       const row = change.op === 'delete' ? undefined : change.row
       const isMove = before && row && (before.state_id !== row.state_id || before.position !== row.position)

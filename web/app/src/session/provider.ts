@@ -16,7 +16,7 @@ export class Provider {
   #timer: ReturnType<typeof setTimeout> | undefined
 
   constructor({ issuer, client_id, scope, resource }: LoginSettings) {
-    const aim = resource ? { resource } : {}
+    const aim: Record<string, string> = resource ? { resource } : {}
     this.#manager = new UserManager({
       authority: issuer,
       client_id,
