@@ -6,6 +6,7 @@ import { Icon, type IconName, Mark } from '../design/icons'
 import { useUnread } from '../people/useNotifications'
 import { useSession } from '../session/useSession'
 import { Connection } from './Connection'
+import { hueOf } from './hue'
 import { ThemeButton } from './ThemeButton'
 
 interface Place {
@@ -75,9 +76,6 @@ export function Sidebar() {
     </aside>
   )
 }
-
-/** Boards have no colour of their own; their numbers give them one that stays. */
-export const hueOf = (board: string) => (Number(board) * 137.5 + 75) % 360
 
 function SignOutButton() {
   const session = useSession()

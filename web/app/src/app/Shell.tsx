@@ -3,6 +3,7 @@ import { lazy, Suspense } from 'react'
 import { Redirect, Route, Switch, useLocation } from 'wouter'
 import { useBoards, useWorkspace } from '../api/workspace'
 import { Bones, Empty } from '../design/Empty'
+import { useFollowedPreferences } from '../people/usePreferences'
 import { useSession } from '../session/useSession'
 import { Faults } from './Faults'
 import { NoAccess } from './NoAccess'
@@ -23,6 +24,7 @@ export function Shell() {
   const { tide, person } = useWorkspace()
   const status = useStatus(tide)
   const session = useSession()
+  useFollowedPreferences()
   if (status.state === 'ended') {
     return <NoAccess name={person?.name} why={status.error?.code} onSignOut={() => void session.signOut()} />
   }
