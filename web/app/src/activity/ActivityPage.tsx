@@ -51,19 +51,16 @@ function BurstView({ burst: { actor, board, at, activities }, showBoard }: { bur
     <article className="burst" aria-label={`${user?.name ?? 'Somebody'}, ${ago(at)}`} tabIndex={0}>
       <Avatar user={user} size={32} silent />
       <div className="burst-body">
-        <header>
-          <h3>{user?.name ?? 'Somebody'}</h3>
-          {showBoard && (
-            <Link href={`/boards/${board}`} className="burst-board">
-              {boards.get(board)?.name}
-            </Link>
-          )}
-        </header>
         <ul>
-          {activities.map((activity) => (
-            <Deed key={activity.id} activity={activity} names={names} />
+          {activities.map((activity, index) => (
+            <Deed key={activity.id} activity={activity} names={names} {...(index === 0 && { who: user?.name ?? 'Somebody' })} />
           ))}
         </ul>
+        {showBoard && (
+          <Link href={`/boards/${board}`} className="burst-board">
+            {boards.get(board)?.name}
+          </Link>
+        )}
       </div>
     </article>
   )

@@ -5,10 +5,11 @@ import { clock } from '../design/texts'
 import { type Names, type Part, sentence } from './sentences'
 
 /** One thing that was done. */
-export const Deed = memo(function Deed({ activity, names, linked = true }: { activity: Activity; names: Names; linked?: boolean }) {
+export const Deed = memo(function Deed({ activity, names, who, linked = true }: { activity: Activity; names: Names; who?: string; linked?: boolean }) {
   return (
     <li className="deed" data-activity={activity.id}>
       <p>
+        {who && <b className="deed-who">{who} </b>}
         {sentence(activity, names).map((part, index) => (
           <Words key={index} part={part} board={activity.board_id} linked={linked} />
         ))}

@@ -47,7 +47,7 @@ export const Lane = memo(function Lane({ state, store, drag, glide, filter, peop
     estimateSize: (index) => (index === gap ? drag.height : height(at(index))),
     getItemKey: (index) => (index === gap ? 'gap' : (at(index)?.id ?? index)),
     gap: GAP,
-    paddingStart: 2,
+    paddingStart: 8,
     paddingEnd: EDGE,
     overscan: 6,
     useFlushSync: false,

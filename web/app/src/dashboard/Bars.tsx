@@ -29,7 +29,7 @@ export function Bars({ name, title, board, days, turn, label, face }: Props) {
                 {face?.(x)}
                 <span className="cut bars-name">{label(x)}</span>
                 <span className="bars-track" aria-hidden="true">
-                  <span style={{ transform: `scaleX(${y / most})` }} />
+                  <span style={{ transform: `translateX(${(y / most - 1) * 100}%)` }} />
                 </span>
                 <Count value={y} />
               </li>

@@ -9,7 +9,6 @@ import 'uplot/dist/uPlot.min.css'
 interface Props {
   name: ChartName
   title: string
-  kind: 'bars' | 'line'
   board: string | null
   days: number
   turn: number
@@ -19,14 +18,14 @@ const DAY = new Intl.DateTimeFormat('en', { day: 'numeric', month: 'short', time
 const label = (x: string | null) => (x ? DAY.format(Date.parse(`${x}T00:00:00Z`)) : '–')
 
 /** Amounts by day. */
-export function Chart({ name, title, kind, board, days, turn }: Props) {
+export function Chart({ name, title, board, days, turn }: Props) {
   const { points, failed } = useChart(name, board, days, turn)
-  return <Figure {...{ name, title, points, failed, label }}>{(points) => <Plot points={points} kind={kind} title={title} />}</Figure>
+  return <Figure {...{ name, title, points, failed, label }}>{(points) => <Plot points={points} title={title} />}</Figure>
 }
 
 const HEIGHT = 188
 
-function Plot({ points, kind, title }: { points: readonly ChartPoint[]; kind: 'bars' | 'line'; title: string }) {
+function Plot({ points, title }: { points: readonly ChartPoint[]; title: string }) {
   const place = useRef<HTMLDivElement>(null)
   const plot = useRef<uPlot | null>(null)
   const latest = useRef(points)
@@ -37,7 +36,7 @@ function Plot({ points, kind, title }: { points: readonly ChartPoint[]; kind: 'b
   useEffect(() => {
     const element = place.current
     if (!element) return
-    const drawn = new uPlot(optionsOf(element, kind, () => latest.current), dataOf(latest.current), element)
+    const drawn = new uPlot(optionsOf(element, () => latest.current), dataOf(latest.current), element)
     plot.current = drawn
     const watcher = new ResizeObserver(() => drawn.setSize({ width: element.clientWidth, height: HEIGHT }))
     watcher.observe(element)
@@ -47,7 +46,7 @@ function Plot({ points, kind, title }: { points: readonly ChartPoint[]; kind: 'b
       plot.current = null
     }
     // Its colours are read when it is made.
-  }, [kind, dark, count])
+  }, [dark, count])
 
   useEffect(() => plot.current?.setData(dataOf(points)), [points])
 
@@ -60,14 +59,13 @@ function dataOf(points: readonly ChartPoint[]): uPlot.AlignedData {
   return [points.map((_, index) => index), points.map(({ y }) => y)]
 }
 
-function optionsOf(element: HTMLElement, kind: 'bars' | 'line', points: () => readonly ChartPoint[]): uPlot.Options {
+function optionsOf(element: HTMLElement, points: () => readonly ChartPoint[]): uPlot.Options {
   const style = getComputedStyle(element)
   const colour = (property: string) => resolved(element, `var(${property})`)
   const font = `11px ${style.fontFamily}`
   const accent = colour('--accent')
   const axis = { stroke: colour('--faint'), font, ticks: { show: false } }
-  const { bars, spline } = uPlot.paths
-  const paths = kind === 'bars' ? bars?.({ size: [0.62, 28], radius: 0.25 }) : spline?.()
+  const paths = uPlot.paths.bars?.({ size: [0.62, 36], radius: 0.2 })
   return {
     width: element.clientWidth,
     height: HEIGHT,
@@ -75,7 +73,7 @@ function optionsOf(element: HTMLElement, kind: 'bars' | 'line', points: () => re
     padding: [10, 6, 0, 0],
     cursor: { y: false, drag: { x: false, y: false }, points: { size: 7, fill: accent, stroke: accent } },
     scales: {
-      x: { time: false, range: (_, low, high) => (kind === 'bars' ? [low - 0.5, high + 0.5] : [low, high]) },
+      x: { time: false, range: (_, low, high) => [low - 0.5, high + 0.5] },
       y: { range: (_, __, high) => [0, Math.max(4, high * 1.12)] },
     },
     axes: [
@@ -84,7 +82,7 @@ function optionsOf(element: HTMLElement, kind: 'bars' | 'line', points: () => re
     ],
     series: [
       {},
-      { stroke: accent, width: kind === 'bars' ? 0 : 2, fill: kind === 'bars' ? accent : resolved(element, 'color-mix(in oklch, var(--accent) 14%, transparent)'), points: { show: false }, ...(paths && { paths }) },
+      { stroke: accent, width: 0, fill: accent, points: { show: false }, ...(paths && { paths }) },
     ],
     hooks: { init: [(drawn) => tip(drawn, points)] },
   }

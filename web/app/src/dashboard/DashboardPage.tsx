@@ -23,7 +23,7 @@ const SPANS = [7, 30, 90] as const
 export default function DashboardPage({ board: named }: { board?: string | undefined }) {
   const { tide } = useWorkspace()
   const [, go] = useLocation()
-  const [days, setDays] = useState<number>(30)
+  const [days, setDays] = useState<number>(7)
   const board = named ?? null
   const { rows: kpis } = useRows(tide.rows<Kpi>('public.kpi_values', { delivery: 'latest', intervalMs: 500 }))
   const tiles = useMemo(() => measures(kpis.values(), board), [kpis, board])
@@ -56,8 +56,8 @@ export default function DashboardPage({ board: named }: { board?: string | undef
         ))}
       </section>
       <div className="charts">
-        <Chart name="throughput" title="Finished by day" kind="bars" {...shared} />
-        <Chart name="activity" title="Activity by day" kind="line" {...shared} />
+        <Chart name="throughput" title="Finished by day" {...shared} />
+        <Chart name="activity" title="Activity by day" {...shared} />
         <Bars name="states" title="Cards by state" label={(x) => x ?? '–'} {...shared} />
         <Bars
           name="assignees"

@@ -13,17 +13,19 @@ interface Props {
 /** A modal dialog of the platform's own: what is behind it is inert, Escape closes it, focus returns to where it was. */
 export function Dialog({ title, onClose, children, drawer = false, tools }: Props) {
   const dialog = useRef<HTMLDialogElement>(null)
+  const heading = useRef<HTMLHeadingElement>(null)
   const name = useId()
 
   useEffect(() => {
     const element = dialog.current
     const before = document.activeElement
     element?.showModal()
+    if (drawer) heading.current?.focus({ preventScroll: true })
     return () => {
       element?.close()
       if (before instanceof HTMLElement && before.isConnected) before.focus({ preventScroll: true })
     }
-  }, [])
+  }, [drawer])
 
   return (
     <dialog
@@ -38,7 +40,10 @@ export function Dialog({ title, onClose, children, drawer = false, tools }: Prop
       onPointerDown={(event) => event.target === dialog.current && !within(dialog.current, event) && onClose()}
     >
       <header className="dialog-head">
-        <h2 id={name}>{title}</h2>
+        {/* Focus begins where reading does. */}
+        <h2 id={name} tabIndex={-1} ref={heading}>
+          {title}
+        </h2>
         {tools}
         <button type="button" className="button" data-kind="quiet" data-icon="" aria-label="Close" onClick={onClose}>
           <Icon name="close" />

@@ -42,7 +42,7 @@ export function Ways({ board, card, store, isAdmin }: Props) {
         >
           {isBack && <Icon name="back" size={14} />}
           {words(name)}
-          {!isBack && <Icon name="next" size={14} />}
+          <span className="dot" data-kind={to?.kind} aria-hidden="true" />
         </button>
       ))}
     </div>
