@@ -1,0 +1,90 @@
+import { useEffect, useMemo, useRef, useState } from 'react'
+import { Link } from 'wouter'
+import { useBoards, usePeople, useWorkspace } from '../api/workspace'
+import { useWire } from '../app/useWire'
+import { Avatar } from '../design/Avatar'
+import { Bones, Empty } from '../design/Empty'
+import { ago } from '../design/texts'
+import { BoardPicker } from '../design/BoardPicker'
+import { Deed } from './Deed'
+import { type Burst, grouped } from './groups'
+import { useFeed } from './useFeed'
+import { useNames } from './useNames'
+import './activity.css'
+
+/** What happens, as it happens. */
+export default function ActivityPage() {
+  const { tide } = useWorkspace()
+  const [board, setBoard] = useState<string | null>(null)
+  const feed = useFeed(board)
+  const days = useMemo(() => grouped(feed.activities), [feed.activities])
+  useWire(tide.rows('public.activities', { orderBy: 'at desc', limit: 50, ...(board && { where: 'board_id = $1', params: [board] }) }), 'activities')
+
+  return (
+    <div className="page activity-page">
+      <header className="page-head">
+        <h1>Activity</h1>
+        <BoardPicker board={board} onBoard={setBoard} />
+      </header>
+      {feed.activities.length === 0 && (feed.state === 'live' ? <Empty icon="pulse" title="Nothing has happened yet" /> : <Bones count={6} height={64} />)}
+      <div role="feed" aria-label="Activity" aria-busy={feed.loading} className="feed">
+        {days.map(({ name, bursts }) => (
+          <section key={name} className="day" aria-label={name}>
+            <h2 className="day-name">{name}</h2>
+            {bursts.map((burst) => (
+              <BurstView key={burst.key} burst={burst} showBoard={board === null} />
+            ))}
+          </section>
+        ))}
+      </div>
+      {feed.activities.length > 0 && feed.more && <More loading={feed.loading} older={feed.older} />}
+    </div>
+  )
+}
+
+function BurstView({ burst: { actor, board, at, activities }, showBoard }: { burst: Burst; showBoard: boolean }) {
+  const people = usePeople()
+  const boards = useBoards().rows
+  const names = useNames()
+  const user = actor ? people.get(actor) : undefined
+  return (
+    <article className="burst" aria-label={`${user?.name ?? 'Somebody'}, ${ago(at)}`} tabIndex={0}>
+      <Avatar user={user} size={32} silent />
+      <div className="burst-body">
+        <ul>
+          {activities.map((activity, index) => (
+            <Deed key={activity.id} activity={activity} names={names} {...(index === 0 && { who: user?.name ?? 'Somebody' })} />
+          ))}
+        </ul>
+        {showBoard && (
+          <Link href={`/boards/${board}`} className="burst-board">
+            {boards.get(board)?.name}
+          </Link>
+        )}
+      </div>
+    </article>
+  )
+}
+
+/** Reads on when it comes into sight. */
+function More({ loading, older }: { loading: boolean; older: () => Promise<void> }) {
+  const place = useRef<HTMLDivElement>(null)
+  useEffect(() => {
+    const element = place.current
+    if (!element || loading) return
+    const watcher = new IntersectionObserver(([seen]) => seen?.isIntersecting && void older(), { rootMargin: '400px' })
+    watcher.observe(element)
+    return () => watcher.disconnect()
+  }, [loading, older])
+  return (
+    <div ref={place} className="feed-more">
+      {loading ? (
+        <Bones count={2} height={56} />
+      ) : (
+        <button type="button" className="button" data-kind="quiet" onClick={() => void older()}>
+          Older
+        </button>
+      )}
+    </div>
+  )
+}

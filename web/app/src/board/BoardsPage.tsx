@@ -1,0 +1,135 @@
+import { useRows } from '@tidegate/client/react'
+import { useMemo, useState } from 'react'
+import { Link, useLocation } from 'wouter'
+import { createBoard } from '../api/commands'
+import { useChart } from '../api/chart'
+import type { Board, Kpi, Member } from '../api/tables'
+import { useBoards, useCommand, usePeople, useWorkspace } from '../api/workspace'
+import { hueOf } from '../app/hue'
+import { Count } from '../dashboard/Count'
+import { Sparkline } from '../dashboard/Sparkline'
+import { Avatar } from '../design/Avatar'
+import { Dialog } from '../design/Dialog'
+import { Bones, Empty } from '../design/Empty'
+import { Icon } from '../design/icons'
+import './boards.css'
+
+/** One's boards. */
+export default function BoardsPage() {
+  const { tide, person, page } = useWorkspace()
+  const { rows, state } = useBoards()
+  const { rows: kpis } = useRows(tide.rows<Kpi>('public.kpi_values', { delivery: 'latest', intervalMs: 1_000 }))
+  const { rows: members } = useRows(tide.rows<Member>('public.board_members'))
+  const [founding, setFounding] = useState(false)
+  const boards = useMemo(() => [...rows.values()].sort((a, b) => a.name.localeCompare(b.name)), [rows])
+  const mayFound = person !== null && page.application
+
+  return (
+    <div className="page">
+      <header className="page-head">
+        <h1>Boards</h1>
+        {mayFound && (
+          <button type="button" className="button" data-kind="loud" onClick={() => setFounding(true)}>
+            <Icon name="plus" size={16} />
+            New board
+          </button>
+        )}
+      </header>
+      {boards.length === 0 && (state === 'live' ? <Empty icon="board" title="No boards yet" /> : <Bones count={3} height={132} />)}
+      <ul className="boards">
+        {boards.map((board) => (
+          <BoardTile key={board.id} board={board} kpis={kpis} members={members} />
+        ))}
+      </ul>
+      {founding && <NewBoard onClose={() => setFounding(false)} />}
+    </div>
+  )
+}
+
+const FACES = 5
+
+function BoardTile({ board: { id, name, description }, kpis, members }: { board: Board; kpis: ReadonlyMap<string, Kpi>; members: ReadonlyMap<string, Member> }) {
+  const people = usePeople()
+  const of = (kpi: string) => kpis.get(JSON.stringify([id, kpi]))
+  const [open, pace] = [of('open'), of('changes_1m')]
+  // What is counted changes with the number of open cards, more or less; a tile need not be more exact.
+  const { points } = useChart('states', id, 1, (open?.value ?? 0) + (of('closed_10m')?.value ?? 0))
+  const belonging = [...members.values()].filter(({ board_id }) => board_id === id).map(({ user_id }) => people.get(user_id))
+  return (
+    <li className="board-tile panel" data-board={id}>
+      <h2>
+        <Link href={`/boards/${id}`}>
+          <span className="nav-square" style={{ '--hue': hueOf(id) }} aria-hidden="true" />
+          {name}
+        </Link>
+      </h2>
+      <p className="soft board-tile-about">{description}</p>
+      <div className="board-tile-figures">
+        {open && (
+          <p className="board-tile-open">
+            <Count value={open.value} />
+            <span>open</span>
+          </p>
+        )}
+        {pace && <Sparkline values={pace.recent} />}
+      </div>
+      <div className="board-tile-states" aria-hidden="true">
+        {points?.map(({ x, y }, index) => y > 0 && <span key={x} style={{ flexGrow: y, '--shade': `${100 - (index / Math.max(1, points.length - 1)) * 75}%` }} />)}
+      </div>
+      <div className="board-tile-foot">
+        <div className="stack">
+          {belonging.slice(0, FACES).map((user, index) => (
+            <Avatar key={user?.id ?? index} user={user} size={24} />
+          ))}
+        </div>
+        {pace && (
+          <span className="faint">
+            <Count value={pace.value} /> changes a minute
+          </span>
+        )}
+      </div>
+    </li>
+  )
+}
+
+function NewBoard({ onClose }: { onClose: () => void }) {
+  const command = useCommand()
+  const [, go] = useLocation()
+  const [name, setName] = useState('')
+  const [about, setAbout] = useState('')
+  const [busy, setBusy] = useState(false)
+  const found = async () => {
+    setBusy(true)
+    const reply = await command<Board>(createBoard(name.trim(), about.trim()))
+    setBusy(false)
+    if (reply) go(`/boards/${reply.row.id}`)
+  }
+  return (
+    <Dialog title="New board" onClose={onClose}>
+      <form
+        className="dialog-form"
+        onSubmit={(event) => {
+          event.preventDefault()
+          void found()
+        }}
+      >
+        <label className="field">
+          <span>Name</span>
+          <input className="input" autoFocus required maxLength={200} value={name} onChange={({ target }) => setName(target.value)} />
+        </label>
+        <label className="field">
+          <span>What it is for</span>
+          <input className="input" maxLength={500} value={about} onChange={({ target }) => setAbout(target.value)} />
+        </label>
+        <div className="dialog-foot">
+          <button type="button" className="button" onClick={onClose}>
+            Cancel
+          </button>
+          <button type="submit" className="button" data-kind="loud" disabled={busy || !name.trim()}>
+            Create board
+          </button>
+        </div>
+      </form>
+    </Dialog>
+  )
+}

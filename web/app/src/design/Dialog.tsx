@@ -1,0 +1,60 @@
+import { type ReactNode, useEffect, useId, useRef } from 'react'
+import { Icon } from './icons'
+
+interface Props {
+  title: ReactNode
+  onClose: () => void
+  children: ReactNode
+  drawer?: boolean
+  /** Beside the title. */
+  tools?: ReactNode
+}
+
+/** A modal dialog of the platform's own: what is behind it is inert, Escape closes it, focus returns to where it was. */
+export function Dialog({ title, onClose, children, drawer = false, tools }: Props) {
+  const dialog = useRef<HTMLDialogElement>(null)
+  const heading = useRef<HTMLHeadingElement>(null)
+  const name = useId()
+
+  useEffect(() => {
+    const element = dialog.current
+    const before = document.activeElement
+    element?.showModal()
+    if (drawer) heading.current?.focus({ preventScroll: true })
+    return () => {
+      element?.close()
+      if (before instanceof HTMLElement && before.isConnected) before.focus({ preventScroll: true })
+    }
+  }, [drawer])
+
+  return (
+    <dialog
+      ref={dialog}
+      className="dialog"
+      aria-labelledby={name}
+      {...(drawer && { 'data-drawer': '' })}
+      onCancel={(event) => {
+        event.preventDefault()
+        onClose()
+      }}
+      onPointerDown={(event) => event.target === dialog.current && !within(dialog.current, event) && onClose()}
+    >
+      <header className="dialog-head">
+        {/* Focus begins where reading does. */}
+        <h2 id={name} tabIndex={-1} ref={heading}>
+          {title}
+        </h2>
+        {tools}
+        <button type="button" className="button" data-kind="quiet" data-icon="" aria-label="Close" onClick={onClose}>
+          <Icon name="close" />
+        </button>
+      </header>
+      <div className="dialog-body">{children}</div>
+    </dialog>
+  )
+}
+
+function within(element: Element, { clientX, clientY }: { clientX: number; clientY: number }): boolean {
+  const { left, right, top, bottom } = element.getBoundingClientRect()
+  return clientX >= left && clientX <= right && clientY >= top && clientY <= bottom
+}

@@ -1,0 +1,105 @@
+import { forget, keptPerson, type Person } from './kept'
+import { fetchPage, keptPage, type PageSettings } from './page'
+import type { Provider } from './provider'
+
+export type Session =
+  | { kind: 'starting' }
+  | { kind: 'unreachable' }
+  | { kind: 'signed-out'; page: PageSettings; why?: string }
+  | { kind: 'viewing'; page: PageSettings }
+  | { kind: 'in'; page: PageSettings; person: Person }
+
+/** Who uses this tab, from the first paint to the sign-out. */
+export class Sessions {
+  #current: Session = { kind: 'starting' }
+  #listeners = new Set<() => void>()
+  #provider: Promise<Provider> | null = null
+
+  get current(): Session {
+    return this.#current
+  }
+
+  subscribe = (listener: () => void): (() => void) => {
+    this.#listeners.add(listener)
+    return () => this.#listeners.delete(listener)
+  }
+
+  #be(session: Session): void {
+    this.#current = session
+    for (const listener of this.#listeners) listener()
+  }
+
+  async start(): Promise<void> {
+    const query = new URLSearchParams(location.search)
+    const answered = query.has('state') && (query.has('code') || query.has('error'))
+    const kept = keptPage()
+    // A reload goes on with what it knew; what has changed meanwhile is found out beside that.
+    if (kept && !answered) this.#enter(kept)
+    try {
+      const page = await fetchPage()
+      if (answered && page.login) await this.#finish(page)
+      else if (!kept || JSON.stringify(kept) !== JSON.stringify(page)) this.#enter(page)
+    } catch {
+      if (!kept) this.#be({ kind: 'unreachable' })
+    }
+  }
+
+  #enter(page: PageSettings): void {
+    const person = keptPerson()
+    if (!page.login) this.#be({ kind: 'viewing', page })
+    else if (person) this.#be({ kind: 'in', page, person })
+    else this.#be({ kind: 'signed-out', page })
+  }
+
+  async #finish(page: PageSettings): Promise<void> {
+    try {
+      const { person, returnTo } = await (await this.#open(page)).finish()
+      // What came with the address is good once, and stays in no history.
+      history.replaceState(null, '', returnTo)
+      this.#be({ kind: 'in', page, person })
+    } catch (error) {
+      history.replaceState(null, '', '/')
+      const cancelled = error instanceof Error && error.message.includes('access_denied')
+      this.#be({ kind: 'signed-out', page, why: cancelled ? 'Signing in was cancelled.' : 'That sign-in did not work. Try again.' })
+    }
+  }
+
+  #open({ login }: PageSettings): Promise<Provider> {
+    if (!login) return Promise.reject(new Error('Nobody signs in here'))
+    this.#provider ??= import('./provider').then(({ Provider }) => new Provider(login))
+    return this.#provider
+  }
+
+  token = async (refused = false): Promise<string | null> => {
+    const session = this.#current
+    if (session.kind !== 'in') return null
+    try {
+      return await (await this.#open(session.page)).token(refused)
+    } catch (error) {
+      // A provider that stumbles leaves what is kept; one that has ended the sign-in does not.
+      if (!keptPerson()) this.ended('Your sign-in has ended.')
+      throw error
+    }
+  }
+
+  async signIn(returnTo: string): Promise<void> {
+    const session = this.#current
+    if (session.kind === 'signed-out') await (await this.#open(session.page)).signIn(returnTo)
+  }
+
+  async signOut(): Promise<void> {
+    const session = this.#current
+    if (session.kind !== 'in') return
+    const provider = await this.#open(session.page)
+    await provider.signOut().catch(() => this.ended())
+  }
+
+  /** The provider, or the server, does not know this sign-in any more. */
+  ended(why?: string): void {
+    const session = this.#current
+    if (session.kind !== 'in') return
+    forget()
+    this.#provider = null
+    this.#be({ kind: 'signed-out', page: session.page, ...(why && { why }) })
+  }
+}
