@@ -5,6 +5,7 @@ import { once } from 'node:events'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import postgres, { type Sql } from 'postgres'
 import { type Browser, type BrowserContext, chromium, type Page } from 'playwright-core'
 
 const root = join(import.meta.dirname, '../..')
@@ -34,6 +35,7 @@ export class Stage {
   readonly #scratch: string
   readonly #demo: ChildProcess
   #browser: Browser | undefined
+  #sql: Sql | undefined
 
   private constructor(demo: ChildProcess, scratch: string) {
     this.#demo = demo
@@ -63,8 +65,20 @@ export class Stage {
     return stage
   }
 
+  /** The database, past all policies. */
+  get sql(): Sql {
+    return (this.#sql ??= postgres(this.database, { max: 4, onnotice: () => {} }))
+  }
+
+  /** The number of a board. */
+  async board(name: string): Promise<string> {
+    const [row] = await this.sql<{ id: string }[]>`select id::text from public.boards where name = ${name}`
+    return row!.id
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#browser?.close()
+    await this.#sql?.end()
     const ended = once(this.#demo, 'exit')
     this.#demo.kill('SIGINT')
     await ended

@@ -6,8 +6,9 @@ const PATIENCE_MS = 4_000
 const MISSES = 2
 /** When the first way is tried again while the second does: then five times as late each time that it still fails. */
 const RETURN_MS = 60_000
+const MOST_MS = 3_600_000
 
-/** Lines by `first`, and by `second` where that does not get through. */
+/** Lines by `first`, and by `second` where only that gets through. */
 export function fallback(first: Connect, second: Connect): Connect {
   let misses = 0
   let returnMs = RETURN_MS
@@ -15,29 +16,34 @@ export function fallback(first: Connect, second: Connect): Connect {
   let until = 0
   return (address, events, token) => {
     let timer: ReturnType<typeof setTimeout>
-    const another = (): Line => {
+    let line: Line
+    const another = (fresh: boolean): Line => {
       const closed = (code: number, reason: string) => {
         clearTimeout(timer)
         if (code !== AGAIN) until = 0
         events.closed(code, reason)
       }
-      const line = second(address, { ...events, closed }, token)
+      const frame: typeof events.frame = (frame) => {
+        // It does where the first way did not: that is not tried as soon the next time.
+        if (fresh) returnMs = Math.min(5 * returnMs, MOST_MS)
+        fresh = false
+        events.frame(frame)
+      }
+      const other = second(address, { ...events, frame, closed }, token)
       timer = setTimeout(() => {
-        line.close()
+        other.close()
         closed(AGAIN, '')
       }, until - Date.now())
-      return line
+      return other
     }
     const miss = (code: number, reason: string) => {
       clearTimeout(timer)
+      line?.close()
       if (++misses < MISSES) return events.closed(code, reason)
-      line.close()
       until = Date.now() + returnMs
-      returnMs *= 5
-      line = another()
+      line = another(true)
     }
-    let line: Line
-    if (until > Date.now()) line = another()
+    if (until > Date.now()) line = another(false)
     else {
       let stands = false
       timer = setTimeout(() => miss(1006, 'no answer'), PATIENCE_MS)

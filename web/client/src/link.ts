@@ -1,5 +1,5 @@
 import { TidegateError } from './error.js'
-import type { ErrorFrame, ServerFrame, SubscribeFrame } from './frames.js'
+import type { ErrorFrame, ServerFrame, SubscribeFrame, Wire } from './frames.js'
 import { AGAIN, type Connect, type Line } from './line.js'
 import { Cell } from './readable.js'
 import { lsnOf } from './values.js'
@@ -78,7 +78,10 @@ export class Link {
   #attempts = 0
   #ids = 0
   #live = false // whether a line ever stood
+  #over = false
   #refusals = 0
+  /** How often in a row a subscription failed for the moment. */
+  #failures = new Map<string, number>()
   #brought = 0 // when a token was brought last
   #pinged = 0
   #timers = new Map<string, ReturnType<typeof setTimeout>>()
@@ -96,6 +99,7 @@ export class Link {
     const id = (++this.#ids).toString(36)
     this.subscriptions.set(id, subscription)
     const { error } = this.status.current
+    // What has ended does not begin again.
     if (error) queueMicrotask(() => this.subscriptions.delete(id) && subscription.fail(error))
     if (this.#ready) this.#line!.send(subscription.opening(id))
     this.need()
@@ -104,12 +108,13 @@ export class Link {
 
   remove(id: string): void {
     this.#forget(`again ${id}`)
+    this.#failures.delete(id)
     if (this.subscriptions.delete(id) && this.#ready) this.#line!.send({ type: 'unsubscribe', id })
     this.#rest()
   }
 
   /** Older rows for a subscription; the answer is its `page` frame. */
-  page(id: string, after: Record<string, never>, limit: number): boolean {
+  page(id: string, after: Wire, limit: number): boolean {
     if (this.#ready) this.#line!.send({ type: 'page', id, after, limit })
     return this.#ready
   }
@@ -142,7 +147,6 @@ export class Link {
   }
 
   close(error: TidegateError): void {
-    this.#drop()
     this.#end(error)
   }
 
@@ -169,14 +173,18 @@ export class Link {
 
   #connect(reason: TokenReason = 'connect'): void {
     this.#forget('return')
-    this.#unwatch ??= watch(() => this.wake())
+    this.#unwatch ??= watch(
+      () => this.wake(),
+      () => this.#line && this.#lost(AGAIN, 'the page was put away'),
+    )
     this.#say(this.#live ? 'resuming' : 'connecting')
-    this.#after('silence', LAY_MS, () => this.#lost(1006, 'no answer'))
+    if (this.#over) return
     const attempt = { send() {}, close() {} }
     this.#line = attempt
     this.#bring(reason).then(
       (token) => {
         if (this.#line !== attempt) return
+        this.#after('silence', LAY_MS, () => this.#lost(1006, 'no answer'))
         const mine = <A extends unknown[]>(action: (...args: A) => void) => (...args: A) => void (this.#line === line && action(...args))
         const line: Line = this.lay(
           this.#address,
@@ -216,7 +224,10 @@ export class Link {
       case 'error':
         return this.#refused(frame)
       default: {
-        if (frame.type === 'subscribed') this.#refusals = 0
+        if (frame.type === 'subscribed') {
+          this.#refusals = 0
+          this.#failures.delete(frame.id)
+        }
         // A frame for a subscription that has just been given up is late, and of no interest.
         this.subscriptions.get(frame.id)?.take(frame)
         if (frame.type !== 'changes') this.report()
@@ -237,7 +248,7 @@ export class Link {
   #reached(lsn: string): void {
     this.#asked.delete(lsn)
     for (const [awaited, waiting] of [...this.awaited]) {
-      if (lsnOf(awaited) <= lsnOf(lsn)) for (const reached of [...waiting]) reached()
+      if (lsnOf(awaited)! <= lsnOf(lsn)!) for (const reached of [...waiting]) reached()
     }
     this.#ask()
   }
@@ -274,17 +285,30 @@ export class Link {
 
   /** An error ends the subscription that it names. What fails for the moment is asked for again. */
   #refused(frame: ErrorFrame): void {
-    const subscription = this.subscriptions.get(frame.id ?? '')
-    if (!subscription) return
-    if (frame.request) {
-      if (frame.request === 'page') subscription.take(frame)
-    } else if (PASSING.has(frame.code) || frame.retry_after_ms !== undefined) {
+    const { id = '', code, request, retry_after_ms: least = 0 } = frame
+    const subscription = this.subscriptions.get(id)
+    if (!subscription) {
+      // A position that was awaited, it may be: asked for again in a while.
+      if (code === 'rate_limited') {
+        this.#after('ask', Math.max(least, jitter(1)), () => {
+          this.#asked.clear()
+          this.#ask()
+        })
+      }
+      return
+    }
+    if (request === 'page') subscription.take(frame)
+    // Neither of us knows any more what that subscription is.
+    else if (request) this.#lost(1006, code)
+    else if (PASSING.has(code) || frame.retry_after_ms !== undefined) {
       subscription.cut()
-      this.#after(`again ${frame.id}`, Math.max(frame.retry_after_ms ?? 0, jitter(1)), () => {
-        if (this.#ready) this.#line!.send(subscription.opening(frame.id!))
+      const failures = (this.#failures.get(id) ?? 0) + 1
+      this.#failures.set(id, failures)
+      this.#after(`again ${id}`, Math.max(least, jitter(failures)), () => {
+        if (this.#ready) this.#line!.send(subscription.opening(id))
       })
     } else {
-      this.subscriptions.delete(frame.id!)
+      this.subscriptions.delete(id)
       subscription.fail(TidegateError.of(frame))
       this.#rest()
     }
@@ -307,6 +331,7 @@ export class Link {
     this.#drop()
     if (code === AGAIN) return this.#connect()
     for (const subscription of this.subscriptions.values()) subscription.cut()
+    if (this.#over) return
     if (FINAL.has(code)) return this.#end(new TidegateError('refused', `the server closed with ${code}: ${reason}`))
     if (code === 4401) {
       if (this.#refusals++ === 0 && this.token) return this.#connect('refused')
@@ -331,6 +356,9 @@ export class Link {
   }
 
   #end(error: TidegateError): void {
+    if (this.#over) return
+    this.#over = true
+    this.#drop()
     this.#unwatch?.()
     this.#unwatch = undefined
     const left = [...this.subscriptions.values()]
@@ -345,7 +373,6 @@ export class Link {
     this.report()
     if (this.subscriptions.size > 0 || this.awaited.size > 0) return
     this.#after('rest', LINGER_MS, () => {
-      if (this.status.current.state === 'ended') return
       this.#drop()
       this.#unwatch?.()
       this.#unwatch = undefined
@@ -355,6 +382,7 @@ export class Link {
 
   #after(name: string, ms: number, action: () => void): void {
     this.#forget(name)
+    if (this.#over) return
     this.#timers.set(
       name,
       setTimeout(() => {
@@ -373,13 +401,17 @@ export class Link {
 /** Full jitter, so that those who lost the same server do not all come at once. */
 const jitter = (attempt: number): number => LEAST_MS + Math.random() * Math.min(MOST_MS - LEAST_MS, LEAST_MS * 2 ** attempt)
 
-/** Calls `wake` when the machine wakes, the page is looked at again, or the network is another one. */
-function watch(wake: () => void): () => void {
+/**
+ * Calls `wake` when the machine wakes, the page is looked at again, or the network is another one; `back` when the browser
+ * takes the page out of where it kept it with everything standing still.
+ */
+function watch(wake: () => void, back: () => void): () => void {
   const scope = globalThis as Partial<Window & typeof globalThis>
   if (!scope.addEventListener) return () => {}
   const leaving = new AbortController()
   const options = { signal: leaving.signal }
-  for (const event of ['online', 'offline', 'pageshow']) scope.addEventListener(event, wake, options)
+  for (const event of ['online', 'offline']) scope.addEventListener(event, wake, options)
+  scope.addEventListener('pageshow', ({ persisted }) => (persisted ? back() : wake()), options)
   scope.document?.addEventListener('visibilitychange', () => scope.document!.visibilityState === 'visible' && wake(), options)
   return () => leaving.abort()
 }

@@ -1,3 +1,5 @@
+import { call } from './call.js'
+
 /** A value that can be looked at, and watched. */
 export interface Readable<T> {
   readonly current: T
@@ -13,14 +15,18 @@ export class Cell<T> implements Readable<T> {
 
   set(value: T): void {
     this.current = value
-    for (const listener of [...this.#listeners]) listener(value)
+    for (const listener of [...this.#listeners]) {
+      call(listener, value)
+      // One of them has set another: all have heard of that already.
+      if (this.current !== value) return
+    }
   }
 
   subscribe(listener: (value: T) => void): () => void {
     // One function may be here twice, and each time leave for itself.
     const own = (value: T) => listener(value)
     this.#listeners.add(own)
-    own(this.current)
+    call(own, this.current)
     return () => void this.#listeners.delete(own)
   }
 }

@@ -1,10 +1,11 @@
+import { call } from './call.js'
 import { TidegateError } from './error.js'
 import type { ChangeFrame, Column, ServerFrame, SubscribeFrame, Wire } from './frames.js'
 import type { Link, Subscription } from './link.js'
-import { type Kept, type Store, Saver } from './store.js'
 import { comparator, orderColumns } from './order.js'
-import { type Decode, decoder, keyText } from './values.js'
 import { type SeenOptions, seen, type Write } from './seen.js'
+import type { Keeper, Kept, Persistence } from './store.js'
+import { type Decode, decoder, keyText } from './values.js'
 
 /** A value of a filter's `$1`, `$2`, …: texts as PostgreSQL writes them, numbers, booleans, null, arrays of these. */
 export type Param = string | number | boolean | null | Param[]
@@ -49,13 +50,20 @@ export interface Batch<R> {
 
 type Listener<R> = (rows: ReadonlyMap<string, R>, batch: Batch<R>) => void
 
-/** How it stands with the rows: `stale` are shown though they may be old, as after a reload or while the line is down. */
+/**
+ * How it stands with the rows. `stale`: shown though they may be old, as after a reload or while the line is down. `live`: the
+ * server tells them; of what was missed before, the last may be on its way.
+ */
 export type RowsState = 'idle' | 'loading' | 'stale' | 'live' | 'ended'
 
 /** How long rows that nobody looks at are still followed: a view that is replaced by the next takes them over. */
 const LINGER_MS = 1_000
 /** How long they are kept after that, to go on from where they were. */
 const FORGET_MS = 60_000
+/** How long older rows may take to come. */
+const PAGE_MS = 15_000
+/** The most rows of a page. */
+const PAGE_ROWS = 100_000
 /** Changes that wait for a slow reader of `changes()`. Beyond it the rows of then take their place. */
 const BACKLOG = 10_000
 /** Transactions by which a write is known to have come round before anybody asked. */
@@ -87,10 +95,12 @@ export class Rows<R extends object = Record<string, unknown>> implements Subscri
   #answered = false
   #last: Wire | undefined
   #paged = false
-  #page: { resolve(page: { rows: R[]; last: boolean }): void; reject(error: TidegateError): void } | undefined
+  #page: { resolve(page: { rows: R[]; last: boolean }): void; reject(error: TidegateError): void; timer: ReturnType<typeof setTimeout> } | undefined
+  /** Of bounded rows whose values were decoded: those of order and key as they came. */
+  #origins = new WeakMap<object, Wire>()
   #recent: string[] = []
   #timer: ReturnType<typeof setTimeout> | undefined
-  #saver: Saver | undefined
+  #keeper: Keeper | undefined
   #loading: Promise<void> | undefined
 
   constructor(
@@ -98,10 +108,14 @@ export class Rows<R extends object = Record<string, unknown>> implements Subscri
     readonly table: string,
     readonly options: RowsOptions,
     private readonly how: Decode | undefined,
-    private readonly store: Store | undefined,
+    private readonly persistence: Persistence | undefined,
     private readonly name: string,
-    private readonly forgotten: () => void,
-  ) {}
+    /** Where it is found by who asks for the same. */
+    private readonly home: Map<string, Rows<object>>,
+  ) {
+    // Whoever asked may never listen.
+    this.#letBe()
+  }
 
   get state(): RowsState {
     return this.#state
@@ -122,8 +136,8 @@ export class Rows<R extends object = Record<string, unknown>> implements Subscri
     const ownFailed = failed && ((error: TidegateError) => failed(error))
     this.#listeners.add(own)
     if (ownFailed) this.#failures.add(ownFailed)
-    if (this.#state === 'live' || this.#state === 'stale') own(this.#rows, RESET)
     const leave = this.retain()
+    if (this.#state === 'live' || this.#state === 'stale') call(own, this.#rows, RESET)
     return () => {
       this.#listeners.delete(own)
       if (ownFailed) this.#failures.delete(ownFailed)
@@ -175,16 +189,16 @@ export class Rows<R extends object = Record<string, unknown>> implements Subscri
    * changes of theirs are told all the same.
    */
   async page(limit = 50): Promise<{ rows: R[]; last: boolean }> {
+    if (!Number.isInteger(limit) || limit < 1 || limit > PAGE_ROWS) throw new TidegateError('bad_request', `a page has 1 to ${PAGE_ROWS} rows`)
     if (this.#page) throw new TidegateError('bad_request', 'one page at a time')
-    const { orderBy } = this.options
-    const last = this.#last
-    if (!last || this.#id === undefined) return { rows: [], last: true }
-    const names = [...orderColumns(orderBy), ...this.#key]
-    const after = Object.fromEntries(names.map((name) => [name, last[name] ?? null])) as Record<string, never>
-    this.#paged = true
+    if (this.#state !== 'live' || this.#id === undefined) throw new TidegateError('unavailable', 'there is no line now')
+    const id = this.#id
+    const after = this.#last
+    if (!after) return { rows: [], last: true }
     return new Promise((resolve, reject) => {
-      this.#page = { resolve, reject }
-      if (!this.link.page(this.#id!, after, limit)) this.#pageFailed(new TidegateError('unavailable', 'there is no line now'))
+      const timer = setTimeout(() => this.#pageFailed(new TidegateError('timeout', `no page within ${PAGE_MS} ms`)), PAGE_MS)
+      this.#page = { resolve, reject, timer }
+      if (!this.link.page(id, after, limit)) this.#pageFailed(new TidegateError('unavailable', 'there is no line now'))
     })
   }
 
@@ -207,6 +221,7 @@ export class Rows<R extends object = Record<string, unknown>> implements Subscri
   retain(): () => void {
     this.#holders++
     clearTimeout(this.#timer)
+    if (!this.home.has(this.name)) this.home.set(this.name, this as unknown as Rows<object>)
     if (this.#id === undefined) this.#begin()
     let held = true
     return () => {
@@ -216,14 +231,6 @@ export class Rows<R extends object = Record<string, unknown>> implements Subscri
     }
   }
   #holders = 0
-
-  /** Lets everybody go, and forgets the rows. */
-  close(): void {
-    this.#holders = 0
-    clearTimeout(this.#timer)
-    this.#leave()
-    this.#forget()
-  }
 
   // --- what the link asks of it ---
 
@@ -265,24 +272,21 @@ export class Rows<R extends object = Record<string, unknown>> implements Subscri
         break
       case 'snapshot':
         this.#keepLast(frame.rows)
-        for (const wire of frame.rows) this.#arriving!.set(keyText(this.#key, wire), this.#decode(wire) as R)
+        for (const wire of frame.rows) this.#arriving?.set(keyText(this.#key, wire), this.#decoded(wire))
         if (frame.last) this.#replace(frame.cursor!)
         break
       case 'changes': {
         this.#held.push(...frame.changes)
         if (frame.tx && !frame.tx.last) break
-        const { tx, lsn } = frame
-        this.#apply({ lsn, ...(tx && { tx: tx.id, committedAt: tx.committed_at }) })
-        if (frame.cursor) this.reach(frame.cursor)
+        const { tx, lsn, cursor } = frame
+        this.#apply({ lsn, ...(tx && { tx: tx.id, committedAt: tx.committed_at }) }, cursor)
         break
       }
       case 'truncate':
         this.#emptied = true
         this.#held = []
         // Changes of the same transaction follow where it has no cursor: together they are one step.
-        if (!frame.cursor) break
-        this.#apply({ lsn: frame.lsn })
-        this.reach(frame.cursor)
+        if (frame.cursor) this.#apply({ lsn: frame.lsn }, frame.cursor)
         break
       case 'resync':
         // What is shown stays until the new snapshot is complete.
@@ -295,8 +299,10 @@ export class Rows<R extends object = Record<string, unknown>> implements Subscri
         break
       case 'page': {
         this.#keepLast(frame.rows)
+        this.#paged = true
         const page = this.#page
         this.#page = undefined
+        clearTimeout(page?.timer)
         page?.resolve({ rows: frame.rows.map((wire) => this.#decode(wire) as R), last: frame.last })
         break
       }
@@ -308,7 +314,7 @@ export class Rows<R extends object = Record<string, unknown>> implements Subscri
 
   reach(cursor: string): void {
     this.#cursor = cursor
-    this.#saver?.reach(cursor)
+    this.#keeper?.touch()
   }
 
   cut(): void {
@@ -320,17 +326,22 @@ export class Rows<R extends object = Record<string, unknown>> implements Subscri
 
   fail(error: TidegateError): void {
     this.#id = undefined
-    this.#cursor = undefined
     this.#pageFailed(error)
     this.error = error
-    this.#be('ended')
     // What was not refused may be looked at on.
-    if (error.code !== 'closed' && error.code !== 'refused') {
-      this.#saver?.forget()
+    const stays = error.code === 'closed' || error.code === 'refused'
+    if (stays) void this.#keeper?.flush()
+    else {
+      this.#keeper?.forget()
       this.#rows.clear()
-      this.#tell(RESET)
     }
-    for (const failed of [...this.#failures]) failed(error)
+    this.#keeper = undefined
+    this.#cursor = undefined
+    this.#copy = null
+    this.#be('ended')
+    if (!stays) this.#tell(RESET)
+    for (const failed of [...this.#failures]) call(failed, error)
+    this.#letBe()
   }
 
   // --- its own ---
@@ -342,28 +353,31 @@ export class Rows<R extends object = Record<string, unknown>> implements Subscri
       if (this.#holders > 0 && this.#id === undefined) this.#id = this.link.add(this)
     }
     if (this.#loading) void this.#loading.then(ask)
-    else if (this.store && this.options.persist !== false && this.options.snapshot !== false && !this.#saver) {
-      this.#saver = new Saver(this.store, this.name)
-      this.#loading = this.#saver.load().then((kept) => {
+    else if (this.persistence && !this.#keeper && this.options.persist !== false && this.options.snapshot !== false) {
+      const keeper = (this.#keeper = this.persistence.keeper(this.name, () => this.#kept))
+      this.#loading = keeper.load().then((kept) => {
         this.#loading = undefined
-        if (kept && this.#state === 'loading') this.#recall(kept)
+        if (kept && this.#keeper === keeper && this.#state === 'loading') this.#recall(kept)
         ask()
       })
     } else ask()
   }
 
   /** Shows what was kept, until the server has told what came since. */
-  #recall({ rows, shape, cursor, key, columns, last }: Kept): void {
+  #recall({ head: { shape, cursor, key, columns, last }, rows }: Kept): void {
     this.#described(shape, key, columns)
     this.#cursor = cursor
     this.#last = last
     this.#rows = new Map(rows as Iterable<[string, R]>)
+    this.#copy = null
     this.#be('stale')
     this.#tell(RESET)
   }
 
-  get #kept(): Omit<Kept, 'cursor'> {
-    return { rows: this.#rows, shape: this.#shape!, key: this.#key, columns: this.#columns, last: this.#last }
+  get #kept(): Kept | undefined {
+    if (this.#cursor === undefined) return undefined
+    const head = { cursor: this.#cursor, shape: this.#shape!, key: this.#key, columns: this.#columns, last: this.#last }
+    return { head, rows: this.#rows }
   }
 
   #described(shape: string, key: readonly string[], columns: readonly Column[]): void {
@@ -373,41 +387,56 @@ export class Rows<R extends object = Record<string, unknown>> implements Subscri
     this.#decode = decoder(columns, key, this.how)
   }
 
-  /** The last row goes back as it came when the next page is asked for. */
+  /** The last row's place goes back as it came when the next page is asked for. */
   #keepLast(rows: readonly Wire[]): void {
-    if (rows.length > 0) this.#last = { ...rows.at(-1)! }
+    const last = rows.at(-1)
+    if (last) this.#last = this.#placeOf(last)
+  }
+
+  #placeOf(wire: Wire): Wire {
+    return Object.fromEntries([...orderColumns(this.options.orderBy), ...this.#key].map((name) => [name, wire[name] ?? null]))
+  }
+
+  #decoded(wire: Wire): R {
+    const place = this.options.limit !== undefined && this.how && this.#placeOf(wire)
+    const row = this.#decode(wire) as R
+    if (place) this.#origins.set(row, place)
+    return row
   }
 
   #replace(cursor: string): void {
+    const arriving = this.#arriving ?? new Map<string, R>()
     // A row that is as it was stays the same object: who draws it need not look at it again.
-    for (const [key, row] of this.#arriving!) {
+    for (const [key, row] of arriving) {
       const before = this.#rows.get(key)
-      if (before && same(before, row)) this.#arriving!.set(key, before)
+      if (before && same(before, row)) arriving.set(key, before)
     }
-    this.#rows = this.#arriving!
+    this.#rows = arriving
+    this.#copy = null
     this.#arriving = null
     this.#answered = true
     this.#paged = false
+    this.#cursor = cursor
+    this.#keeper?.replace()
     this.#be('live')
-    this.#saver?.replace(this.#kept)
-    this.reach(cursor)
     this.#tell(RESET)
   }
 
-  #apply(about: Omit<Batch<R>, 'reset' | 'changes'>): void {
+  #apply(about: Omit<Batch<R>, 'reset' | 'changes'>, cursor: string | undefined): void {
     const held = this.#held
-    const emptied = this.#emptied
+    const reset = this.#emptied
     this.#drop()
-    if (emptied) this.#rows.clear()
-    const changes = held.map((change) => this.#change(change))
-    this.#trim()
+    if (reset) this.#rows.clear()
+    const changes = held.flatMap((change) => this.#change(change) ?? [])
+    changes.push(...this.#trim())
+    if (cursor) this.#cursor = cursor
     if (about.tx !== undefined && this.#recent.push(about.tx) > RECENT) this.#recent.shift()
-    if (emptied) this.#saver?.replace(this.#kept)
-    else this.#saver?.change(changes)
-    this.#tell({ ...about, reset: emptied, changes })
+    if (reset) this.#keeper?.replace()
+    else this.#keeper?.change(changes)
+    this.#tell({ ...about, reset, changes })
   }
 
-  #change({ op, row, key: wireKey, unchanged }: ChangeFrame): RowChange<R> {
+  #change({ op, row, key: wireKey, unchanged }: ChangeFrame): RowChange<R> | undefined {
     const key = keyText(this.#key, wireKey ?? row!)
     if (this.options.snapshot === false) return op === 'delete' ? { op, key } : { op, key, row: this.#decode(row!) as R }
     const before = this.#rows.get(key)
@@ -416,38 +445,41 @@ export class Rows<R extends object = Record<string, unknown>> implements Subscri
       this.#rows.delete(key)
       return { op, key, ...was }
     }
-    const after = this.#decode(row!) as R
-    // Large values that did not change are named and not sent.
-    for (const name of unchanged ?? []) {
-      if (before && name in before) (after as Record<string, unknown>)[name] = (before as Record<string, unknown>)[name]
-    }
+    // Large values that did not change are named and not sent: without them a row is none.
+    if (unchanged?.length && !before) return undefined
+    const after = this.#decoded(row!)
+    for (const name of unchanged ?? []) (after as Record<string, unknown>)[name] = (before as Record<string, unknown>)[name]
     this.#rows.set(key, after)
     return { op: before ? 'update' : 'insert', key, row: after, ...was }
   }
 
   /** Rows of a bounded snapshot do not grow without end. Whoever pages has more of them, and wants no gap before those. */
-  #trim(): void {
+  #trim(): RowChange<R>[] {
     const { limit, orderBy } = this.options
-    if (limit === undefined || this.#paged || this.#rows.size <= 2 * limit + RECENT) return
+    if (limit === undefined || this.#paged || this.#rows.size <= 2 * limit + RECENT) return []
     const order = comparator<R>(orderBy, this.#columns)
-    if (!order) return
+    if (!order) return []
     const sorted = [...this.#rows].sort((a, b) => order(a[1], b[1]))
-    for (const [key, row] of sorted.splice(limit)) {
+    // Whose places are the same go together: which of them a page would begin behind is not known here.
+    let end = limit
+    while (end < sorted.length && order(sorted[end - 1]![1], sorted[end]![1]) === 0) end++
+    const [, last] = sorted[end - 1]!
+    this.#last = this.#origins.get(last) ?? this.#placeOf(last as Wire)
+    return sorted.slice(end).map(([key, before]) => {
       this.#rows.delete(key)
-      this.#saver?.change([{ op: 'delete', key, before: row }])
-    }
-    this.#last = { ...(sorted.at(-1)![1] as Wire) }
+      return { op: 'delete', key, before }
+    })
   }
 
   #tell(batch: Batch<R>): void {
     this.#copy = null
-    for (const listener of [...this.#listeners]) listener(this.#rows, batch)
+    for (const listener of [...this.#listeners]) call(listener, this.#rows, batch)
   }
 
   #be(state: RowsState): void {
     if (state === this.#state) return
     this.#state = state
-    for (const listener of [...this.#states]) listener()
+    for (const listener of [...this.#states]) call(listener)
   }
 
   #drop(): void {
@@ -459,29 +491,36 @@ export class Rows<R extends object = Record<string, unknown>> implements Subscri
   #pageFailed(error: TidegateError): void {
     const page = this.#page
     this.#page = undefined
+    clearTimeout(page?.timer)
     page?.reject(error)
   }
 
   #rest(): void {
-    this.#leave()
-    if (this.#state === 'live') this.#be('stale')
-    this.#timer = setTimeout(() => this.#forget(), FORGET_MS)
-  }
-
-  #leave(): void {
     if (this.#id !== undefined) this.link.remove(this.#id)
     this.#id = undefined
     this.#drop()
-    this.#saver?.flush()
+    this.#pageFailed(new TidegateError('closed', 'nobody listens any more'))
+    void this.#keeper?.flush()
+    if (this.#state === 'live') this.#be('stale')
+    this.#letBe()
+  }
+
+  /** Nobody listens: it is forgotten in a while. */
+  #letBe(): void {
+    clearTimeout(this.#timer)
+    this.#timer = setTimeout(() => this.#forget(), FORGET_MS)
+    // It keeps no program from ending.
+    ;(this.#timer as { unref?(): void }).unref?.()
   }
 
   #forget(): void {
+    if (this.#holders > 0) return
     this.#rows = new Map()
     this.#cursor = undefined
-    this.#saver = undefined
+    this.#keeper = undefined
     this.#copy = null
     this.#be('idle')
-    this.forgotten()
+    if (this.home.get(this.name) === (this as unknown)) this.home.delete(this.name)
   }
 }
 

@@ -3,8 +3,10 @@ import { AGAIN, type Connect } from './line.js'
 
 /** Subscriptions that come within this time are asked for together. */
 const GATHER_MS = 10
-/** A stream beats every 25 s unless the server is told otherwise: without two beats it is dead. */
-const SILENCE_MS = 60_000
+/** While a snapshot arrives, a write that is awaited waits: anew it would have to begin again. */
+const PATIENCE_MS = 250
+/** A stream beats at an interval that it tells at its beginning; after so many of them without a word it is dead. */
+const BEATS = 2.5
 
 /**
  * Lines by server-sent events, for where something on the way breaks WebSockets: one request carries all subscriptions, so
@@ -13,27 +15,34 @@ const SILENCE_MS = 60_000
  */
 export const sse: Connect = (address, events, token) => {
   const url = address.replace(/^ws/, 'http').replace(/socket$/, 'stream')
+  const authorization = token ? { authorization: `Bearer ${token}` } : {}
   const asked = new Map<string, SubscribeFrame>()
   const awaited = new Set<string>()
+  /** The subscriptions whose snapshot is not complete. */
+  const arriving = new Set<string>()
   const leaving = new AbortController()
   const { signal } = leaving
   let begun = false
-  let heardAt = 0
+  let urgent = false
+  let heardAt = Date.now()
+  let silenceMs = 60_000
   let timer: ReturnType<typeof setTimeout>
 
   const tell = (frame: ServerFrame) => void (signal.aborted || events.frame(frame))
   const closed = (code: number, reason: string) => {
     if (signal.aborted) return
     leaving.abort()
+    clearTimeout(timer)
     events.closed(code, reason)
   }
   const broken = (error: unknown) => closed(1006, String(error))
 
-  // Whatever it answers to no question at all, it is there.
-  fetch(url, { signal }).then(() => tell({ type: 'ready', session: '', heartbeat_ms: 0 }), broken)
+  // Whatever a server answers to no question at all, it is there; what stands before it says that it is not.
+  const ask = fetch(url, { headers: authorization, signal })
+  ask.then(({ status }) => (status < 500 ? tell({ type: 'ready', session: '', heartbeat_ms: 0 }) : broken(`status ${status}`)), broken)
 
   const run = async () => {
-    const headers = { 'content-type': 'application/json', ...(token && { authorization: `Bearer ${token}` }) }
+    const headers = { 'content-type': 'application/json', ...authorization }
     const awaits = [...awaited].map((lsn) => ({ type: 'await', lsn }))
     const body = JSON.stringify([...asked.values(), ...awaits])
     const response = await fetch(url, { method: 'POST', headers, body, signal })
@@ -49,10 +58,19 @@ export const sse: Connect = (address, events, token) => {
       rest = parts.pop()!
       for (const part of parts) {
         const data = part.split('\n').flatMap((line) => (line.startsWith('data: ') ? line.slice(6) : []))
-        const frame = data.length > 0 && (JSON.parse(data.join('\n')) as ServerFrame)
-        if (frame && frame.type !== 'ready') tell(frame)
+        if (data.length > 0) hear(JSON.parse(data.join('\n')) as ServerFrame)
       }
     }
+  }
+
+  const hear = (frame: ServerFrame) => {
+    if (frame.type === 'ready') {
+      silenceMs = BEATS * frame.heartbeat_ms
+      return
+    }
+    if (frame.type === 'subscribed' && frame.cursor === undefined) arriving.add(frame.id)
+    else if (frame.type === 'error' || (frame.type === 'snapshot' && frame.last)) arriving.delete(frame.id ?? '')
+    tell(frame)
   }
 
   const refused = async (response: Response) => {
@@ -68,23 +86,26 @@ export const sse: Connect = (address, events, token) => {
     closed(response.status === 403 ? 4403 : 1006, wait > 0 ? `retry_after_ms=${wait}` : detail)
   }
 
-  const gather = () => {
+  const gather = (ms = GATHER_MS) => {
     clearTimeout(timer)
     timer = setTimeout(() => {
-      if (begun) return closed(AGAIN, '')
+      if (begun) return !urgent && arriving.size > 0 ? gather(PATIENCE_MS) : closed(AGAIN, '')
       begun = asked.size > 0
+      urgent = false
       if (begun) run().catch(broken)
-    }, GATHER_MS)
+    }, ms)
   }
 
   return {
     send: (frame) => {
-      if (frame.type === 'subscribe') asked.set(frame.id, frame)
-      else if (frame.type === 'unsubscribe') asked.delete(frame.id)
-      else if (frame.type === 'await') awaited.add(frame.lsn)
-      else if (frame.type === 'ping' && (!begun || Date.now() - heardAt < SILENCE_MS)) return events.heard()
-      else if (frame.type !== 'page') return
-      else return tell({ type: 'error', id: frame.id, code: 'unsupported', message: 'older rows are read over a WebSocket', request: 'page' })
+      if (frame.type === 'ping') return begun && Date.now() - heardAt > silenceMs ? undefined : events.heard()
+      if (frame.type === 'page') {
+        return tell({ type: 'error', id: frame.id, code: 'unsupported', message: 'older rows are read over a WebSocket', request: 'page' })
+      }
+      if (frame.type === 'await') awaited.add(frame.lsn)
+      else if (frame.type === 'subscribe') asked.set(frame.id, frame)
+      else if (frame.type !== 'unsubscribe' || !asked.delete(frame.id)) return
+      urgent ||= frame.type !== 'await'
       gather()
     },
     close: () => {

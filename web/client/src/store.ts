@@ -1,87 +1,59 @@
 import type { Column, Wire } from './frames.js'
 import type { RowChange } from './rows.js'
 
-/** What goes on after a reload: the rows of a subscription, and the place in the stream that they are as of. */
-export interface Kept {
-  readonly rows: ReadonlyMap<string, object>
+/** The place in the stream that rows are as of, and what all of them have in common. */
+export interface Head {
   readonly cursor: string
   readonly shape: string
   readonly key: readonly string[]
   readonly columns: readonly Column[]
-  /** The snapshot's last row, behind which older ones are. */
+  /** The snapshot's last row, behind which older ones are: the values of its order and key. */
   readonly last: Wire | undefined
+}
+
+/** What goes on after a reload. */
+export interface Kept {
+  readonly head: Head
+  readonly rows: ReadonlyMap<string, object>
+}
+
+/** Keeps the rows of one subscription, as they are told. */
+export interface Keeper {
+  /** What was kept of them. Does not throw. */
+  load(): Promise<Kept | undefined>
+  /** All rows are others. */
+  replace(): void
+  change(changes: readonly RowChange<object>[]): void
+  /** The place alone is another. */
+  touch(): void
+  /** Writes what has not been written. */
+  flush(): Promise<void>
+  forget(): void
+}
+
+/** What keeps rows over a reload. */
+export interface Persistence {
+  /** @param look what there is now; nothing while it has no place yet. */
+  keeper(name: string, look: () => Kept | undefined): Keeper
 }
 
 /** What has changed since the last time. */
 export interface Update {
-  /** What all rows have in common. */
-  readonly head: Omit<Kept, 'rows'>
-  /** Whether those from before are gone. */
-  readonly replace: boolean
+  readonly head: Head
+  /** Who writes: what another one has written since is not to be mixed with this. */
+  readonly writer: string
+  /** Whether these are all rows; else those that have changed, undefined for one that is gone. */
+  readonly whole: boolean
   readonly rows: ReadonlyMap<string, object | undefined>
 }
 
-/** Where rows are kept. Rows and cursor change together or not at all. A store that fails is one that keeps nothing: it never throws. */
+/** Where rows are kept. Rows and head change together or not at all. */
 export interface Store {
+  /** A subscription with more rows is not kept. */
+  readonly maxRows: number
   load(name: string): Promise<Kept | undefined>
-  save(name: string, update: Update): Promise<void>
+  /** Whether it was kept: not if something is missing that this builds upon. Does not throw. */
+  save(name: string, update: Update): Promise<boolean>
   forget(name: string): Promise<void>
 }
 
-/** How long changes are gathered before they are written. */
-const GATHER_MS = 250
-
-/** Brings one subscription's rows to a store, a few times a second at most. */
-export class Saver {
-  #head: Omit<Kept, 'rows'> | undefined
-  #replace = false
-  #rows = new Map<string, object | undefined>()
-  #timer: ReturnType<typeof setTimeout> | undefined
-
-  constructor(
-    private readonly store: Store,
-    private readonly name: string,
-  ) {}
-
-  async load(): Promise<Kept | undefined> {
-    const kept = await this.store.load(this.name)
-    if (kept) this.#head = kept
-    return kept
-  }
-
-  /** All rows are others. Their place is told by {@link reach}. */
-  replace({ rows, ...head }: Omit<Kept, 'cursor'>): void {
-    this.#head = { ...head, cursor: '' }
-    this.#replace = true
-    this.#rows = new Map(rows)
-  }
-
-  change(changes: readonly RowChange<object>[]): void {
-    for (const change of changes) this.#rows.set(change.key, change.op === 'delete' ? undefined : change.row)
-  }
-
-  /** Everything told so far is as of `cursor`. */
-  reach(cursor: string): void {
-    if (!this.#head) return
-    this.#head = { ...this.#head, cursor }
-    this.#timer ??= setTimeout(() => this.flush(), GATHER_MS)
-  }
-
-  flush(): void {
-    clearTimeout(this.#timer)
-    this.#timer = undefined
-    const head = this.#head
-    if (!head?.cursor) return
-    const update = { head, replace: this.#replace, rows: this.#rows }
-    this.#rows = new Map()
-    this.#replace = false
-    void this.store.save(this.name, update)
-  }
-
-  forget(): void {
-    clearTimeout(this.#timer)
-    this.#timer = this.#head = undefined
-    this.#rows.clear()
-    void this.store.forget(this.name)
-  }
-}

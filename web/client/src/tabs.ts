@@ -1,22 +1,9 @@
-import type { ClientFrame, ServerFrame } from './frames.js'
+import type { ClientFrame } from './frames.js'
+import { Lead, type Said } from './lead.js'
 import type { Connect, Line, LineEvents } from './line.js'
 
 /** How long the tab that leads may take to answer. One that was frozen holds the lock and says nothing. */
 const PATIENCE_MS = 3_000
-
-/** What tabs say to each other. Without `to` it is for all. */
-type Said =
-  /** To whoever leads: I want to speak through you. */
-  | { kind: 'hello'; from: string }
-  /** I no longer do. */
-  | { kind: 'bye'; from: string }
-  /** To whoever leads. */
-  | { kind: 'send'; from: string; frame: ClientFrame }
-  /** From whoever leads: you will be told when the line stands. */
-  | { kind: 'welcome'; to: string }
-  | { kind: 'frame'; to?: string; frame: ServerFrame }
-  /** The line is gone, or another tab leads now. */
-  | { kind: 'closed'; code: number; reason: string }
 
 /**
  * Tabs of one origin share one line: the tab that holds a lock lays it, and the others speak through that tab. When it goes,
@@ -29,203 +16,122 @@ export function tabs(scope: string): (connect: Connect) => Connect {
   return (connect) => {
     const { locks } = (globalThis.navigator ?? {}) as Partial<Navigator>
     if (!locks || typeof BroadcastChannel === 'undefined') return connect
-    const tab = new Tab(`tidegate:${scope}`, locks, connect)
-    return (address, events, token) => tab.lay({ address, events, token })
+    return (address, events, token) => new Member(`tidegate:${scope}:${address}`, locks, connect, address, events, token)
   }
 }
 
-/** What this tab's client asked for. */
-interface Mine {
-  readonly address: string
-  readonly events: LineEvents
-  readonly token: string | null
-}
-
-class Tab {
+/** One line of this tab: through another tab's, or as the one that leads. */
+class Member implements Line {
+  /** Another one for each line: what was said to the one before is not for this one. */
+  readonly #me = Math.random().toString(36).slice(2, 10)
   readonly #channel: BroadcastChannel
-  readonly #me = Math.random().toString(36).slice(2, 8)
-  #mine: Mine | undefined
+  /** Aborted when the line is over: with it go the locks, by which the others know. */
+  readonly #leaving = new AbortController()
+  /** The line that this tab has for all. */
+  #lead: Lead | undefined
   /** A line of this tab's alone. */
   #alone: Line | undefined
   /** Whether a `ready` of another tab's line was told. */
   #stands = false
-  /** There while this tab leads: releases the lock. */
-  #release: (() => void) | undefined
-  #lead: Lead | undefined
-  #queue: AbortController | undefined
   #timer: ReturnType<typeof setTimeout> | undefined
 
   constructor(
     private readonly name: string,
     private readonly locks: LockManager,
     private readonly connect: Connect,
+    private readonly address: string,
+    private readonly events: LineEvents,
+    private readonly token: string | null,
   ) {
     this.#channel = new BroadcastChannel(name)
     this.#channel.onmessage = ({ data }) => this.#hear(data as Said)
+    const { signal } = this.#leaving
+    const held = () => new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }))
+    const hold = (lock: string, begin: () => void) =>
+      locks.request(lock, { signal }, () => {
+        begin()
+        return signal.aborted ? undefined : held()
+      }).catch(() => {})
+    // By this one whoever leads knows that this tab is there.
+    void hold(`${name}:${this.#me}`, () => this.#ask())
+    void hold(name, () => this.#takeLead())
   }
 
-  lay(mine: Mine): Line {
-    this.#mine = mine
-    this.#stands = false
-    if (this.#release) this.#takeLead(mine)
-    else this.#ask()
-    return {
-      send: (frame) => {
-        if (this.#mine !== mine) return
-        if (this.#alone) this.#alone.send(frame)
-        else if (this.#lead) this.#lead.send(this.#me, frame)
-        else this.#say({ kind: 'send', from: this.#me, frame })
-      },
-      close: () => this.#mine === mine && this.#leave(),
-    }
+  send(frame: ClientFrame): void {
+    if (this.#alone) this.#alone.send(frame)
+    else if (this.#lead) this.#lead.send(this.#me, frame)
+    else this.#say({ kind: 'send', from: this.#me, frame })
   }
 
-  /** Asks whoever leads, and stands in line for when nobody does. */
+  close(): void {
+    if (this.#leaving.signal.aborted) return
+    if (this.#lead) this.#say({ kind: 'closed', code: 1001, reason: 'the tab that led has let go' })
+    else this.#say({ kind: 'bye', from: this.#me })
+    this.#end()
+  }
+
   #ask(): void {
     this.#say({ kind: 'hello', from: this.#me })
     clearTimeout(this.#timer)
-    this.#timer = setTimeout(() => {
-      const mine = this.#mine
-      if (mine && !this.#lead) this.#alone = this.connect(mine.address, mine.events, mine.token)
-    }, PATIENCE_MS)
-    if (this.#queue) return
-    const queue = (this.#queue = new AbortController())
-    this.locks.request(this.name, { signal: queue.signal }, () => this.#granted()).catch(() => {})
+    this.#timer = setTimeout(() => this.#goAlone(), PATIENCE_MS)
   }
 
-  /** Holds the lock until what it returns resolves. */
-  #granted(): Promise<void> | undefined {
-    this.#queue = undefined
-    const mine = this.#mine
-    if (!mine || this.#alone) return undefined
-    const held = new Promise<void>((resolve) => (this.#release = resolve))
-    // Whoever led has gone, and the line with it.
-    this.#say({ kind: 'closed', code: 1001, reason: 'another tab leads now' })
-    if (this.#stands) this.#closed(1001, 'this tab leads now')
-    else this.#takeLead(mine)
-    return held
+  #goAlone(): void {
+    if (this.#lead || this.#alone || this.#leaving.signal.aborted) return
+    const closed = (code: number, reason: string) => this.#closed(code, reason)
+    this.#alone = this.connect(this.address, { ...this.events, closed }, this.token)
   }
 
-  #takeLead({ address, token }: Mine): void {
+  /** Nobody leads, or whoever did has gone, and the line with it. */
+  #takeLead(): void {
+    if (this.#leaving.signal.aborted) return
+    if (this.#alone || this.#stands) {
+      // The others need not wait for a line of this tab's own, nor this tab for what is over.
+      return this.#closed(1001, 'this tab leads now')
+    }
     clearTimeout(this.#timer)
-    this.#lead = new Lead(this.#me, (said) => this.#say(said), (events) => this.connect(address, events, token), {
-      heard: () => this.#mine?.events.heard(),
-      frame: (frame) => this.#mine?.events.frame(frame),
-      closed: (code, reason) => {
-        this.#resign()
-        this.#closed(code, reason)
-      },
+    const gone = (member: string) => this.locks.request(`${this.name}:${member}`, { signal: this.#leaving.signal }, () => {})
+    this.#lead = new Lead(this.#me, (said) => this.#say(said), gone, {
+      heard: () => this.events.heard(),
+      frame: (frame) => this.events.frame(frame),
+      closed: (code, reason) => this.#closed(code, reason),
     })
-  }
-
-  #resign(): void {
-    this.#lead?.close()
-    this.#lead = undefined
-    this.#release?.()
-    this.#release = undefined
-  }
-
-  #leave(): void {
-    this.#mine = undefined
-    clearTimeout(this.#timer)
-    this.#queue?.abort()
-    this.#queue = undefined
-    this.#alone?.close()
-    this.#alone = undefined
-    if (this.#release) {
-      this.#say({ kind: 'closed', code: 1001, reason: 'the tab that led has let go' })
-      this.#resign()
-    } else this.#say({ kind: 'bye', from: this.#me })
+    // It may be closed as soon as it is laid.
+    this.#lead.lay((events) => this.connect(this.address, events, this.token))
+    // Those who wait ask again, and those of the line before begin anew.
+    this.#say({ kind: 'closed', code: 1001, reason: 'another tab leads now' })
   }
 
   #hear(said: Said): void {
     if (said.kind === 'hello' || said.kind === 'bye' || said.kind === 'send') return this.#lead?.hear(said)
-    if (this.#alone || this.#release || !this.#mine || ('to' in said && said.to !== this.#me)) return
+    if (this.#alone || this.#lead || ('to' in said && said.to !== this.#me)) return
     if (said.kind === 'welcome') clearTimeout(this.#timer)
     else if (said.kind === 'closed') {
-      if (this.#stands || said.code !== 1001) this.#closed(said.code, said.reason)
+      if (this.#stands) this.#closed(said.code, said.reason)
       else this.#ask()
     } else {
       this.#stands ||= said.frame.type === 'ready'
-      // What all are told before it was welcomed is not for it.
-      if (this.#stands) this.#mine.events.frame(said.frame)
+      // What all are told before it has been welcomed is not for it.
+      if (this.#stands) this.events.frame(said.frame)
     }
   }
 
-  /** Tells this tab's client, which comes again as it sees fit. */
   #closed(code: number, reason: string): void {
+    if (this.#leaving.signal.aborted) return
+    this.#end()
+    this.events.closed(code, reason)
+  }
+
+  #end(): void {
     clearTimeout(this.#timer)
-    const mine = this.#mine
-    this.#mine = undefined
-    mine?.events.closed(code, reason)
-    // Who does not come again need not keep the others from leading.
-    if (!this.#mine && this.#release) setTimeout(() => !this.#mine && this.#resign(), PATIENCE_MS)
+    this.#lead?.close()
+    this.#alone?.close()
+    this.#leaving.abort()
+    // What was said last is still on its way.
+    setTimeout(() => this.#channel.close())
   }
 
   #say(said: Said): void {
     this.#channel.postMessage(said)
-  }
-}
-
-/** The line that this tab has for all. */
-class Lead {
-  readonly #line: Line
-  #ready: ServerFrame | undefined
-  /** Whether this tab has said who it is: what others ask is judged by that. */
-  #spoke = false
-  #members = new Set<string>()
-  #over = false
-
-  constructor(
-    private readonly me: string,
-    private readonly say: (said: Said) => void,
-    lay: (events: LineEvents) => Line,
-    private readonly mine: LineEvents,
-  ) {
-    this.#line = lay({
-      heard: () => this.#over || mine.heard(),
-      frame: (frame) => this.#over || this.#deal(frame),
-      closed: (code, reason) => {
-        if (this.#over) return
-        this.say({ kind: 'closed', code, reason })
-        mine.closed(code, reason)
-      },
-    })
-  }
-
-  hear(said: Extract<Said, { from: string }>): void {
-    if (said.kind === 'bye') this.#members.delete(said.from)
-    else if (said.kind === 'hello') {
-      this.say({ kind: 'welcome', to: said.from })
-      if (this.#spoke) this.say({ kind: 'frame', to: said.from, frame: this.#ready! })
-      else this.#members.add(said.from)
-    } else if (said.frame.type !== 'auth') this.send(said.from, said.frame)
-  }
-
-  send(from: string, frame: ClientFrame): void {
-    this.#line.send('id' in frame ? { ...frame, id: `${from}.${frame.id}` } : frame)
-    if (from !== this.me || this.#spoke) return
-    this.#spoke = true
-    for (const to of this.#members) this.say({ kind: 'frame', to, frame: this.#ready! })
-  }
-
-  close(): void {
-    this.#over = true
-    this.#line.close()
-  }
-
-  /** Hands a frame to whom it is for. */
-  #deal(frame: ServerFrame): void {
-    if (frame.type === 'ready') this.#ready = frame
-    const [to, id] = 'id' in frame && frame.id ? frame.id.split('.') : []
-    if (to !== undefined && id !== undefined) {
-      const own = { ...frame, id } as ServerFrame
-      if (to === this.me) this.mine.frame(own)
-      else this.say({ kind: 'frame', to, frame: own })
-      return
-    }
-    this.mine.frame(frame)
-    // Tokens are this tab's own affair, and `ready` is told once it has brought one.
-    if (frame.type !== 'token_expiring' && frame.type !== 'ready') this.say({ kind: 'frame', frame })
   }
 }

@@ -7,7 +7,7 @@ import type { Readable } from './readable.js'
 import { Rows, type RowsOptions } from './rows.js'
 import { type SeenOptions, seen, type Write } from './seen.js'
 import { sse } from './sse.js'
-import type { Store } from './store.js'
+import type { Persistence } from './store.js'
 import type { Decode } from './values.js'
 import { webSocket } from './websocket.js'
 
@@ -17,7 +17,7 @@ export interface Options {
   /** What becomes of values that JavaScript has no exact form for. */
   decode?: Decode
   /** Keeps rows over a reload: `indexedDb(scope)` of `@tidegate/client/persist`. */
-  persist?: Store
+  persist?: Persistence
   /** How lines are laid. Default: by WebSocket, and by server-sent events where that does not get through. */
   transport?: 'auto' | 'websocket' | 'sse'
   /** The class of sockets where the platform has none, as before Node 22: that of the package `ws`. */
@@ -50,7 +50,7 @@ export class Tidegate {
     const name = JSON.stringify([table, ...Object.entries({ ...options, decode }).filter(([, value]) => value !== undefined).sort()])
     let rows = this.#rows.get(name)
     if (!rows) {
-      rows = new Rows<object>(this.#link, table, options, decode, persist, name, () => this.#rows.delete(name))
+      rows = new Rows<object>(this.#link, table, options, decode, persist, name, this.#rows)
       this.#rows.set(name, rows)
     }
     // What its rows are is the caller's to say.
@@ -59,7 +59,7 @@ export class Tidegate {
 
   /** Events on a channel. */
   channel<Data = unknown>(name: string): Channel<Data> {
-    const channel = this.#channels.get(name) ?? new Channel(this.#link, name, () => this.#channels.delete(name))
+    const channel = this.#channels.get(name) ?? new Channel(this.#link, name, this.#channels)
     this.#channels.set(name, channel)
     return channel as Channel<Data>
   }

@@ -52,6 +52,45 @@ test('after a reload content is there before the line, and then what came meanwh
   expect(second.batches.map(({ reset }) => reset)).toEqual([true, false, false])
 })
 
+test('what another tab wrote, or swept away, is nothing to build upon: it is written whole', async () => {
+  const kept = async (scope: string) => {
+    const { items, tide } = open(scope, { address: '127.0.0.1:9' })
+    await pause(200)
+    const rows = new Map(items.current)
+    tide.close()
+    return rows
+  }
+  const [one, two] = [open('dov'), open('dov')]
+  await eventually('both are live', () => one.items.state === 'live' && two.items.state === 'live')
+  for (let n = 0; n < 20; n++) {
+    await house.sql`update items set name = ${`turn ${n}`} where id = ${50 + (n % 3)}`
+    await pause(60)
+  }
+  await eventually('both have it', () => one.items.current.get('51')?.name === 'turn 19' && two.items.current.get('51')?.name === 'turn 19')
+  await pause(1_200)
+  expect([...(await kept('dov'))].sort()).toEqual([...one.items.current].sort())
+
+  // As the browser does when its disk is full.
+  await new Promise((resolve) => {
+    const request = indexedDB.open('tidegate:dov')
+    request.onsuccess = () => {
+      const transaction = request.result.transaction(['heads', 'rows'], 'readwrite')
+      transaction.objectStore('heads').clear()
+      transaction.objectStore('rows').clear()
+      transaction.oncomplete = () => {
+        request.result.close()
+        resolve(undefined)
+      }
+    }
+  })
+  two.tide.close()
+  await house.sql`update items set name = 'one alone' where id = 60`
+  await eventually('the change', () => one.items.current.get('60')?.name === 'one alone')
+  await pause(4_000)
+  one.tide.close()
+  expect([...(await kept('dov'))].sort()).toEqual([...one.items.current].sort())
+})
+
 test('what one could see is not shown to another, nor after it was cleared, nor when it is too much', async () => {
   const shown = async (scope: string, options = {}) => {
     const { items, batches, tide } = open(scope, server, options)
@@ -66,6 +105,7 @@ test('what one could see is not shown to another, nor after it was cleared, nor 
   await eventually('what was kept, at once', () => items.state === 'stale' || items.state === 'live')
   tide.close()
   await store.clear()
+  await pause(400)
   const networkless = (scope: string, options = {}) => {
     const { items, tide } = open(scope, { address: '127.0.0.1:9' }, options)
     return { items, tide }

@@ -116,12 +116,44 @@ test('older rows come page by page, and what is bounded stays bounded', async ()
   expect([second.rows.map(({ id }) => id), second.last]).toEqual([['5', '4', '3', '2', '1'], true])
 
   const others = house.client(server).rows<{ id: string }>('posts', { orderBy: 'at desc', limit: 5 })
-  others.subscribe(() => {})
+  const mirror = new Set<string>()
+  others.subscribe((rows, { reset, changes }) => {
+    if (reset) for (const key of rows.keys()) mirror.add(key)
+    for (const { op, key } of changes) mirror[op === 'delete' ? 'delete' : 'add'](key)
+  })
   await eventually('the newest', () => others.current.size === 5)
   await sql`insert into posts select n, timestamptz '2026-01-01' + n * interval '1 minute', 'post ' || n from generate_series(31, 330) n`
   await eventually('the newest again', () => others.current.has('330'))
   expect([...others.current.keys()].sort()).toEqual(['326', '327', '328', '329', '330'])
+  // What was dropped was told: who follows the changes has the same rows.
+  expect([...mirror].sort()).toEqual([...others.current.keys()].sort())
   expect((await others.page(1)).rows.map(({ id }) => id)).toEqual(['325'])
+})
+
+test('a listener that throws, and one that leaves as it is called, cost the others nothing', async () => {
+  const errors: unknown[] = []
+  const hear = (error: unknown) => errors.push(error)
+  const before = process.listeners('uncaughtException')
+  process.removeAllListeners('uncaughtException')
+  process.on('uncaughtException', hear)
+  try {
+    await house.sql`insert into cards (board, title) values (8, 'a')`
+    const cards = house.client(server).rows<Card>('cards', { where: 'board = 8' })
+    const titles: string[] = []
+    cards.subscribe(() => {
+      throw new Error('mine')
+    })
+    const once = cards.subscribe(() => once())
+    cards.subscribe((rows) => titles.push(...[...rows.values()].map(({ title }) => title)))
+    await eventually('the snapshot', () => titles.length === 1)
+    await house.sql`update cards set title = 'b' where board = 8`
+    await eventually('the change', () => titles.length === 2)
+    expect(titles).toEqual(['a', 'b'])
+    expect(errors.length).toBe(2)
+  } finally {
+    process.off('uncaughtException', hear)
+    for (const listener of before) process.on('uncaughtException', listener)
+  }
 })
 
 test('values are decoded as asked, and stay exact otherwise', async () => {
