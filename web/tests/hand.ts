@@ -24,7 +24,6 @@ export const connection = (page: Page, state: string, timeout = 30_000): Promise
 /** Goes to a board by its name, from wherever it is. */
 export async function open(page: Page, board: string): Promise<void> {
   await page.getByRole('link', { name: board }).first().click()
-  await page.locator('[data-board]').waitFor()
   await page.getByRole('heading', { name: board, level: 1 }).waitFor()
   await page.locator('article[data-entry]').first().waitFor()
 }
