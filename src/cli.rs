@@ -133,7 +133,7 @@ impl Command {
     async fn run(self, settings: Settings) -> Result<(), Error> {
         match self {
             Self::Serve(arguments) => Ok(serve::run(arguments, settings.layers()?).await?),
-            Self::Demo(arguments) => Ok(demo::run(arguments, settings.layers()?).await?),
+            Self::Demo(arguments) => Ok(Box::pin(demo::run(arguments, settings.layers()?)).await?),
             Self::Migrate(arguments) => Ok(migrate::run(arguments, settings.layers()?).await?),
             Self::Rotate(arguments) => Ok(rotate::run(arguments, settings.layers()?).await?),
             Self::Check(arguments) => Ok(Box::pin(check::run(arguments, settings.layers()?)).await?),

@@ -1,5 +1,6 @@
 //! The program itself, as a shell runs it: output and exit status.
 
+mod control;
 mod demo;
 mod login;
 mod migrate;

@@ -181,7 +181,7 @@ fn paths_methods_and_health_are_answered() {
         }
         assert!(stage.server.metric("tidegate_source_streaming").await > 0.0);
         for (method, path, allow) in
-            [("POST", "/v1/socket", "get"), ("DELETE", "/v1/stream", "get, post"), ("PUT", "/", "get")]
+            [("POST", "/v1/socket", "get"), ("DELETE", "/v1/stream", "get, post"), ("PUT", "/", "get, head")]
         {
             let mut raw = stage.raw().await;
             raw.send(format!("{method} {path} HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n")).await;

@@ -1,33 +1,40 @@
 //! `tidegate demo`: a database of its own, a team at work on it, and the server in front.
 //!
 //! ```text
-//!  cluster (private PostgreSQL) ◀── migrations, simulator
-//!      └──WAL──▶ app::run, as `serve` does ──▶ http://127.0.0.1:8080/
+//!  cluster (private PostgreSQL) ◀── migrations, simulator ◀── pace ─┐
+//!      └──WAL──▶ tidegate serve ──▶ http://127.0.0.1:8080/         control ◀── page
+//!                      ▲ ▲                                          │ │
+//!                      │ └── kill, start again ─────────────────────┘ │
+//!                      └──── lines that can be cut ───────────────────┘
 //! ```
 //!
 //! With `--login` people log in at a provider of its own (see [`provider`]), and each sees its own boards.
 //! With `--rabbitmq` the journal is in a private broker, and two server processes stand in front of the same database
-//! (see [`pair`]).
+//! (see [`servers`]). The page asks the demo itself through a small service of its own (`control`).
 //!
 //! All that it starts ends with it: in order on Ctrl-C, SIGTERM or when the terminal closes, and through the
 //! cluster's guard when this process is killed. It touches nothing else.
 
 pub mod broker;
 pub mod cluster;
+mod control;
+mod lines;
 mod login;
 pub mod machine;
-pub mod pair;
 pub mod provider;
 mod readiness;
+pub mod servers;
 mod simulator;
 
 use std::future::Future;
 use std::io::{self, Write as _};
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use clap::Args;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
 use tokio_postgres::NoTls;
 
 use super::serve;
@@ -37,12 +44,16 @@ use crate::shutdown::{self, Drained, Scope, Signals};
 use crate::telemetry;
 use broker::Broker;
 use cluster::{Access, Cluster, Options, Place, Shutdown};
+use control::{Control, Stage};
+use lines::Lines;
 pub use simulator::{InvalidRate, Rate};
 
 /// The demo's database.
 const DATABASE: &str = "demo";
 /// What an error in the configuration calls this command.
 const ORIGIN: &str = "tidegate demo";
+/// What there is to be seen where nobody logs in.
+const INVITATION: &str = "\n  Open the page in two windows: they move together.";
 
 /// Runs a private PostgreSQL, a team at work on it, and the live page.
 #[derive(Args, Clone, Debug)]
@@ -50,7 +61,7 @@ pub struct Arguments {
     /// Port of the page and the socket on 127.0.0.1; 0 takes a free one. Else that of `http.listen`.
     #[arg(long)]
     port: Option<u16>,
-    /// How many transactions a second the team commits, 0 to 500.
+    /// How many transactions a second the team commits, 0 to 500; the page can set it while it runs.
     #[arg(long, default_value = "3")]
     rate: Rate,
     /// Keeps the journal in a private RabbitMQ, and puts two server processes in front of the database: the page of
@@ -104,22 +115,26 @@ pub enum Error {
     /// The server ended with an error.
     #[error(transparent)]
     Serve(#[from] serve::Error),
-    /// The two server processes could not be started, or are gone.
+    /// The server processes could not be started.
     #[error(transparent)]
-    Pair(#[from] pair::Error),
+    Servers(#[from] servers::Error),
 }
 
 impl Error {
     /// 2 if nothing was started, 1 otherwise.
     pub fn exit_status(&self) -> u8 {
         match self {
-            Self::Config(_) | Self::Log(_) | Self::Port(_) | Self::Signals(_) => 2,
+            Self::Config(_)
+            | Self::Log(_)
+            | Self::Port(_)
+            | Self::Signals(_)
+            | Self::Servers(servers::Error::Taken { .. } | servers::Error::Port { .. }) => 2,
             Self::Cluster(_)
             | Self::Broker(_)
             | Self::Provider(_)
             | Self::Database(_)
             | Self::Schema(_)
-            | Self::Pair(_) => 1,
+            | Self::Servers(_) => 1,
             Self::Serve(error) => error.exit_status(),
         }
     }
@@ -160,12 +175,15 @@ pub async fn run(arguments: Arguments, layers: Layers) -> Result<(), Error> {
     let layers = arguments.over(layers)?;
     // What is wrong in the configuration is said before anything is started; the cluster's address comes later.
     let anywhere = format!("postgres://127.0.0.1/{DATABASE}");
-    telemetry::init(&layers.clone().flag(ORIGIN, "postgres.url", anywhere).load()?.telemetry)?;
+    let config = layers.clone().flag(ORIGIN, "postgres.url", anywhere).load()?;
+    telemetry::init(&config.telemetry)?;
+    let addresses = servers::addresses(config.http.listen, if arguments.rabbitmq { 2 } else { 1 })?;
     let signals = shutdown::signals().map_err(Error::Signals)?;
     let scope = Scope::new();
     close_with_terminal(&scope)?;
     let (mut cluster, broker) = start(&arguments).await?;
-    let served = serve_team(&arguments, layers, &cluster, broker.as_ref(), &scope, signals).await;
+    let stands = (&cluster, broker.as_ref());
+    let served = serve_team(&arguments, layers, stands, addresses, &scope, signals).await;
     scope.close();
     let broker_stopped = async {
         let Some(mut broker) = broker else { return Ok(()) };
@@ -195,42 +213,52 @@ async fn start(arguments: &Arguments) -> Result<(Cluster, Option<Broker>), Error
 async fn serve_team(
     arguments: &Arguments,
     layers: Layers,
-    cluster: &Cluster,
-    broker: Option<&Broker>,
+    (cluster, broker): (&Cluster, Option<&Broker>),
+    addresses: Vec<SocketAddr>,
     scope: &Scope,
     signals: Signals,
 ) -> Result<(), Error> {
     let url = cluster.url(DATABASE);
     let layers = layers.flag(ORIGIN, "postgres.url", url.as_str()).flag(ORIGIN, "app.enabled", "true");
+    let provider = arguments.login.start(&addresses).await?;
+    prepare(cluster, &layers.clone().load()?).await?;
+    let control = Control::listen().await.map_err(Error::Port)?;
+    let layers = provider.iter().fold(layers, login::over);
+    let layers = over_page(layers, &control, &addresses);
     let config = layers.clone().load()?;
-    let provider = arguments.login.start(config.http.listen).await?;
-    prepare(cluster, &config, &arguments.login).await?;
-    let more = provider.as_ref().map(login::invitation);
-    let layers = match &provider {
-        Some(provider) => login::over(layers, provider),
-        None => layers,
-    };
-    let config = layers.clone().load()?;
-    let grace = config.shutdown.grace;
     let team = scope.child();
-    team.spawn("simulator", simulator::run(url.clone(), arguments.rate, team.clone()));
+    let (pace, paced) = watch::channel(arguments.rate);
+    team.spawn("simulator", simulator::run(url.clone(), paced, team.clone()));
+    let (handle, reins) = servers::handle();
+    let lines = Lines::to(addresses.clone(), &team);
+    team.spawn("lines", lines.clone().keep());
+    let stage = Stage { pace: Arc::new(pace), servers: handle, lines };
+    team.spawn("control", control.run(stage, addresses.clone(), team.clone()));
+    let behind = servers::Behind {
+        layers,
+        addresses,
+        database: url,
+        broker: broker.map(|broker| broker.url("/")),
+        invitation: provider.as_ref().map_or_else(|| INVITATION.to_owned(), login::invitation),
+    };
     if let Some(provider) = provider {
         team.spawn("provider", provider.keep(team.clone()));
     }
-    let served = match broker {
-        None => {
-            team.spawn("greeting", greet(config.http.listen, url, more, team.clone()));
-            serve::until_told(config, scope.clone(), signals).await.map_err(Error::from)
-        }
-        Some(broker) => {
-            let behind = pair::Behind { layers, database: url, broker: broker.url("/") };
-            pair::until_told(behind, &config, scope, signals).await
-        }
-    };
-    if let Drained::Abandoned(tasks) = team.drain(grace).await {
+    let served = servers::until_told(behind, reins, &config, scope, signals).await;
+    if let Drained::Abandoned(tasks) = team.drain(config.shutdown.grace).await {
         tracing::warn!(?tasks, "what is beside the server did not stop in time");
     }
     served
+}
+
+/// What the servers' pages are told of the demo.
+fn over_page(layers: Layers, control: &Control, addresses: &[SocketAddr]) -> Layers {
+    let servers: Vec<_> = addresses.iter().map(ToString::to_string).collect();
+    layers.flag(ORIGIN, "page.control_url", control.url()).flag(
+        ORIGIN,
+        "page.servers",
+        serde_json::json!(servers).to_string(),
+    )
 }
 
 /// Has a closed terminal end the demo as Ctrl-C does, and not at once as it would by default.
@@ -246,17 +274,13 @@ fn close_with_terminal(scope: &Scope) -> Result<(), Error> {
     Ok(())
 }
 
-async fn prepare(cluster: &Cluster, config: &Config, login: &login::Flags) -> Result<(), Error> {
+async fn prepare(cluster: &Cluster, config: &Config) -> Result<(), Error> {
     connected(&cluster.url("postgres"), async |client| {
         client.batch_execute(&format!("create database {DATABASE}")).await
     })
     .await?;
     migrate::run(&config.postgres.settings()).await?;
-    connected(&cluster.url(DATABASE), async |client| {
-        simulator::plant(client).await?;
-        if login.login { login::plant(client).await } else { Ok(()) }
-    })
-    .await?;
+    connected(&cluster.url(DATABASE), async |client| simulator::plant(client).await).await?;
     Ok(())
 }
 
@@ -269,18 +293,6 @@ where
     tokio::select! {
         done = work(&mut client) => done,
         lost = connection => lost,
-    }
-}
-
-async fn greet(listen: SocketAddr, database: String, more: Option<String>, scope: Scope) {
-    tokio::select! {
-        () = scope.closing() => {}
-        () = readiness::wait(listen) => {
-            let more = more.unwrap_or_else(|| "\n  Open the page in two windows.".to_owned());
-            say(&format!(
-                "\n  Tidegate is live:  http://{listen}/\n  Its database:      {database}\n{more} Ctrl-C stops everything.\n"
-            ));
-        }
     }
 }
 

@@ -85,9 +85,9 @@ impl Pages {
         Self::of(files, page, origins, application)
     }
 
-    fn of(build: Option<Files>, page: &Page, origins: &Origins, application: bool) -> Self {
-        let built = build.is_some();
-        let files = build.unwrap_or_else(|| {
+    fn of(files: Option<Files>, page: &Page, origins: &Origins, application: bool) -> Self {
+        let built = files.is_some();
+        let files = files.unwrap_or_else(|| {
             let link = if application { LINK } else { "" };
             compiled(UNBUILT).map(|(path, text)| (path, text.replace("<!-- docs -->", link).into())).collect()
         });

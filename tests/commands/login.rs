@@ -7,29 +7,31 @@ use rustix::process::Signal;
 use tidegate::cli::demo::provider::{AUDIENCE, CLIENT};
 use tokio::task::spawn_blocking;
 
+use super::demo::{PATIENCE, Scratch};
 use super::*;
 use crate::client::{Browser, Closed};
 use crate::fixture::install;
 use crate::stage::Raw;
 
-/// A private PostgreSQL, a provider and a server start and stop in it, beside whatever else the machine does.
-const PATIENCE: Duration = Duration::from_mins(2);
-
 struct Demo {
     child: Child,
-    server: SocketAddr,
+    servers: Vec<SocketAddr>,
     provider: SocketAddr,
 }
 
 impl Demo {
-    async fn start(folder: &Path) -> Self {
+    async fn start(folder: &Path, flags: &[&str]) -> Self {
         let provider = Path::new(env!("CARGO_MANIFEST_DIR")).join("web/provider");
         let installed = provider.clone();
         spawn_blocking(move || install(&installed)).await.expect("npm and Node.js are installed");
-        let mut command = tidegate(&["demo", "--login", "--port", "0", "--rate", "20"]);
+        let mut command = tidegate(&[&["demo", "--login", "--port", "0", "--rate", "20"], flags].concat());
         command.arg("--folder").arg(folder).arg("--provider").arg(provider).stderr(Stdio::null());
-        if let Some(binaries) = std::env::var_os("TIDEGATE_TEST_POSTGRES_BIN") {
-            command.arg("--postgres-bin").arg(binaries);
+        let broker =
+            flags.contains(&"--rabbitmq").then_some(("--rabbitmq-bin", "TIDEGATE_TEST_RABBITMQ_BIN"));
+        for (flag, variable) in [("--postgres-bin", "TIDEGATE_TEST_POSTGRES_BIN")].into_iter().chain(broker) {
+            if let Some(binaries) = std::env::var_os(variable) {
+                command.arg(flag).arg(binaries);
+            }
         }
         let mut child = command.spawn().expect("it runs");
         let mut lines = BufReader::new(child.stdout.take().expect("piped")).lines();
@@ -47,15 +49,20 @@ impl Demo {
             }
         };
         timeout(PATIENCE, greeting).await.expect("it is ready in time");
-        let [server, provider] = addresses[..] else { panic!("a server and a provider: {addresses:?}") };
-        Self { child, server, provider }
+        let provider = addresses.pop().expect("servers and a provider");
+        Self { child, servers: addresses, provider }
     }
 
     /// A socket as this person, which has logged in with a browser of its own.
     async fn client(&self, subject: &str) -> Client {
-        let (issuer, page) = (format!("http://{}", self.provider), format!("http://{}", self.server));
-        let tokens = Browser::new(&issuer, CLIENT, &page, AUDIENCE).tokens(subject).await;
-        let mut client = Client::connect(self.server).await;
+        self.client_from(&format!("http://{}", self.servers[0]), self.servers[0], subject).await
+    }
+
+    /// The same from a page at this origin, to this server.
+    async fn client_from(&self, page: &str, server: SocketAddr, subject: &str) -> Client {
+        let issuer = format!("http://{}", self.provider);
+        let tokens = Browser::new(&issuer, CLIENT, page, AUDIENCE).tokens(subject).await;
+        let mut client = Client::connect(server).await;
         client.send(&json!({"type": "auth", "token": tokens.access})).await;
         client
     }
@@ -87,14 +94,13 @@ async fn names(client: &mut Client, table: &str) -> Vec<String> {
 #[test]
 fn people_of_the_demo_log_in_and_each_sees_its_own_boards() {
     scenario(async |_| {
-        let scratch = std::env::temp_dir().join(format!("tidegate-test-{:08x}", fastrand::u32(..)));
-        std::fs::create_dir(&scratch).expect("a new folder");
-        let mut demo = Demo::start(&scratch.join("demo")).await;
+        let scratch = Scratch::new();
+        let mut demo = Demo::start(&scratch.demo(), &[]).await;
 
         let mut ada = demo.client("ada").await;
         assert_eq!(names(&mut ada, "public.boards").await, ["Ferry app", "Harbour sensors"]);
         let mut ben = demo.client("ben").await;
-        assert_eq!(names(&mut ben, "public.boards").await, ["Port website"]);
+        assert_eq!(names(&mut ben, "public.boards").await, ["Ferry app", "Port website"]);
         assert_eq!(names(&mut demo.client("cleo").await, "public.boards").await.len(), 3);
         let people = names(&mut ada, "public.users").await;
         assert!(
@@ -110,8 +116,8 @@ fn people_of_the_demo_log_in_and_each_sees_its_own_boards() {
         // Addresses are not published, and another's board is empty.
         ben.subscribe(json!({"id": "mail", "table": "app.user_contacts", "snapshot": true})).await;
         assert_eq!(ben.expect("error").await["code"], "unknown_table");
-        ben.subscribe(json!({"id": "own", "table": "public.entries", "where": "board_id = 3"})).await;
-        ben.subscribe(json!({"id": "others", "table": "public.entries", "where": "board_id <> 3"})).await;
+        ben.subscribe(json!({"id": "own", "table": "public.entries", "where": "board_id <> 2"})).await;
+        ben.subscribe(json!({"id": "others", "table": "public.entries", "where": "board_id = 2"})).await;
         let mut own = 0;
         while own < 10 {
             let frame = ben.next().await.expect("the server lives");
@@ -121,11 +127,11 @@ fn people_of_the_demo_log_in_and_each_sees_its_own_boards() {
 
         // The page may ask the provider, and knows where it is.
         let issuer = format!("http://{}", demo.provider);
-        let mut raw = Raw::connect(demo.server).await;
+        let mut raw = Raw::connect(demo.servers[0]).await;
         raw.send("GET / HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n").await;
         let page = raw.response().await;
         assert!(page.head.contains(&format!(" {issuer}; base-uri")), "{}", page.head);
-        let mut raw = Raw::connect(demo.server).await;
+        let mut raw = Raw::connect(demo.servers[0]).await;
         raw.send("GET /page.json HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n").await;
         let response = raw.response().await;
         assert_eq!(raw.json(&response).await["login"]["issuer"], issuer);
@@ -133,9 +139,28 @@ fn people_of_the_demo_log_in_and_each_sees_its_own_boards() {
         signal(&demo.child, Signal::TERM);
         let status = timeout(PATIENCE, demo.child.wait()).await.expect("it ends").expect("it ran");
         assert_eq!(status.code(), Some(0));
-        for address in [demo.server, demo.provider] {
+        for address in [demo.servers[0], demo.provider] {
             assert!(TcpStream::connect(address).is_err(), "something still listens on {address}");
         }
-        std::fs::remove_dir_all(&scratch).expect("ours");
+    });
+}
+
+#[test]
+fn people_log_in_at_either_server_by_either_name() {
+    scenario(async |_| {
+        let scratch = Scratch::new();
+        let mut demo = Demo::start(&scratch.demo(), &["--rabbitmq"]).await;
+        let [first, second] = demo.servers[..] else { panic!("two servers: {:?}", demo.servers) };
+        for (page, server) in [
+            (format!("http://{first}"), second),
+            (format!("http://{second}"), second),
+            (format!("http://localhost:{}", second.port()), first),
+        ] {
+            let mut ada = demo.client_from(&page, server, "ada").await;
+            assert_eq!(names(&mut ada, "public.boards").await, ["Ferry app", "Harbour sensors"], "{page}");
+        }
+        signal(&demo.child, Signal::TERM);
+        let status = timeout(PATIENCE, demo.child.wait()).await.expect("it ends").expect("it ran");
+        assert_eq!(status.code(), Some(0));
     });
 }

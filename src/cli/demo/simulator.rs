@@ -1,12 +1,13 @@
 //! The application beside Tidegate: a small team at work on its boards, as transactions against the database.
 //!
 //! ```text
-//!  rate ──▶ Pace ──▶ work ── one thing that somebody does: rows and their activity in one transaction
+//!  rate ──▶ pause ──▶ work ── one thing that somebody does: rows and their activity in one transaction
 //!  each second ────▶ kpi  ── the measures of every board
 //! ```
 //!
-//! It knows nothing of Tidegate, and holds no state but its connection: what to do next is read from the tables, so
-//! whoever else writes to them takes part. The tables stay small, since old cards and activities are deleted.
+//! It knows nothing of Tidegate, and holds no state but its connection and who is at work where just now: what to do next is
+//! read from the tables, so whoever else writes to them takes part. The tables stay small, since old cards and activities are
+//! deleted.
 
 mod kpi;
 mod place;
@@ -16,6 +17,7 @@ mod work;
 
 use std::time::Duration;
 
+use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 use tokio_postgres::{Client, NoTls};
 
@@ -36,7 +38,7 @@ const RECONNECT_PAUSE: Duration = Duration::from_secs(1);
 pub struct Rate(f64);
 
 /// More than this is a load test, and no longer one connection's work.
-const HIGHEST_RATE: f64 = 500.0;
+pub(super) const HIGHEST_RATE: f64 = 500.0;
 
 /// A rate that no team works at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -47,12 +49,24 @@ impl std::str::FromStr for Rate {
     type Err = InvalidRate;
 
     fn from_str(text: &str) -> Result<Self, InvalidRate> {
-        let rate = text.parse().map_err(|_| InvalidRate)?;
-        if (0.0..=HIGHEST_RATE).contains(&rate) { Ok(Self(rate)) } else { Err(InvalidRate) }
+        Self::new(text.parse().map_err(|_| InvalidRate)?)
     }
 }
 
 impl Rate {
+    /// So many a second.
+    ///
+    /// # Errors
+    /// [`InvalidRate`] below 0 and above 500.
+    pub fn new(per_second: f64) -> Result<Self, InvalidRate> {
+        if (0.0..=HIGHEST_RATE).contains(&per_second) { Ok(Self(per_second)) } else { Err(InvalidRate) }
+    }
+
+    /// How many a second.
+    pub const fn per_second(self) -> f64 {
+        self.0
+    }
+
     /// How long it takes until the next thing happens: now and then several at once, now and then nothing.
     fn pause(self) -> Option<Duration> {
         // 1 - x lies in (0, 1], where the logarithm is finite.
@@ -60,12 +74,12 @@ impl Rate {
     }
 }
 
-/// Works until the scope closes; a lost connection is made again.
-pub(super) async fn run(url: String, rate: Rate, scope: Scope) {
+/// Works until the scope closes, as fast as `pace` says just then; a lost connection is made again.
+pub(super) async fn run(url: String, mut pace: watch::Receiver<Rate>, scope: Scope) {
     while !scope.is_closing() {
         let worked = tokio::select! {
             () = scope.closing() => return,
-            worked = work_on(&url, rate) => worked,
+            worked = work_on(&url, &mut pace) => worked,
         };
         if let Err(error) = worked {
             tracing::warn!(error = %Chain(&error), "the simulated team lost the database; trying again");
@@ -77,26 +91,34 @@ pub(super) async fn run(url: String, rate: Rate, scope: Scope) {
     }
 }
 
-async fn work_on(url: &str, rate: Rate) -> Result<(), tokio_postgres::Error> {
+async fn work_on(url: &str, pace: &mut watch::Receiver<Rate>) -> Result<(), tokio_postgres::Error> {
     let (mut client, connection) = tokio_postgres::connect(url, NoTls).await?;
     tokio::select! {
         // Whichever ends, the other is of no use.
-        worked = keep_working(&mut client, rate) => worked,
+        worked = keep_working(&mut client, pace) => worked,
         lost = connection => lost,
     }
 }
 
-async fn keep_working(client: &mut Client, rate: Rate) -> Result<(), tokio_postgres::Error> {
+async fn keep_working(
+    client: &mut Client,
+    pace: &mut watch::Receiver<Rate>,
+) -> Result<(), tokio_postgres::Error> {
     let mut measure = interval(KPI_INTERVAL);
     measure.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut next = rate.pause().map(|pause| Instant::now() + pause);
+    let mut stint = None;
+    let mut next = moment(pace);
     loop {
         tokio::select! {
             biased;
+            // 1. What is wanted of the team: from now on, however long the pause would have been.
+            Ok(()) = pace.changed() => next = moment(pace),
+            // 2. The measures.
             _ = measure.tick() => kpi::measure(client).await?,
+            // 3. The next thing that somebody does.
             () = at(next) => {
-                attempted(work::something(client).await)?;
-                next = rate.pause().map(|pause| Instant::now() + pause);
+                attempted(work::something(client, &mut stint).await)?;
+                next = moment(pace);
             }
         }
     }
@@ -108,6 +130,11 @@ fn attempted(outcome: Result<(), tokio_postgres::Error>) -> Result<(), tokio_pos
         Err(error) if error.code().is_some_and(|state| state.code().starts_with(INTEGRITY)) => Ok(()),
         outcome => outcome,
     }
+}
+
+/// When the next thing happens.
+fn moment(pace: &mut watch::Receiver<Rate>) -> Option<Instant> {
+    pace.borrow_and_update().pause().map(|pause| Instant::now() + pause)
 }
 
 async fn at(moment: Option<Instant>) {
@@ -142,8 +169,9 @@ mod tests {
         let (mut client, connection) = tokio_postgres::connect(&url, NoTls).await.expect("it runs");
         let work = async {
             plant(&mut client).await?;
+            let mut stint = None;
             for _ in 0..2_000 {
-                work::something(&mut client).await?;
+                work::something(&mut client, &mut stint).await?;
             }
             for _ in 0..70 {
                 kpi::measure(&client).await?;
@@ -155,6 +183,9 @@ mod tests {
             assert!((10..=22).contains(&row.get::<_, i64>("most_open")), "{row:?}");
             assert!(row.get::<_, i64>("most_done") <= 8, "{row:?}");
             assert_eq!(row.get::<_, i32>("recent"), 60);
+            let at_work: Vec<String> = row.get("at_work");
+            assert_eq!(at_work, ["daria", "emeka", "freya", "gael", "hana"], "whoever logs in works alone");
+            assert!(row.get::<_, i64>("mentions") > 0, "{row:?}");
             Ok::<_, tokio_postgres::Error>(())
         };
         tokio::select! {
@@ -177,7 +208,9 @@ mod tests {
           (select min(open) from cards) as fewest_open,
           (select max(open) from cards) as most_open,
           (select max(done) from cards) as most_done,
-          (select max(cardinality(recent)) from public.kpi_values) as recent";
+          (select max(cardinality(recent)) from public.kpi_values) as recent,
+          (select array_agg(distinct actor_id order by actor_id) from public.activities where action = 'moved') as at_work,
+          (select count(*) from public.notifications where kind = 'mention') as mentions";
 
     #[test]
     fn the_pauses_average_to_the_rate() {

@@ -23,7 +23,8 @@ pub(super) fn beyond(origins: &Origins, page: &Page) -> String {
     let loopback = ["127.0.0.1:*", "localhost:*"].map(str::to_owned);
     let named = page.servers.iter().map(ToString::to_string);
     let servers = loopback.into_iter().filter(|_| local).chain(named);
-    let mut sources: Vec<_> = servers.flat_map(|it| [format!("ws://{it}"), format!("http://{it}")]).collect();
-    sources.extend(page.login.as_ref().map(|login| login.origin.clone()));
-    sources.iter().map(|source| format!(" {source}")).collect()
+    let sources = servers.flat_map(|it| [format!("ws://{it}"), format!("http://{it}")]);
+    let login = page.login.as_ref().map(|login| login.origin.clone());
+    let listed: Vec<_> = [String::new()].into_iter().chain(sources).chain(login).collect();
+    listed.join(" ")
 }

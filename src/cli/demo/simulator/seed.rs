@@ -3,6 +3,24 @@ use tokio_postgres::{Client, Error, Transaction};
 
 use super::{kpi, place, texts};
 
+/// Who sees which board: Ada two of them, as their admin, Ben the first one too, and the third as its admin; the team all.
+/// Cleo is a lead, who sees them anyway; Dov is nobody here.
+const MEMBERS: &str = "
+insert into public.board_members (board_id, user_id, role)
+select boards.id, members.user_id, members.role
+from (
+  values
+    ('Ferry app', 'ada', 'admin'),
+    ('Harbour sensors', 'ada', 'admin'),
+    ('Ferry app', 'ben', 'member'),
+    ('Port website', 'ben', 'admin')
+) as members (board, user_id, role)
+join public.boards on boards.name = members.board
+union all
+select boards.id, team.user_id, 'member'
+from public.boards
+cross join unnest($1::text[]) as team (user_id)";
+
 /// How many cards a board starts with in each state, from left to right.
 const COLUMNS: [usize; 4] = [6, 4, 3, 4];
 
@@ -16,6 +34,7 @@ pub(in super::super) async fn plant(client: &mut Client) -> Result<(), Error> {
     for board in &texts::BOARDS {
         plant_board(&transaction, board).await?;
     }
+    transaction.execute(MEMBERS, &[&texts::team()]).await?;
     transaction.commit().await?;
     kpi::measure(client).await
 }

@@ -15,7 +15,10 @@ pub(super) struct Board {
     titles: &'static [&'static str],
 }
 
-/// Id, name, and the hue of the colour in degrees. The first three can log in: `web/provider/people.json`.
+/// How many of [`USERS`] can log in, as `web/provider/people.json` has them: what they do is left to them.
+const GUESTS: usize = 3;
+
+/// Id, name, and the hue of the colour in degrees. Those who can log in come first.
 pub(super) const USERS: [(&str, &str, i16); 8] = [
     ("ada", "Ada Winter", 12),
     ("ben", "Ben Sommer", 205),
@@ -187,6 +190,11 @@ pub(super) fn first_cards(board: &Board, count: usize) -> Vec<Card> {
     let mut titles = board.titles.to_vec();
     fastrand::shuffle(&mut titles);
     titles.into_iter().take(count).map(|title| Card { title, ..card(board.name) }).collect()
+}
+
+/// Who is at work without being asked.
+pub(super) fn team() -> Vec<&'static str> {
+    USERS[GUESTS..].iter().map(|(id, ..)| *id).collect()
 }
 
 pub(super) fn comment() -> &'static str {

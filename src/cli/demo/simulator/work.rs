@@ -10,8 +10,12 @@ const OPEN_CARDS: std::ops::RangeInclusive<i64> = 12..=20;
 const DONE_CARDS: i64 = 7;
 /// Activities beyond this many a board are deleted, and so is what people were told of it.
 const ACTIVITIES: i64 = 400;
+/// How many things somebody does in a row before somebody else has a turn.
+const LONGEST_STINT: std::ops::RangeInclusive<u8> = 1..=4;
+/// Of a hundred comments so many are for somebody.
+const MENTIONS: u8 = 20;
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Deed {
     Create,
     Advance,
@@ -23,9 +27,22 @@ enum Deed {
     Archive,
 }
 
+/// Somebody at work on a board, for a few things in a row.
+#[derive(Debug)]
+pub(super) struct Stint {
+    board: i64,
+    person: Option<String>,
+    /// What was done last.
+    last: Option<Deed>,
+    /// How many things are still to be done.
+    left: u8,
+}
+
+/// A board, and who is at work on it.
 struct Board {
     id: i64,
     name: String,
+    person: Option<String>,
     /// How many cards are in a state that is not `done`.
     open: i64,
     done: i64,
@@ -61,11 +78,16 @@ impl Board {
     }
 }
 
-/// One thing that somebody does, on some board: one transaction, which says so in the board's activities.
-pub(super) async fn something(client: &mut Client) -> Result<(), Error> {
+/// One thing that somebody does, on some board: one transaction, which says so in the board's activities. Whoever has
+/// begun goes on for a while.
+pub(super) async fn something(client: &mut Client, stint: &mut Option<Stint>) -> Result<(), Error> {
     let transaction = client.transaction().await?;
-    if let Some(board) = pick_board(&transaction).await? {
-        match pick_deed(&board) {
+    let going_on = stint.take().filter(|stint| stint.left > 0);
+    if let Some(board) = pick_board(&transaction, going_on.as_ref()).await? {
+        let deed = pick_deed(&board, going_on.as_ref().and_then(|stint| stint.last));
+        let left = going_on.map_or_else(|| fastrand::u8(LONGEST_STINT), |stint| stint.left) - 1;
+        *stint = Some(Stint { board: board.id, person: board.person.clone(), last: Some(deed), left });
+        match deed {
             Deed::Create => create(&transaction, &board).await?,
             Deed::Advance => advance(&transaction, &board).await?,
             Deed::Return => send_back(&transaction, &board).await?,
@@ -80,26 +102,31 @@ pub(super) async fn something(client: &mut Client) -> Result<(), Error> {
     transaction.commit().await
 }
 
-/// Too few open cards call for new ones, too many for work, too many done ones for a tidy hand.
-fn pick_deed(board: &Board) -> Deed {
+/// Too few open cards call for new ones, too many for work, too many done ones for a tidy hand. Whoever moves one card on
+/// often moves another.
+fn pick_deed(board: &Board, last: Option<Deed>) -> Deed {
     if board.done > DONE_CARDS {
         return Deed::Archive;
     }
     if board.open < *OPEN_CARDS.start() {
         return Deed::Create;
     }
+    if last == Some(Deed::Advance) && fastrand::bool() {
+        return Deed::Advance;
+    }
     match fastrand::u8(..100) {
         0..12 if board.open < *OPEN_CARDS.end() => Deed::Create,
-        0..46 => Deed::Advance,
-        46..51 => Deed::Return,
-        51..58 => Deed::Reorder,
-        58..71 => Deed::Assign,
-        71..91 => Deed::Comment,
+        0..42 => Deed::Advance,
+        42..46 => Deed::Return,
+        46..53 => Deed::Reorder,
+        53..67 => Deed::Assign,
+        67..91 => Deed::Comment,
         _ => Deed::Edit,
     }
 }
 
-async fn pick_board(transaction: &Transaction<'_>) -> Result<Option<Board>, Error> {
+/// The board of a stint, or any one and somebody of the team who belongs to it.
+async fn pick_board(transaction: &Transaction<'_>, stint: Option<&Stint>) -> Result<Option<Board>, Error> {
     const PICK: &str = "
         select
           boards.id,
@@ -109,6 +136,7 @@ async fn pick_board(transaction: &Transaction<'_>) -> Result<Option<Board>, Erro
         from public.boards
         join public.workflow_states as states on states.board_id = boards.id
         left join public.entries on entries.state_id = states.id
+        where $1::bigint is null or boards.id = $1
         group by boards.id
         order by random()
         limit 1";
@@ -117,12 +145,27 @@ async fn pick_board(transaction: &Transaction<'_>) -> Result<Option<Board>, Erro
         from public.workflow_states
         where board_id = $1
         order by ordinal, id";
-    let Some(row) = transaction.query_opt(PICK, &[]).await? else { return Ok(None) };
+    const SOMEBODY: &str = "
+        select user_id
+        from public.board_members
+        where board_id = $1
+          and user_id = any($2)
+        order by random()
+        limit 1";
+    let Some(row) = transaction.query_opt(PICK, &[&stint.map(|stint| stint.board)]).await? else {
+        return Ok(None);
+    };
     let id: i64 = row.get(0);
+    let person = if let Some(stint) = stint {
+        stint.person.clone()
+    } else {
+        let somebody = transaction.query_opt(SOMEBODY, &[&id, &texts::team()]).await?;
+        somebody.map(|row| row.get(0))
+    };
     let states = transaction.query(STATES, &[&id]).await?;
     let states =
         states.iter().map(|row| State { id: row.get(0), name: row.get(1), kind: row.get(2) }).collect();
-    Ok(Some(Board { id, name: row.get(1), open: row.get(2), done: row.get(3), states }))
+    Ok(Some(Board { id, name: row.get(1), person, open: row.get(2), done: row.get(3), states }))
 }
 
 /// A card in one of these states.
@@ -146,14 +189,15 @@ async fn create(transaction: &Transaction<'_>, board: &Board) -> Result<(), Erro
     let Some(first) = board.states.first() else { return Ok(()) };
     let card = texts::card(&board.name);
     let position = place::top(transaction, first.id).await?;
-    let creator = somebody(transaction).await?;
+    let creator = &board.person;
     let parameters: [&(dyn ToSql + Sync); 8] =
-        [&board.id, &card.title, &card.body, &first.id, &position, &card.priority, &card.labels, &creator];
+        [&board.id, &card.title, &card.body, &first.id, &position, &card.priority, &card.labels, creator];
     let entry = transaction.query_one(CREATE, &parameters).await?.get(0);
-    record_by(transaction, board, creator, "created", entry, json!({ "title": card.title })).await
+    record(transaction, board, "created", entry, json!({ "title": card.title })).await
 }
 
-/// A card goes on to the next column, from right to left more often the closer to its end it is.
+/// A card goes on to the next column, from right to left more often the closer to its end it is, and one's own most often.
+/// What nobody has taken is taken by whoever moves it.
 async fn advance(transaction: &Transaction<'_>, board: &Board) -> Result<(), Error> {
     const PICK: &str = "
         select entries.id, entries.title, entries.state_id
@@ -161,20 +205,20 @@ async fn advance(transaction: &Transaction<'_>, board: &Board) -> Result<(), Err
         join public.workflow_states as states on states.id = entries.state_id
         where entries.board_id = $1
           and states.kind <> 'done'
-        order by random() * (0.6 + 0.2 * states.ordinal) desc
+        order by random() * (0.6 + 0.2 * states.ordinal + case when assignee_id = $2 then 0.4 else 0 end) desc
         limit 1
         for update of entries";
     const ADVANCE: &str = "
         update public.entries set
           state_id = $2,
           position = $3,
-          assignee_id = coalesce(assignee_id, (select id from public.users order by random() limit 1))
+          assignee_id = coalesce(assignee_id, $4)
         where id = $1";
-    let Some(row) = transaction.query_opt(PICK, &[&board.id]).await? else { return Ok(()) };
+    let Some(row) = transaction.query_opt(PICK, &[&board.id, &board.person]).await? else { return Ok(()) };
     let (entry, title): (i64, String) = (row.get(0), row.get(1));
     let Some((was, next)) = board.step(row.get(2)) else { return Ok(()) };
     let position = place::top(transaction, next.id).await?;
-    transaction.execute(ADVANCE, &[&entry, &next.id, &position]).await?;
+    transaction.execute(ADVANCE, &[&entry, &next.id, &position, &board.person]).await?;
     let action = if next.kind == "done" { "closed" } else { "moved" };
     let detail = json!({ "title": title, "from": was.name, "to": next.name });
     record(transaction, board, action, entry, detail).await
@@ -217,13 +261,15 @@ async fn reorder(transaction: &Transaction<'_>, board: &Board) -> Result<(), Err
     record(transaction, board, "moved", entry, detail).await
 }
 
+/// To anybody who belongs to the board: those who log in are told of it.
 async fn assign(transaction: &Transaction<'_>, board: &Board) -> Result<(), Error> {
     const ASSIGN: &str = "
         update public.entries set
           assignee_id = (
-            select users.id
-            from public.users
-            where users.id is distinct from entries.assignee_id
+            select members.user_id
+            from public.board_members as members
+            where members.board_id = entries.board_id
+              and members.user_id is distinct from entries.assignee_id
             order by random()
             limit 1
           )
@@ -240,10 +286,13 @@ async fn comment(transaction: &Transaction<'_>, board: &Board) -> Result<(), Err
         insert into public.comments (board_id, entry_id, author_id, body)
         values ($1, $2, $3, $4)";
     let Some(card) = pick_card(transaction, &board.states(|_| true)).await? else { return Ok(()) };
-    let (author, text) = (somebody(transaction).await?, texts::comment());
-    transaction.execute(COMMENT, &[&board.id, &card.id, &author, &text]).await?;
+    let text = match somebody_else(transaction, board).await? {
+        Some(other) if fastrand::u8(..100) < MENTIONS => format!("@{other} {}", texts::comment()),
+        _ => texts::comment().to_owned(),
+    };
+    transaction.execute(COMMENT, &[&board.id, &card.id, &board.person, &text]).await?;
     let detail = json!({ "title": card.title, "text": text });
-    record_by(transaction, board, author, "commented", card.id, detail).await
+    record(transaction, board, "commented", card.id, detail).await
 }
 
 async fn edit(transaction: &Transaction<'_>, board: &Board) -> Result<(), Error> {
@@ -306,9 +355,15 @@ async fn forget(transaction: &Transaction<'_>, board: &Board) -> Result<(), Erro
     Ok(())
 }
 
-async fn somebody(transaction: &Transaction<'_>) -> Result<Option<String>, Error> {
-    const ANYBODY: &str = "select id from public.users order by random() limit 1";
-    Ok(transaction.query_opt(ANYBODY, &[]).await?.map(|row| row.get(0)))
+async fn somebody_else(transaction: &Transaction<'_>, board: &Board) -> Result<Option<String>, Error> {
+    const FELLOW: &str = "
+        select user_id
+        from public.board_members
+        where board_id = $1
+          and user_id is distinct from $2
+        order by random()
+        limit 1";
+    Ok(transaction.query_opt(FELLOW, &[&board.id, &board.person]).await?.map(|row| row.get(0)))
 }
 
 async fn record(
@@ -318,23 +373,11 @@ async fn record(
     entry: i64,
     detail: Value,
 ) -> Result<(), Error> {
-    let actor = somebody(transaction).await?;
-    record_by(transaction, board, actor, action, entry, detail).await
-}
-
-async fn record_by(
-    transaction: &Transaction<'_>,
-    board: &Board,
-    actor: Option<String>,
-    action: &str,
-    entry: i64,
-    detail: Value,
-) -> Result<(), Error> {
     const RECORD: &str = "
         insert into public.activities (board_id, actor_id, subject, action, entry_id, detail)
         values ($1, $2, $3, $4, $5, $6::text::jsonb)";
     let subject = if action == "commented" { "comment" } else { "entry" };
     let detail = detail.to_string();
-    transaction.execute(RECORD, &[&board.id, &actor, &subject, &action, &entry, &detail]).await?;
+    transaction.execute(RECORD, &[&board.id, &board.person, &subject, &action, &entry, &detail]).await?;
     Ok(())
 }
