@@ -142,6 +142,7 @@ impl Server<'_> {
             }),
             metrics: Arc::new(move || metrics.render()),
             publisher,
+            pages: self.pages(application.is_some()).await,
             application,
             tls: self.tls.clone(),
         };
@@ -240,16 +241,24 @@ impl Server<'_> {
         limits
     }
 
-    fn edge_config(&self) -> http::Config {
+    fn origins(&self) -> http::Origins {
         let http = &self.config.http;
-        let origins = match &http.allowed_origins {
+        match &http.allowed_origins {
             AllowedOrigins::Any => http::Origins::Any,
             AllowedOrigins::Listed(listed) => http::Origins::Listed(listed.clone()),
             AllowedOrigins::OwnAndLoopback => {
                 let alone = self.config.auth.mode == AuthMode::None && http.listen.ip().is_loopback();
                 if alone { http::Origins::Loopback } else { http::Origins::Own }
             }
-        };
+        }
+    }
+
+    async fn pages(&self, application: bool) -> Arc<http::Pages> {
+        Arc::new(http::Pages::open(&self.config.page(), &self.origins(), application).await)
+    }
+
+    fn edge_config(&self) -> http::Config {
+        let http = &self.config.http;
         http::Config {
             max_connections: http.max_connections,
             handshake_timeout: self.config.session.handshake_timeout,
@@ -258,8 +267,7 @@ impl Server<'_> {
             headers: http.max_headers,
             event_bytes: self.config.event_bytes(),
             publishes: self.config.publish.http,
-            origins,
-            login: self.config.auth.login(),
+            origins: self.origins(),
             proxies: http::Proxies { networks: http.trusted_proxies.clone(), header: http.forwarding_header },
         }
     }

@@ -21,6 +21,6 @@ pub use error::{Error, Origin, Setting};
 pub use layers::{DEFAULTS, Layers};
 pub use sections::{
     AllowedOrigins, App, Audit, Auth, AuthMode, Backend, BrokerUrl, Cache, CacheBackend, Catalog, Config,
-    ConnectionString, Exchange, Hints, Http, Hub, Journal, Jwt, Limits, Login, Policy, Postgres, Publish,
-    Session, Shutdown, Snapshot, Source, Tls,
+    ConnectionString, Exchange, Hints, Http, Hub, Journal, Jwt, Limits, Login, Page, Policy, Postgres,
+    Publish, Session, Shutdown, Snapshot, Source, Tls,
 };

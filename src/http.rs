@@ -7,7 +7,7 @@
 //!                                   ├─ /v1/session ─▶ auth::Authenticator
 //!                                   ├─ /v1/…       command::Commands, query::Queries
 //!                                   ├─ /healthz /readyz /metrics
-//!                                   └─ / and its files
+//!                                   └─ / and its files, held in memory: Pages
 //! ```
 //!
 //! Who asks is told by a token or by a session's cookie ([`auth`](crate::auth)), before anything else is looked at.
@@ -35,10 +35,12 @@ mod web;
 mod who;
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use hyper::http::uri::Authority;
 use tokio::net::TcpListener;
 
 use crate::audit::Audit;
@@ -52,6 +54,7 @@ use crate::shutdown::Scope;
 pub use forwarded::{Header, Proxies};
 pub use origin::Origins;
 pub use tls::Tls;
+pub use web::Pages;
 
 /// What the edge listens to and whom it lets in.
 #[derive(Clone, Debug)]
@@ -74,8 +77,19 @@ pub struct Config {
     pub origins: Origins,
     /// Whose word on a client's address is believed.
     pub proxies: Proxies,
-    /// How the page logs in; none for a page without a login.
+}
+
+/// What the page at `/` is, and is told.
+#[derive(Clone, Debug, Default)]
+pub struct Page {
+    /// Where its build is; none for no build.
+    pub folder: Option<PathBuf>,
+    /// How it logs in; none for a page without a login.
     pub login: Option<Login>,
+    /// Servers of the same data, its own among them: where it may go on.
+    pub servers: Vec<Authority>,
+    /// What controls a demo; none beside one.
+    pub control: Option<String>,
 }
 
 /// How the page logs in, as a public client of a provider.
@@ -112,6 +126,8 @@ pub struct Context {
     pub application: Option<Application>,
     /// The text of `/metrics`.
     pub metrics: Arc<dyn Fn() -> String + Send + Sync>,
+    /// What is answered at `/` and below.
+    pub pages: Arc<Pages>,
     /// TLS; none for plain connections.
     pub tls: Option<Arc<Tls>>,
 }

@@ -41,7 +41,7 @@ pub use flight::Snapshots;
 pub use guest::Guest;
 pub use marker::Marker;
 pub use services::Services;
-pub use sse::{Stream, stream};
+pub use sse::{Stream, Wanted, stream};
 pub use websocket::{refuse, serve};
 
 /// Limits and pace of sessions.

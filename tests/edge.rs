@@ -3,6 +3,7 @@
 mod audit;
 mod headers;
 mod masking;
+mod pages;
 mod rates;
 mod shared;
 mod slow;

@@ -47,6 +47,8 @@ impl Server {
             ("postgres.publication", database.publication()),
             ("http.listen", "127.0.0.1:0".to_owned()),
             ("shutdown.grace_ms", "5000".to_owned()),
+            // Whether or not the page is built.
+            ("page.folder", String::new()),
         ];
         let layers =
             own.into_iter().fold(Layers::default(), |layers, (key, value)| layers.flag("test", key, value));

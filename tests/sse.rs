@@ -143,7 +143,20 @@ fn a_refusal_is_a_problem_with_a_status_and_the_protocols_own_code() {
             ("GET /v1/stream?table=steady&where=n%3D1", "", 409, "replica_identity", "`n`"),
             ("POST /v1/stream", "nonsense", 400, "bad_request", "not JSON"),
             ("POST /v1/stream", "[]", 400, "bad_request", "array"),
-            ("POST /v1/stream", r#"[{"type":"ping"}]"#, 400, "bad_request", "`subscribe` frames only"),
+            (
+                "POST /v1/stream",
+                r#"[{"type":"ping"}]"#,
+                400,
+                "bad_request",
+                "`subscribe` and `await` frames only",
+            ),
+            (
+                "POST /v1/stream",
+                r#"[{"type":"await","lsn":"0/1"}]"#,
+                400,
+                "bad_request",
+                "needs a `subscribe`",
+            ),
             (
                 "POST /v1/stream",
                 r#"{"type":"subscribe","id":"a"}"#,
@@ -173,6 +186,42 @@ fn a_refusal_is_a_problem_with_a_status_and_the_protocols_own_code() {
         let response = raw.response().await;
         let problem = raw.json(&response).await;
         assert_eq!((&problem["field"], &problem["position"]), (&json!("where"), &json!(16)), "{problem}");
+    });
+}
+
+#[test]
+fn a_position_that_is_awaited_is_told_of_behind_all_that_was_committed_before_it() {
+    staged(&[], async |_, stage| {
+        stage.database.execute("insert into public.entries values (1, 7, 'one')").await;
+        let mut events = Events::post(
+            stage,
+            &json!({"type": "subscribe", "id": "a", "table": "entries", "snapshot": true}),
+            None,
+        )
+        .await;
+        let mut cursor = None;
+        let mut shape = Value::Null;
+        while cursor.is_none() {
+            let event = events.next().await.expect("goes on");
+            if let Some(told) = event.data.get("shape") {
+                shape = told.clone();
+            }
+            cursor = event.data.get("cursor").cloned();
+        }
+        drop(events);
+        stage.database.execute("update public.entries set title = 'two' where id = 1").await;
+        stage.database.execute("create table public.elsewhere (id int primary key)").await;
+        let row = stage.database.client().await.query_one("select pg_current_wal_insert_lsn()::text", &[]).await;
+        let lsn: String = row.expect("a row").get(0);
+        let wanted = json!([
+            {"type": "subscribe", "id": "a", "table": "entries", "cursor": cursor, "shape": shape},
+            {"type": "await", "lsn": lsn},
+        ]);
+        let mut events = Events::post(stage, &wanted, None).await;
+        events.expect("ready").await;
+        events.expect("subscribed").await;
+        assert_eq!(events.expect("changes").await.data["changes"][0]["row"]["title"], "two");
+        assert_eq!(events.expect("reached").await.data["lsn"], *lsn);
     });
 }
 

@@ -20,6 +20,7 @@ mod app;
 mod auth;
 mod cache;
 mod limits;
+mod page;
 mod postgres;
 mod values;
 
@@ -27,6 +28,7 @@ pub use app::App;
 pub use auth::{Auth, AuthMode, Jwt, Login};
 pub use cache::{Cache, CacheBackend};
 pub use limits::Limits;
+pub use page::Page;
 pub use postgres::Postgres;
 pub use values::{AllowedOrigins, Backend, BrokerUrl, ConnectionString, Hints};
 use values::{events, format, forwarding, functions, listen, networks, patterns, queue, table};
@@ -58,6 +60,8 @@ pub struct Config {
     pub session: Session,
     /// The edge.
     pub http: Http,
+    /// The page at `/`.
+    pub page: Page,
     /// How much one client may ask.
     pub limits: Limits,
     /// Who may connect.
@@ -390,6 +394,12 @@ impl Config {
     /// of its channel start over, and miss it.
     pub fn event_bytes(&self) -> usize {
         self.publish.max_bytes.min(self.hub.transaction_bytes / 2)
+    }
+
+    /// The page at `/`, and how it logs in.
+    pub fn page(&self) -> http::Page {
+        let Page { folder, servers, control_url } = self.page.clone();
+        http::Page { folder, login: self.auth.login(), servers, control: control_url }
     }
 
     /// How policies are followed.

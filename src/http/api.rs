@@ -3,14 +3,13 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use hyper::body::Incoming;
-use hyper::header::{
-    ALLOW, CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderMap, HeaderValue, IF_MATCH, IF_NONE_MATCH, VARY,
-};
+use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderMap, HeaderValue, IF_MATCH, VARY};
 use hyper::{Method, Request, Response, StatusCode};
 use ring::digest::{Context as Hash, SHA256};
 use serde_json::{Map, Value};
 use tokio::time::timeout;
 
+use super::headers::is_known;
 use super::problem::{Body, fault, problem, respond};
 use super::visit::{Visit, denied, too_much};
 use super::{Application, Context, who};
@@ -20,7 +19,7 @@ use crate::command::{self, Input, Key, Operation, Route};
 use crate::event::Lsn;
 use crate::limit::Subject;
 use crate::protocol::{ErrorCode, ErrorFrame};
-use crate::query::{self, Answered, Asked, Read, Shown};
+use crate::query::{self, Asked, Read, Shown};
 use crate::workspace::{Code, Fault, hex};
 
 const JSON: &str = "application/json";
@@ -184,7 +183,7 @@ async fn read(
     };
     let asked = Asked { path, query, user: identity.subject() };
     let answered = app.queries.read(query::Request { identity, read, asked, least }).await?;
-    let mut response = if is_known(request.headers(), &answered) {
+    let mut response = if is_known(request.headers(), answered.tag()) {
         let mut response = respond(StatusCode::NOT_MODIFIED, JSON, "");
         response.headers_mut().remove(CONTENT_TYPE);
         response
@@ -216,15 +215,6 @@ fn query_of(read: &Read, text: &str) -> Result<Value, Fault> {
             None => Ok(Value::Object(Map::new())),
         },
     }
-}
-
-/// Whether the client has this answer already.
-///
-/// See <https://www.rfc-editor.org/rfc/rfc9110#section-13.1.2>.
-fn is_known(headers: &HeaderMap, answered: &Answered) -> bool {
-    let listed = headers.get_all(IF_NONE_MATCH).into_iter().filter_map(|value| value.to_str().ok());
-    let mut tags = listed.flat_map(|list| list.split(',')).map(|tag| tag.trim().trim_start_matches("W/"));
-    tags.any(|tag| tag == "*" || tag == answered.tag())
 }
 
 /// The version that was read; `None` if any will do.

@@ -1,6 +1,6 @@
 use hyper::header::{
-    CACHE_CONTROL, HeaderName, HeaderValue, REFERRER_POLICY, STRICT_TRANSPORT_SECURITY,
-    X_CONTENT_TYPE_OPTIONS,
+    CACHE_CONTROL, HeaderMap, HeaderName, HeaderValue, IF_NONE_MATCH, REFERRER_POLICY,
+    STRICT_TRANSPORT_SECURITY, X_CONTENT_TYPE_OPTIONS,
 };
 use hyper::{Response, StatusCode};
 
@@ -23,6 +23,15 @@ pub(super) fn protect(response: &mut Response<Body>, over_tls: bool) {
     if over_tls {
         headers.insert(STRICT_TRANSPORT_SECURITY, TRANSPORT_SECURITY);
     }
+}
+
+/// Whether the client has the answer with this tag already.
+///
+/// See <https://www.rfc-editor.org/rfc/rfc9110#section-13.1.2>.
+pub(super) fn is_known(headers: &HeaderMap, tag: &str) -> bool {
+    let listed = headers.get_all(IF_NONE_MATCH).into_iter().filter_map(|value| value.to_str().ok());
+    let mut tags = listed.flat_map(|list| list.split(',')).map(|tag| tag.trim().trim_start_matches("W/"));
+    tags.any(|known| known == "*" || known == tag)
 }
 
 /// What a page is told beside its policy: it tells nobody where its user comes from, and no page that it opened, or that

@@ -8,7 +8,7 @@ use hyper::{Method, Request, Response, StatusCode};
 use super::connection::Slot;
 use super::problem::{Body, fault, respond};
 use super::visit::{self, Peer, Visit};
-use super::{Context, Origins, api, headers, publish, session, socket, stream, web};
+use super::{Context, Origins, api, headers, publish, session, socket, stream};
 use crate::telemetry::metric;
 use crate::workspace::{Code, Fault};
 
@@ -72,7 +72,7 @@ async fn dispatch(
         (&Method::DELETE, "/v1/session") => {
             shared_with(context, origin, session::end(context, &request).await)
         }
-        (&Method::GET, "/v1/publish" | "/v1/session") => not_allowed(path),
+        (&Method::GET, "/v1/publish" | "/v1/session") => not_allowed(context, path),
         (&Method::OPTIONS, "/v1/stream" | "/v1/publish" | "/v1/session")
             if context.config.origins.admit(request.headers()) =>
         {
@@ -92,13 +92,13 @@ async fn dispatch(
             Err(why) => respond(StatusCode::SERVICE_UNAVAILABLE, TEXT, format!("{why}\n")),
         },
         (&Method::GET, "/metrics") => respond(StatusCode::OK, EXPOSITION, (context.metrics)()),
-        (&Method::GET, _) => {
-            let (origins, login) = (&context.config.origins, context.config.login.as_ref());
-            let reference = context.application.as_ref().and_then(|_| web::reference(path));
-            reference.or_else(|| web::file(path, origins, login)).unwrap_or_else(|| not_found(path))
+        (&Method::GET | &Method::HEAD, _)
+            if let Some(page) = context.pages.answer(path, request.headers()) =>
+        {
+            page
         }
         _ if name(context, path) == "other" => not_found(path),
-        _ => not_allowed(path),
+        _ => not_allowed(context, path),
     }
 }
 
@@ -112,7 +112,7 @@ fn name(context: &Context, path: &str) -> &'static str {
         "/healthz" => "/healthz",
         "/readyz" => "/readyz",
         "/metrics" => "/metrics",
-        path if web::has(path, context.application.is_some()) => "/",
+        path if context.pages.has(path) => "/",
         path if api::has(context, path) => "/v1",
         _ => "other",
     }
@@ -123,11 +123,12 @@ pub(super) fn not_found(path: &str) -> Response<Body> {
     fault(&Fault::new(Code::NotFound, format!("there is nothing at {path}")))
 }
 
-fn not_allowed(path: &str) -> Response<Body> {
+fn not_allowed(context: &Context, path: &str) -> Response<Body> {
     let methods = match path {
         "/v1/stream" => "GET, POST",
         "/v1/publish" => "POST",
         "/v1/session" => "POST, DELETE",
+        path if context.pages.has(path) => "GET, HEAD",
         _ => "GET",
     };
     let message = format!("{path} answers {methods}");

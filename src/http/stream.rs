@@ -18,7 +18,7 @@ use super::{Context, who};
 use crate::audit::Action;
 use crate::limit::{Seat, Subject};
 use crate::protocol::{ClientFrame, ErrorCode, ErrorFrame, FrameError, Subscribe};
-use crate::session::{self, Stream};
+use crate::session::{self, Stream, Wanted};
 
 /// What a subscription of a GET is called, which has no name of its own.
 const ONLY: &str = "stream";
@@ -42,28 +42,24 @@ pub(super) async fn answer(context: &Context, visit: Visit, request: Request<Inc
     };
     let last_event_id =
         request.headers().get("last-event-id").and_then(|id| id.to_str().ok()).map(str::to_owned);
-    let subscribes = if request.method() == Method::POST {
+    let wanted = if request.method() == Method::POST {
         of_body(request, context.services.config.max_frame_bytes, context.config.handshake_timeout).await
     } else {
-        of_query(request.uri().query().unwrap_or_default()).map(|subscribe| vec![subscribe])
+        of_query(request.uri().query().unwrap_or_default())
+            .map(|subscribe| Wanted { subscribes: vec![subscribe], awaited: Vec::new() })
     };
-    let subscribes = match subscribes {
-        Ok(subscribes) => subscribes,
+    let wanted = match wanted {
+        Ok(wanted) => wanted,
         Err(error) => return problem(&error),
     };
-    let count = u32::try_from(subscribes.len()).unwrap_or(u32::MAX);
+    let count = u32::try_from(wanted.subscribes.len()).unwrap_or(u32::MAX);
     if let Err(much) = visit.guest.meter.take(Subject::Subscribes, count) {
         visit.guest.trail.tell(Action::Subscribe, "/v1/stream", denied(ErrorCode::RateLimited));
         return too_much(&much);
     }
-    let Stream { pieces, refused } = session::stream(
-        context.services.clone(),
-        visit.guest,
-        identity,
-        subscribes,
-        last_event_id.as_deref(),
-    )
-    .await;
+    let Stream { pieces, refused } =
+        session::stream(context.services.clone(), visit.guest, identity, wanted, last_event_id.as_deref())
+            .await;
     if let Some(error) = refused {
         return problem(&error);
     }
@@ -76,12 +72,8 @@ pub(super) async fn answer(context: &Context, visit: Visit, request: Request<Inc
     response
 }
 
-/// The subscriptions in a body: one `subscribe` frame, or an array of them.
-async fn of_body(
-    request: Request<Incoming>,
-    limit: usize,
-    patience: Duration,
-) -> Result<Vec<Subscribe>, ErrorFrame> {
+/// What a body asks for: a `subscribe` frame, or an array of them, with `await` frames among them.
+async fn of_body(request: Request<Incoming>, limit: usize, patience: Duration) -> Result<Wanted, ErrorFrame> {
     let body = timeout(patience, Limited::new(request.into_body(), limit).collect()).await;
     let body = body.map_err(|_| bad(format!("the body did not come within {patience:?}")))?;
     let body = body.map_err(|error| {
@@ -95,7 +87,18 @@ async fn of_body(
         Ok(_) => return Err(bad("the body is a `subscribe` frame, or an array of them")),
         Err(error) => return Err(bad(format!("the body is not JSON: {error}"))),
     };
-    frames.iter().map(subscribe).collect()
+    let mut wanted = Wanted { subscribes: Vec::new(), awaited: Vec::new() };
+    for frame in &frames {
+        match parse(frame)? {
+            ClientFrame::Subscribe(subscribe) => wanted.subscribes.push(subscribe),
+            ClientFrame::Await(lsn) => wanted.awaited.push(lsn),
+            _ => return Err(bad("a stream takes `subscribe` and `await` frames only")),
+        }
+    }
+    if wanted.subscribes.is_empty() {
+        return Err(bad("a stream needs a `subscribe` frame"));
+    }
+    Ok(wanted)
 }
 
 fn of_query(query: &str) -> Result<Subscribe, ErrorFrame> {
@@ -142,9 +145,15 @@ fn of_query(query: &str) -> Result<Subscribe, ErrorFrame> {
 }
 
 fn subscribe(frame: &Value) -> Result<Subscribe, ErrorFrame> {
+    match parse(frame)? {
+        ClientFrame::Subscribe(subscribe) => Ok(subscribe),
+        _ => Err(bad("a query is a `subscribe` frame")),
+    }
+}
+
+fn parse(frame: &Value) -> Result<ClientFrame, ErrorFrame> {
     match ClientFrame::parse(frame.to_string().as_bytes()) {
-        Ok(ClientFrame::Subscribe(subscribe)) => Ok(subscribe),
-        Ok(_) => Err(bad("a stream takes `subscribe` frames only")),
+        Ok(frame) => Ok(frame),
         Err(FrameError::BadRequest { message, field, .. }) => Err(ErrorFrame { field, ..bad(message) }),
         Err(error @ FrameError::NotAnObject(_)) => Err(bad(error.to_string())),
     }

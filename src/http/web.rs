@@ -1,139 +1,189 @@
-use hyper::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, HeaderValue};
-use hyper::{Response, StatusCode};
+//! The pages: at `/` the application's build, or one that tells how to get it; at `/docs` the reference.
+//!
+//! ```text
+//!  page.folder ──▶ folder::read ──▶ File: type, tag, gzip ─┐
+//!  compiled in: web/unbuilt, web/reference ────────────────┼─▶ Pages ── path ─▶ Response
+//!  login, servers, control ──▶ /page.json ─────────────────┘
+//! ```
+//!
+//! All of it is read once, at the start, and held in memory: a request names a file in a map, and reaches no disk.
 
+mod file;
+mod folder;
+mod policy;
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use bytes::Bytes;
+use hyper::header::{ACCEPT, CONTENT_SECURITY_POLICY, HeaderMap, HeaderValue};
+use hyper::{Response, StatusCode};
 use serde_json::json;
+use tokio::task::spawn_blocking;
 
 use super::headers::protect_page;
 use super::problem::{Body, respond};
-use super::{Login, Origins};
+use super::{Origins, Page};
+use crate::telemetry::Chain;
+use file::File;
 
-/// Where the page asks how it logs in.
-const LOGIN: &str = "/login.json";
+/// Where the page at `/` asks what it is the page of.
+const TOLD: &str = "/page.json";
+const FAVICON: &str = "/favicon.ico";
+/// What links to the reference, on the page without a build, where there is one.
+const LINK: &str = "<p>What the application's commands and reads are: <a href=\"/docs\">/docs</a></p>";
 
-const HTML: &str = "text/html; charset=utf-8";
-const SCRIPT: &str = "text/javascript; charset=utf-8";
-const STYLE: &str = "text/css; charset=utf-8";
-
-/// The files of the page at `/`.
-const FILES: &[(&str, &str, &str)] = &[
-    ("/", HTML, include_str!("../../web/demo/index.html")),
-    ("/demo.js", SCRIPT, include_str!("../../web/demo/demo.js")),
-    ("/login.js", SCRIPT, include_str!("../../web/demo/login.js")),
-    ("/style.css", STYLE, include_str!("../../web/demo/style.css")),
+/// What is at `/` where there is no build.
+const UNBUILT: &[(&str, &str)] = &[
+    ("/index.html", include_str!("../../web/unbuilt/index.html")),
+    ("/unbuilt.css", include_str!("../../web/unbuilt/unbuilt.css")),
 ];
 
-/// Those of the page at `/docs`, where the application is on: it shows what `/openapi.json` says.
-const REFERENCE: &[(&str, &str, &str)] = &[
-    ("/docs", HTML, include_str!("../../web/reference/index.html")),
-    ("/docs/reference.js", SCRIPT, include_str!("../../web/reference/reference.js")),
-    ("/docs/style.css", STYLE, include_str!("../../web/reference/style.css")),
+/// The files of the page at `/docs`, where the application is on: it shows what `/openapi.json` says.
+const REFERENCE: &[(&str, &str)] = &[
+    ("/docs/index.html", include_str!("../../web/reference/index.html")),
+    ("/docs/reference.js", include_str!("../../web/reference/reference.js")),
+    ("/docs/style.css", include_str!("../../web/reference/style.css")),
 ];
 
-/// Whether a page has a file at `path`, of a server with the application or without.
-pub(super) fn has(path: &str, application: bool) -> bool {
-    let named = |files: &[(&str, &str, &str)]| files.iter().any(|(name, ..)| *name == path);
-    ["/favicon.ico", LOGIN].contains(&path) || named(FILES) || application && named(REFERENCE)
+/// What paths of the server's own begin with: nothing below them is a place in the page, and a file of a build that is gone
+/// is not answered with another one.
+const OWN: &[&str] = &[
+    "v1",
+    "docs",
+    "openapi.json",
+    "healthz",
+    "readyz",
+    "metrics",
+    "page.json",
+    "login.json",
+    "favicon.ico",
+    "assets",
+];
+
+/// The pages of a server, held in memory.
+pub struct Pages {
+    /// By path. The page's start is at `/`.
+    files: HashMap<String, File>,
+    /// Whether they are a build, which knows places that are no files.
+    built: bool,
+    /// Below `/docs`; empty without the application.
+    reference: HashMap<String, File>,
+    policy: HeaderValue,
+    reference_policy: HeaderValue,
 }
 
-/// The reference's file at `path`. It asks its own server alone.
-pub(super) fn reference(path: &str) -> Option<Response<Body>> {
-    let (_, content_type, text) = REFERENCE.iter().find(|(name, ..)| *name == path)?;
-    Some(page(content_type, text, &policy("")))
-}
-
-/// The demo page's file at `path`, of a server that lets these origins in, and logs in like this, if at all.
-pub(super) fn file(path: &str, origins: &Origins, login: Option<&Login>) -> Option<Response<Body>> {
-    match path {
-        "/favicon.ico" => return Some(respond(StatusCode::NO_CONTENT, "image/x-icon", "")),
-        LOGIN => return Some(respond(StatusCode::OK, "application/json", told(login))),
-        _ => {}
+impl Pages {
+    /// Reads the build, if there is one that can be used; the log says why not.
+    pub async fn open(page: &Page, origins: &Origins, application: bool) -> Self {
+        let files = match page.folder.clone() {
+            None => None,
+            Some(folder) => {
+                spawn_blocking(move || build(&folder)).await.expect("reading files does not panic")
+            }
+        };
+        Self::of(files, page, origins, application)
     }
-    let (_, content_type, text) = FILES.iter().find(|(name, ..)| *name == path)?;
-    Some(page(content_type, text, &policy(&beyond(origins, login))))
+
+    fn of(build: Option<Files>, page: &Page, origins: &Origins, application: bool) -> Self {
+        let built = build.is_some();
+        let files = build.unwrap_or_else(|| {
+            let link = if application { LINK } else { "" };
+            compiled(UNBUILT).map(|(path, text)| (path, text.replace("<!-- docs -->", link).into())).collect()
+        });
+        let told = (TOLD.to_owned(), told(page, application).into());
+        let reference = if application { REFERENCE } else { &[] };
+        let reference = compiled(reference).map(|(path, text)| (path, text.into()));
+        Self {
+            files: held(files.into_iter().chain([told])),
+            built,
+            reference: held(reference),
+            policy: policy::of(&policy::beyond(origins, page)),
+            reference_policy: policy::of(""),
+        }
+    }
+
+    /// Whether there is a file at `path`.
+    pub(super) fn has(&self, path: &str) -> bool {
+        path == FAVICON || self.files.contains_key(path) || self.reference.contains_key(path)
+    }
+
+    /// The answer to a `GET` or `HEAD` of `path`; `None` if that is neither a file nor a place in the page.
+    pub(super) fn answer(&self, path: &str, headers: &HeaderMap) -> Option<Response<Body>> {
+        if let Some(file) = self.reference.get(path) {
+            return Some(with_policy(file.answer(headers), &self.reference_policy));
+        }
+        let place = || (self.built && is_place(path, headers)).then(|| self.files.get("/")).flatten();
+        match self.files.get(path).or_else(place) {
+            Some(file) => Some(with_policy(file.answer(headers), &self.policy)),
+            None => (path == FAVICON).then(|| respond(StatusCode::NO_CONTENT, "image/x-icon", "")),
+        }
+    }
 }
 
-fn page(content_type: &'static str, text: &'static str, policy: &str) -> Response<Body> {
-    let mut response = respond(StatusCode::OK, content_type, text);
-    let policy = HeaderValue::from_str(policy).expect("an origin is visible ASCII");
-    let headers = response.headers_mut();
-    headers.insert(CONTENT_SECURITY_POLICY, policy);
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+/// Files by their paths from the page's root, as in `/assets/index-BX2f9aQ1.js`.
+type Files = Vec<(String, Bytes)>;
+
+/// The build's files; `None` if there is none, or none that can be used.
+fn build(folder: &Path) -> Option<Files> {
+    match folder::read(folder) {
+        Ok(files) => {
+            tracing::info!(folder = %folder.display(), files = files.len(), "the page is this build");
+            Some(files)
+        }
+        Err(folder::Error::Absent { .. }) => {
+            tracing::info!(folder = %folder.display(), "the page is not built");
+            None
+        }
+        Err(error) => {
+            tracing::warn!(error = %Chain(&error), "the page's build cannot be used");
+            None
+        }
+    }
+}
+
+fn compiled(files: &'static [(&'static str, &'static str)]) -> impl Iterator<Item = (String, &'static str)> {
+    files.iter().map(|(path, text)| ((*path).to_owned(), *text))
+}
+
+/// An `index.html` is what its folder answers with: at `/`, and at `/docs`.
+fn held(files: impl IntoIterator<Item = (String, Bytes)>) -> HashMap<String, File> {
+    let at = |path: &str| match path.strip_suffix("/index.html") {
+        Some("") => "/".to_owned(),
+        Some(folder) => folder.to_owned(),
+        None => path.to_owned(),
+    };
+    files.into_iter().map(|(path, bytes)| (at(&path), File::of(&path, bytes))).collect()
+}
+
+fn with_policy(mut response: Response<Body>, policy: &HeaderValue) -> Response<Body> {
+    response.headers_mut().insert(CONTENT_SECURITY_POLICY, policy.clone());
     protect_page(&mut response);
     response
 }
 
-/// How the page logs in; `null` if it does not.
-fn told(login: Option<&Login>) -> String {
-    let told = login.map(|Login { issuer, client_id, scope, resource, .. }| {
-        json!({"issuer": issuer, "client_id": client_id, "scope": scope, "resource": resource})
+/// Whether a browser that is led to `path` is meant for a place in the page, which the page itself knows.
+fn is_place(path: &str, headers: &HeaderMap) -> bool {
+    let first = path.trim_start_matches('/').split('/').next().unwrap_or_default();
+    let accepted = headers.get_all(ACCEPT).into_iter().filter_map(|value| value.to_str().ok());
+    let mut kinds = accepted.flat_map(|list| list.split(',')).map(|kind| kind.split(';').next());
+    !OWN.contains(&first) && kinds.any(|kind| kind.is_some_and(|kind| kind.trim() == "text/html"))
+}
+
+/// How the page logs in, what controls the demo, and where else it may go; `null` for what there is not.
+fn told(page: &Page, application: bool) -> String {
+    let login = page.login.as_ref().map(|login| {
+        json!({
+            "issuer": login.issuer,
+            "client_id": login.client_id,
+            "scope": login.scope,
+            "resource": login.resource,
+        })
     });
-    json!(told).to_string()
-}
-
-/// What the demo's page may connect to beside its server: from loopback to another one on the same machine, since such
-/// servers let each other's pages in, and to where it logs in.
-fn beyond(origins: &Origins, login: Option<&Login>) -> String {
-    let peers = match origins {
-        Origins::Loopback => " ws://127.0.0.1:* ws://localhost:*",
-        Origins::Own | Origins::Listed(_) | Origins::Any => "",
-    };
-    let provider = login.map(|login| format!(" {}", login.origin)).unwrap_or_default();
-    format!("{peers}{provider}")
-}
-
-/// Everything that a page loads is the server's own. It may connect to its server, and `beyond`.
-fn policy(beyond: &str) -> String {
-    format!(
-        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
-         connect-src 'self'{beyond}; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-    )
+    let demo = page.control.as_ref().map(|control| json!({ "control": control }));
+    let servers: Vec<_> = page.servers.iter().map(ToString::to_string).collect();
+    json!({"login": login, "demo": demo, "servers": servers, "application": application}).to_string()
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn connects_to(origins: &Origins, login: Option<&Login>) -> String {
-        let page = file("/", origins, login).expect("the page is there");
-        let policy = page.headers()[CONTENT_SECURITY_POLICY].to_str().expect("visible ASCII");
-        let connect = policy.split("; ").find_map(|part| part.strip_prefix("connect-src "));
-        connect.expect("it is said").to_owned()
-    }
-
-    #[test]
-    fn only_a_page_from_loopback_may_open_sockets_beyond_its_server() {
-        for (origins, beyond) in [(Origins::Loopback, true), (Origins::Own, false), (Origins::Any, false)] {
-            let connect = connects_to(&origins, None);
-            assert!(connect.starts_with("'self'"), "{connect}");
-            assert_eq!(connect.contains("ws://127.0.0.1:*"), beyond, "{origins:?}: {connect}");
-        }
-    }
-
-    #[test]
-    fn the_reference_asks_its_own_server_alone_and_is_there_with_the_application_only() {
-        for (path, ..) in REFERENCE {
-            let file = reference(path).expect("the file is there");
-            let policy = file.headers()[CONTENT_SECURITY_POLICY].to_str().expect("visible ASCII");
-            assert!(policy.contains("connect-src 'self';") && !policy.contains("unsafe"), "{policy}");
-            assert!(has(path, true) && !has(path, false));
-        }
-    }
-
-    #[test]
-    fn only_a_page_with_a_login_may_ask_its_provider() {
-        let login = Login {
-            issuer: "https://login.example.com/realm".into(),
-            origin: "https://login.example.com".into(),
-            client_id: "page".into(),
-            scope: "openid".into(),
-            resource: None,
-        };
-        assert_eq!(connects_to(&Origins::Own, None), "'self'");
-        assert_eq!(connects_to(&Origins::Own, Some(&login)), "'self' https://login.example.com");
-        assert_eq!(told(None), "null");
-        assert_eq!(
-            told(Some(&login)),
-            r#"{"client_id":"page","issuer":"https://login.example.com/realm","resource":null,"scope":"openid"}"#
-        );
-    }
-}
+mod tests;

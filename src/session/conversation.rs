@@ -376,16 +376,19 @@ impl Conversation {
                 self.refuse(None, &unknown());
                 None
             }
-            ClientFrame::Await(lsn) => {
-                if self.awaited.len() >= MAX_AWAITED {
-                    let message = format!("at most {MAX_AWAITED} positions are awaited at once");
-                    self.refuse(None, &ErrorFrame::new(ErrorCode::RateLimited, message));
-                    return None;
-                }
-                self.awaited.push(Awaited { lsn, passed: false });
-                Some(Action::Await(lsn))
-            }
+            ClientFrame::Await(lsn) => self.expect(lsn),
         }
+    }
+
+    /// Notes a position that the client wants to be told of.
+    pub(super) fn expect(&mut self, lsn: Lsn) -> Option<Action> {
+        if self.awaited.len() >= MAX_AWAITED {
+            let message = format!("at most {MAX_AWAITED} positions are awaited at once");
+            self.refuse(None, &ErrorFrame::new(ErrorCode::RateLimited, message));
+            return None;
+        }
+        self.awaited.push(Awaited { lsn, passed: false });
+        Some(Action::Await(lsn))
     }
 
     fn unsubscribe(&mut self, id: &str) -> Option<Action> {

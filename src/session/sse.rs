@@ -10,6 +10,7 @@ use super::driver::Driver;
 use super::places::{self, Places};
 use super::{Guest, Services};
 use crate::auth::Identity;
+use crate::event::Lsn;
 use crate::hub::{Batch, Entry, Outbox};
 use crate::protocol::{CloseCode, ErrorFrame, Frame, Start, Subscribe};
 use crate::telemetry::metric;
@@ -25,6 +26,15 @@ pub struct Stream {
     pub refused: Option<ErrorFrame>,
 }
 
+/// What a stream is asked for.
+#[derive(Debug)]
+pub struct Wanted {
+    /// The subscriptions.
+    pub subscribes: Vec<Subscribe>,
+    /// Positions to tell of once they have been delivered.
+    pub awaited: Vec<Lsn>,
+}
+
 /// Pieces that wait for the client's connection besides what its outbox holds: enough for one to be written while the
 /// next is put together.
 const PIECES: usize = 1;
@@ -33,16 +43,16 @@ const PIECE_BYTES: usize = 64 * 1_024;
 /// How long a response waits for its first frame before it is sent without one.
 const FIRST_FRAME: Duration = Duration::from_secs(2);
 
-/// Starts a stream of `subscribes` for `identity`, which ends with it. `last_event_id` resumes each where that event left it.
+/// Starts a stream of what is `wanted` for `identity`, which ends with it. `last_event_id` resumes each where that event left it.
 pub async fn stream(
     services: Arc<Services>,
     guest: Guest,
     identity: Arc<Identity>,
-    mut subscribes: Vec<Subscribe>,
+    mut wanted: Wanted,
     last_event_id: Option<&str>,
 ) -> Stream {
     if let Some(id) = last_event_id {
-        resume(&mut subscribes, id);
+        resume(&mut wanted.subscribes, id);
     }
     let (sender, pieces) = mpsc::channel(PIECES);
     let (tell, told) = oneshot::channel();
@@ -54,7 +64,7 @@ pub async fn stream(
     let driver = Driver::new(services, outbox, conversation);
     let session = Session { name, driver, sender, places: Places::default() };
     // A task of its own from the start: a client that goes away before it is answered takes this call with it.
-    scope.spawn("stream", session.run(identity, subscribes, tell));
+    scope.spawn("stream", session.run(identity, wanted, tell));
     Stream { pieces, refused: told.await.ok().flatten() }
 }
 
@@ -83,12 +93,12 @@ impl Session {
     async fn run(
         mut self,
         identity: Arc<Identity>,
-        subscribes: Vec<Subscribe>,
+        wanted: Wanted,
         tell: oneshot::Sender<Option<ErrorFrame>>,
     ) {
         self.driver.identify(&identity).await;
         metrics::gauge!(metric::SESSION_CONNECTIONS, metric::TRANSPORT => "sse").increment(1.0);
-        let refused = self.open(subscribes).await;
+        let refused = self.open(wanted).await;
         let goes_on = refused.is_none();
         // Whoever asked may have gone: then it takes no pieces either.
         if tell.send(refused).is_ok() && goes_on {
@@ -99,12 +109,17 @@ impl Session {
     }
 
     /// Starts the subscriptions, and waits for the first word of an only one; gives it back if that is a refusal.
-    async fn open(&mut self, subscribes: Vec<Subscribe>) -> Option<ErrorFrame> {
-        for subscribe in subscribes {
+    async fn open(&mut self, wanted: Wanted) -> Option<ErrorFrame> {
+        for subscribe in wanted.subscribes {
             let start = subscribe.start.clone();
             let action = self.driver.conversation.subscribe(subscribe);
             self.places.add(action.as_ref().and_then(Action::opens), &start);
             if let Some(action) = action {
+                self.driver.act(action).await;
+            }
+        }
+        for lsn in wanted.awaited {
+            if let Some(action) = self.driver.conversation.expect(lsn) {
                 self.driver.act(action).await;
             }
         }
@@ -136,6 +151,7 @@ impl Session {
         let mut beat_at = Instant::now() + heartbeat;
         loop {
             let due_at = self.driver.due_at().map_or(beat_at, |due| due.min(beat_at));
+            let due_at = self.driver.retry_at().map_or(due_at, |retry| retry.min(due_at));
             let turn = tokio::select! {
                 biased;
                 // 1. Shutdown: what waits is sent, so that the client returns with its last cursor.
@@ -162,6 +178,7 @@ impl Session {
             if turn.is_err() {
                 return Ended;
             }
+            self.driver.report_owed().await;
         }
     }
 

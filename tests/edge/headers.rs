@@ -11,7 +11,7 @@ async fn get(stage: &Stage, path: &str) -> Response {
 #[test]
 fn a_page_loads_nothing_from_elsewhere_and_is_framed_by_nobody() {
     staged(&[], async |_, stage| {
-        for path in ["/", "/demo.js", "/style.css"] {
+        for path in ["/", "/unbuilt.css", "/page.json"] {
             let head = get(stage, path).await.head;
             for part in [
                 "x-content-type-options: nosniff\r\n",

@@ -79,12 +79,16 @@ impl Raw {
         Response { status: status.unwrap_or_else(|| panic!("no status: {head}")), head }
     }
 
-    /// The body of an answer that says its length, as JSON.
-    pub(crate) async fn json(&mut self, response: &Response) -> Value {
+    /// The body of an answer that says its length.
+    pub(crate) async fn body(&mut self, response: &Response) -> Vec<u8> {
         let length = response.head.split("content-length: ").nth(1).and_then(|rest| rest.lines().next());
         let length = length.and_then(|length| length.parse().ok()).expect("a length");
-        let body = self.exactly(length).await.expect("a whole body");
-        serde_json::from_slice(&body).expect("JSON")
+        self.exactly(length).await.expect("a whole body")
+    }
+
+    /// The same as JSON.
+    pub(crate) async fn json(&mut self, response: &Response) -> Value {
+        serde_json::from_slice(&self.body(response).await).expect("JSON")
     }
 
     /// Everything up to and with `mark`; `None` if the connection ends before.

@@ -49,6 +49,8 @@ const SILENCE_MS = 5_000
 const DOUBT_MS = 2_500
 /** How long a line may take to stand. */
 const LAY_MS = 10_000
+/** Positions that are asked for at once. */
+const ASKED = 8
 const LEAST_MS = 500
 const MOST_MS = 30_000
 /** A line that stood for so long begins anew with short waits. */
@@ -69,6 +71,8 @@ export class Link {
   readonly awaited = new Map<string, Set<() => void>>()
 
   #line: Line | null = null
+  /** The positions that the server was asked for on this line. */
+  #asked = new Set<string>()
   #ready = false
   #at = 0
   #attempts = 0
@@ -114,10 +118,10 @@ export class Link {
   await(lsn: string, reached: () => void): () => void {
     const waiting = this.awaited.get(lsn) ?? new Set()
     this.awaited.set(lsn, waiting.add(reached))
-    if (this.#ready) this.#line!.send({ type: 'await', lsn })
+    this.#ask()
     this.need()
     return () => {
-      if (waiting.delete(reached) && waiting.size === 0) this.awaited.delete(lsn)
+      if (waiting.delete(reached) && waiting.size === 0 && this.awaited.get(lsn) === waiting) this.awaited.delete(lsn)
       this.#rest()
     }
   }
@@ -204,8 +208,6 @@ export class Link {
         return
       case 'progress':
         for (const subscription of this.subscriptions.values()) if (!subscription.waits) subscription.reach(frame.cursor)
-        // Of those that wait it says nothing.
-        if (this.#pending === this.awaited.size) this.#reached(frame.lsn)
         return
       case 'reached':
         return this.#reached(frame.lsn)
@@ -222,10 +224,22 @@ export class Link {
     }
   }
 
+  /** Asks for positions that are awaited, a few at once: the server takes up to 16. */
+  #ask(): void {
+    if (!this.#ready) return
+    for (const lsn of this.awaited.keys()) {
+      if (this.#asked.size >= ASKED) return
+      if (!this.#asked.has(lsn)) this.#line!.send({ type: 'await', lsn })
+      this.#asked.add(lsn)
+    }
+  }
+
   #reached(lsn: string): void {
+    this.#asked.delete(lsn)
     for (const [awaited, waiting] of [...this.awaited]) {
       if (lsnOf(awaited) <= lsnOf(lsn)) for (const reached of [...waiting]) reached()
     }
+    this.#ask()
   }
 
   #open(token: string | null): void {
@@ -233,7 +247,8 @@ export class Link {
     this.#after('settled', SETTLED_MS, () => (this.#attempts = 0))
     if (token) this.#authenticate(token)
     for (const [id, subscription] of this.subscriptions) this.#line!.send(subscription.opening(id))
-    for (const lsn of this.awaited.keys()) this.#line!.send({ type: 'await', lsn })
+    this.#asked.clear()
+    this.#ask()
     this.#say('live')
     this.#ping()
     this.#rest()
@@ -278,8 +293,9 @@ export class Link {
 
   #ping(patience = SILENCE_MS): void {
     this.#pinged = performance.now()
-    this.#line!.send({ type: 'ping' })
+    // Before it is sent: some answer at once.
     this.#after('silence', patience, () => this.#lost(1006, 'silence'))
+    this.#line!.send({ type: 'ping' })
   }
 
   #heard(): void {

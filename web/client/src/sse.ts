@@ -8,12 +8,13 @@ const SILENCE_MS = 60_000
 
 /**
  * Lines by server-sent events, for where something on the way breaks WebSockets: one request carries all subscriptions, so
- * another subscription is another request, which goes on from the cursors. There is no `page` here, and a write is known
- * to have come round by its change or with the next heartbeat.
+ * another subscription, or a write that is awaited, is another request, which goes on from the cursors. There is no `page`
+ * here.
  */
 export const sse: Connect = (address, events, token) => {
   const url = address.replace(/^ws/, 'http').replace(/socket$/, 'stream')
   const asked = new Map<string, SubscribeFrame>()
+  const awaited = new Set<string>()
   const leaving = new AbortController()
   const { signal } = leaving
   let begun = false
@@ -33,7 +34,8 @@ export const sse: Connect = (address, events, token) => {
 
   const run = async () => {
     const headers = { 'content-type': 'application/json', ...(token && { authorization: `Bearer ${token}` }) }
-    const body = JSON.stringify([...asked.values()])
+    const awaits = [...awaited].map((lsn) => ({ type: 'await', lsn }))
+    const body = JSON.stringify([...asked.values(), ...awaits])
     const response = await fetch(url, { method: 'POST', headers, body, signal })
     if (!response.ok || !response.body) return refused(response)
     const reader = response.body.pipeThrough(new TextDecoderStream()).getReader()
@@ -79,6 +81,7 @@ export const sse: Connect = (address, events, token) => {
     send: (frame) => {
       if (frame.type === 'subscribe') asked.set(frame.id, frame)
       else if (frame.type === 'unsubscribe') asked.delete(frame.id)
+      else if (frame.type === 'await') awaited.add(frame.lsn)
       else if (frame.type === 'ping' && (!begun || Date.now() - heardAt < SILENCE_MS)) return events.heard()
       else if (frame.type !== 'page') return
       else return tell({ type: 'error', id: frame.id, code: 'unsupported', message: 'older rows are read over a WebSocket', request: 'page' })

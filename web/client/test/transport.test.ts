@@ -37,7 +37,11 @@ test('server-sent events do where sockets break, for rows that come and go', asy
     await sql`insert into items (name) values ('mine')`
     return sql<{ tx: string }[]>`select pg_current_xact_id()::xid::text as tx`
   })
-  await items.seen({ tx: row!.tx, lsn: '0/1' })
+  await items.seen({ tx: row!.tx })
+  await house.sql`create table elsewhere (id int primary key)`
+  const [at] = await house.sql<{ lsn: string }[]>`select pg_current_wal_insert_lsn()::text as lsn`
+  await tide.seen({ lsn: at!.lsn }, { timeoutMs: 5_000 })
+  expect(resets).toBe(1)
   const wrong = await new Promise((resolve) => tide.rows('items', { where: 'nonsense (' }).subscribe(() => {}, resolve))
   expect(wrong).toMatchObject({ code: 'filter_unsupported' })
   expect(items.state === 'live' || items.state === 'stale').toBe(true)
