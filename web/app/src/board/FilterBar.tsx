@@ -79,6 +79,7 @@ export function FilterBar({ board, store, filter, onFilter, people, categories }
       <Menu
         kind="quiet"
         role="dialog"
+        panel="Filter"
         label={
           <>
             <Icon name="filter" size={16} />
