@@ -18,7 +18,7 @@ it.each([
   ['closed', { title, from: 'Review', to: 'Done' }, 'moved Ticket machine from Review to Done'],
   ['reopened', { title, from: 'Done', to: 'In progress' }, 'took Ticket machine back to In progress'],
   ['assigned', { title, assignee_id: 'ben' }, 'gave Ticket machine to Ben Sommer'],
-  ['assigned', { title, assignee_id: 'ada' }, 'took on Ticket machine'],
+  ['assigned', { title, assignee_id: 'ada' }, 'took Ticket machine'],
   ['assigned', { title, assignee_id: null }, 'took everybody off Ticket machine'],
   ['edited', { title, priority: 2 }, 'made Ticket machine urgent'],
   ['edited', { title, changed: { priority: { from: '1', to: '0' } } }, 'made Ticket machine low'],

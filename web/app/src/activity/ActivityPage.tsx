@@ -1,7 +1,6 @@
 import { useEffect, useMemo, useRef, useState } from 'react'
 import { Link } from 'wouter'
-import { useBoards, usePeople, useWorkspace } from '../api/workspace'
-import { useWire } from '../app/useWire'
+import { useBoards, usePeople } from '../api/workspace'
 import { Avatar } from '../design/Avatar'
 import { Bones, Empty } from '../design/Empty'
 import { ago } from '../design/texts'
@@ -14,11 +13,9 @@ import './activity.css'
 
 /** What happens, as it happens. */
 export default function ActivityPage() {
-  const { tide } = useWorkspace()
   const [board, setBoard] = useState<string | null>(null)
   const feed = useFeed(board)
   const days = useMemo(() => grouped(feed.activities), [feed.activities])
-  useWire(tide.rows('public.activities', { orderBy: 'at desc', limit: 50, ...(board && { where: 'board_id = $1', params: [board] }) }), 'activities')
 
   return (
     <div className="page activity-page">
@@ -27,13 +24,15 @@ export default function ActivityPage() {
         <BoardPicker board={board} onBoard={setBoard} />
       </header>
       {feed.activities.length === 0 && (feed.state === 'live' ? <Empty icon="pulse" title="Nothing has happened yet" /> : <Bones count={6} height={64} />)}
-      <div role="feed" aria-label="Activity" aria-busy={feed.loading} className="feed">
+      <div className="feed">
         {days.map(({ name, bursts }) => (
-          <section key={name} className="day" aria-label={name}>
+          <section key={name} className="day">
             <h2 className="day-name">{name}</h2>
-            {bursts.map((burst) => (
-              <BurstView key={burst.key} burst={burst} showBoard={board === null} />
-            ))}
+            <div role="feed" aria-label={`Activity, ${name}`} aria-busy={feed.loading}>
+              {bursts.map((burst) => (
+                <BurstView key={burst.key} burst={burst} showBoard={board === null} />
+              ))}
+            </div>
           </section>
         ))}
       </div>

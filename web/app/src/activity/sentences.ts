@@ -69,7 +69,7 @@ function ofEntry({ action, detail, entry_id, actor_id }: Activity, names: Names)
 
 function assigned(card: Part, to: string, by: string | null, { person }: Names): Part[] {
   if (!to) return [text('took everybody off '), card]
-  if (to === by) return [text('took on '), card]
+  if (to === by) return [text('took '), card]
   return [text('gave '), card, text(' to '), strong(person(to))]
 }
 

@@ -1,4 +1,4 @@
-import type { Batch, Rows } from '@tidegate/client'
+import type { Batch, Rows, Tidegate } from '@tidegate/client'
 
 /** What came over the wire of late: for those who want to see it, and for the latency of the line. */
 
@@ -22,6 +22,15 @@ export class Wire {
   #ahead = 0
   #listeners = new Set<() => void>()
   #frame = 0
+  /** What was committed before is caught up with, and says nothing of the line. */
+  #liveSince = Infinity
+
+  constructor({ status }: Tidegate) {
+    status.subscribe(({ state }) => {
+      if (state !== 'live') this.#liveSince = Infinity
+      else if (this.#liveSince === Infinity) this.#liveSince = Date.now()
+    })
+  }
 
   get transactions(): readonly Transaction[] {
     return this.#transactions
@@ -68,6 +77,7 @@ export class Wire {
   }
 
   #measure(committedAt: string): number | null {
+    if (Date.parse(committedAt) - this.#ahead < this.#liveSince) return null
     const raw = performance.timeOrigin + performance.now() - Date.parse(committedAt)
     if (document.hidden || raw > CREDIBLE_MS || raw < -CREDIBLE_MS) return null
     this.#ahead = Math.max(this.#ahead, -raw)

@@ -40,7 +40,7 @@ export function openWorkspace({ page, person, token, line }: Settings): Workspac
     ...(!line && { share: tabs(scope) }),
   })
   const api = new Api({ origin: () => origin(tide, addresses, line !== null), token, pause: (ms) => untilLive(tide, ms) })
-  return { tide, api, wire: new Wire(), page, person }
+  return { tide, api, wire: new Wire(tide), page, person }
 }
 
 function ownFirst(servers: readonly string[]): string[] {

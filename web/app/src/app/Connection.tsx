@@ -19,12 +19,15 @@ export function Connection() {
         kind="quiet"
         role="dialog"
         side="above"
-        name={`Connection: ${WORDS[state]}`}
+        panel="Connection"
         className="connection-button"
         label={
           <>
             <span className="connection-dot" aria-hidden="true" />
-            <span>{WORDS[state]}</span>
+            <span>
+              <span className="unseen">Connection: </span>
+              {WORDS[state]}
+            </span>
             {isLive && latency !== null && (
               <span className="connection-latency number" data-latency={Math.round(latency)} title="From commit to screen">
                 {Math.max(1, Math.round(latency))} ms

@@ -9,6 +9,7 @@ import { Faults } from './Faults'
 import { NoAccess } from './NoAccess'
 import { Dock, Sidebar } from './Navigation'
 import { OfflineNote } from './OfflineNote'
+import { useWire } from './useWire'
 import './splash.css'
 import './shell.css'
 
@@ -19,14 +20,18 @@ const DashboardPage = lazy(() => import('../dashboard/DashboardPage'))
 const NotificationsPage = lazy(() => import('../people/NotificationsPage'))
 const MePage = lazy(() => import('../people/MePage'))
 
+const HAPPENINGS = { snapshot: false, columns: ['id', 'board_id'] }
+
 /** What is around every view. */
 export function Shell() {
   const { tide, person } = useWorkspace()
   const status = useStatus(tide)
   const session = useSession()
   useFollowedPreferences()
+  // Whatever is done on a board writes an activity: by it the line is measured in every view.
+  useWire(tide.rows('public.activities', HAPPENINGS), 'activities')
   if (status.state === 'ended') {
-    return <NoAccess name={person?.name} why={status.error?.code} onSignOut={() => void session.signOut()} />
+    return <NoAccess name={person?.name} isUnknown={status.error?.code === 'unauthenticated' && !status.error.message.includes('role_not_allowed')} onSignOut={() => void session.signOut()} />
   }
   return (
     <>

@@ -12,7 +12,7 @@ import { EVERYTHING, type Filter } from './filter'
 import { Lanes } from './Lanes'
 import { LanesBones } from './LanesBones'
 import { useBoardStore, useCategories, useCommentCounts, useEntries, useStates, useTransitions } from './useBoard'
-import { recentOf, useMovers } from './useMovers'
+import { useMovers } from './useMovers'
 import './board.css'
 import './card.css'
 
@@ -27,7 +27,7 @@ interface Props {
 
 export default function BoardPage({ board: id, entry, settings = false }: Props) {
   const [, go] = useLocation()
-  const { tide, person } = useWorkspace()
+  const { person } = useWorkspace()
   const boards = useBoards()
   const board = boards.rows.get(id)
   const people = usePeople()
@@ -43,7 +43,6 @@ export default function BoardPage({ board: id, entry, settings = false }: Props)
   const close = useCallback(() => go(`/boards/${id}`), [go, id])
 
   useWire(useEntries(id), 'entries')
-  useWire(tide.rows('public.activities', recentOf(id)), 'activities')
   useGone(board?.name, boards.state, () => go('/boards'))
 
   const answering = useMemo(() => {

@@ -12,6 +12,7 @@ import { Avatar } from '../design/Avatar'
 import { Dialog } from '../design/Dialog'
 import { Bones, Empty } from '../design/Empty'
 import { Icon } from '../design/icons'
+import { JustNow } from '../activity/JustNow'
 import './boards.css'
 
 /** One's boards. */
@@ -41,6 +42,7 @@ export default function BoardsPage() {
           <BoardTile key={board.id} board={board} kpis={kpis} members={members} />
         ))}
       </ul>
+      {boards.length > 0 && <JustNow />}
       {founding && <NewBoard onClose={() => setFounding(false)} />}
     </div>
   )

@@ -61,7 +61,7 @@ export function FilterBar({ board, store, filter, onFilter, people, categories }
         <Icon name="search" size={16} />
         <input ref={field} type="search" className="input" placeholder="Search" aria-label="Search cards" value={filter.text} onChange={({ target }) => onFilter({ ...filter, text: target.value, found: null })} />
       </label>
-      <div className="filter-people" role="group" aria-label="Assignee">
+      <div className="filter-people" role="group" aria-label="Show cards of">
         {people.map((user) => (
           <button
             key={user.id}
@@ -79,6 +79,7 @@ export function FilterBar({ board, store, filter, onFilter, people, categories }
       <Menu
         kind="quiet"
         role="dialog"
+        panel="Filter"
         label={
           <>
             <Icon name="filter" size={16} />

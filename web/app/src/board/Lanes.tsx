@@ -135,7 +135,7 @@ export function Lanes({ store, states, transitions, filter, people, categories, 
           <Lane key={state.id} {...{ state, store, drag, glide, filter, people, categories, comments, mayEdit }} />
         ))}
       </div>
-      <div ref={layer} className="flights" aria-hidden="true" />
+      <div ref={layer} className="flights" inert />
       <DragOverlay dropAnimation={null}>
         {inHand && (
           <CardInHand

@@ -129,7 +129,7 @@ function badge({ name, hue }: User): HTMLElement {
   face.setAttribute('aria-hidden', 'true')
   face.style.setProperty('--hue', String(hue))
   face.style.setProperty('--size', '26px')
-  face.textContent = initials(name)
+  face.dataset['initials'] = initials(name)
   return face
 }
 

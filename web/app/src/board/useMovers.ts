@@ -14,7 +14,7 @@ export function useMovers(board: Id, people: ReadonlyMap<string, User>): (moved:
   known.current = people
 
   useEffect(() => {
-    const rows = tide.rows<Activity>('public.activities', recentOf(board))
+    const rows = tide.rows<Activity>('public.activities', { where: 'board_id = $1', params: [board], columns: ['id', 'actor_id', 'board_id'], snapshot: false })
     return rows.subscribe((_, { tx, changes }) => {
       if (!tx) return
       for (const change of changes) {
@@ -33,4 +33,3 @@ export function useMovers(board: Id, people: ReadonlyMap<string, User>): (moved:
   }, [])
 }
 
-export const recentOf = (board: Id) => ({ where: 'board_id = $1', params: [board], orderBy: 'at desc', limit: 40 })

@@ -4,7 +4,6 @@ import { useLocation } from 'wouter'
 import { useTurns } from '../api/chart'
 import type { Kpi } from '../api/tables'
 import { usePeople, useWorkspace } from '../api/workspace'
-import { useWire } from '../app/useWire'
 import { BoardPicker } from '../design/BoardPicker'
 import { Avatar } from '../design/Avatar'
 import { Bones } from '../design/Empty'
@@ -30,7 +29,6 @@ export default function DashboardPage({ board: named }: { board?: string | undef
   const people = usePeople()
 
   const happenings = tide.rows('public.activities', { snapshot: false, columns: ['id', 'board_id'], ...(board && { where: 'board_id = $1', params: [board] }) })
-  useWire(happenings, 'activities')
   // Whatever is done on a board writes an activity: that is when charts are worth another look.
   const turn = useTurns(useCallback((told: () => void) => happenings.subscribe((_, { changes }) => changes.length > 0 && told()), [happenings]))
 

@@ -6,15 +6,19 @@ interface Props {
   onClose: () => void
   children: ReactNode
   drawer?: boolean
+  /** Where focus goes if what opened it is not there any more. */
+  returnTo?: () => HTMLElement | null
   /** Beside the title. */
   tools?: ReactNode
 }
 
 /** A modal dialog of the platform's own: what is behind it is inert, Escape closes it, focus returns to where it was. */
-export function Dialog({ title, onClose, children, drawer = false, tools }: Props) {
+export function Dialog({ title, onClose, children, drawer = false, tools, returnTo }: Props) {
   const dialog = useRef<HTMLDialogElement>(null)
   const heading = useRef<HTMLHeadingElement>(null)
   const name = useId()
+  const back = useRef(returnTo)
+  back.current = returnTo
 
   useEffect(() => {
     const element = dialog.current
@@ -23,7 +27,8 @@ export function Dialog({ title, onClose, children, drawer = false, tools }: Prop
     if (drawer) heading.current?.focus({ preventScroll: true })
     return () => {
       element?.close()
-      if (before instanceof HTMLElement && before.isConnected) before.focus({ preventScroll: true })
+      const opener = before instanceof HTMLElement && before.isConnected && before !== document.body ? before : back.current?.()
+      opener?.focus({ preventScroll: true })
     }
   }, [drawer])
 

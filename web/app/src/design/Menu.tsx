@@ -5,6 +5,8 @@ interface Props {
   label: ReactNode
   /** What the button is called, if that is no text. */
   name?: string
+  /** What the panel is called, if that is not the button's name. */
+  panel?: string
   kind?: 'quiet' | 'plain'
   icon?: boolean
   align?: 'start' | 'end'
@@ -16,7 +18,7 @@ interface Props {
 }
 
 /** A button with a panel that opens beside it. */
-export function Menu({ label, name, kind = 'plain', icon = false, align = 'start', side = 'below', role = 'menu', className = '', children }: Props) {
+export function Menu({ label, name, panel, kind = 'plain', icon = false, align = 'start', side = 'below', role = 'menu', className = '', children }: Props) {
   const [open, setOpen] = useState(false)
   const place = useRef<HTMLDivElement>(null)
   const button = useRef<HTMLButtonElement>(null)
@@ -68,7 +70,7 @@ export function Menu({ label, name, kind = 'plain', icon = false, align = 'start
         {label}
       </button>
       {open && (
-        <div className="menu-panel" role={role} aria-label={name ?? (typeof label === 'string' ? label : undefined)} data-align={align} data-side={side}>
+        <div className="menu-panel" role={role} aria-label={panel ?? name ?? (typeof label === 'string' ? label : undefined)} data-align={align} data-side={side}>
           {children(close)}
         </div>
       )}

@@ -14,7 +14,8 @@ export function Body({ body, mayEdit, onSave }: Props) {
   if (draft === null) {
     if (!mayEdit) return body ? <p className="detail-body">{body}</p> : null
     return (
-      <button type="button" className="detail-body detail-body-button" aria-label="Edit description" onClick={() => setDraft(body)}>
+      <button type="button" className="detail-body detail-body-button" onClick={() => setDraft(body)}>
+        <span className="unseen">Edit description: </span>
         {body || <span className="faint">Add a description</span>}
       </button>
     )

@@ -78,6 +78,7 @@ export default function EntryDialog({ board, entry, store, onClose }: Props) {
     <Dialog
       drawer
       onClose={onClose}
+      returnTo={() => document.querySelector(`[data-entry="${CSS.escape(entry)}"] a`)}
       tools={tools}
       title={
         <span className="detail-where">

@@ -69,8 +69,7 @@ export function MentionField({ label, placeholder, value, onChange, onSubmit, on
         aria-label={label}
         placeholder={placeholder}
         autoFocus={autoFocus}
-        role="combobox"
-        aria-expanded={isOpen}
+        aria-haspopup="listbox"
         aria-controls={list}
         aria-autocomplete="list"
         aria-activedescendant={isOpen ? `${list}-${at}` : undefined}
