@@ -232,10 +232,11 @@ fn one_subscription_of_several_may_be_refused_while_the_others_go_on() {
             {"type": "subscribe", "id": "good", "table": "entries"},
             {"type": "subscribe", "id": "bad", "table": "entires"},
             {"type": "subscribe", "id": "good", "table": "steady"},
+            {"type": "subscribe", "id": "odd", "table": "entries", "interval_ms": 100},
         ]);
         let mut events = Events::post(stage, &several, None).await;
         let mut told = Vec::new();
-        for _ in 0..4 {
+        for _ in 0..5 {
             let event = events.next().await.expect("goes on");
             told.push(format!("{} {} {}", event.kind, event.data["id"], event.data["code"]));
         }
@@ -243,6 +244,7 @@ fn one_subscription_of_several_may_be_refused_while_the_others_go_on() {
         let expected = [
             "error \"bad\" \"unknown_table\"",
             "error \"good\" \"duplicate_id\"",
+            "error \"odd\" \"bad_request\"",
             "ready null null",
             "subscribed \"good\" null",
         ];

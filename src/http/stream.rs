@@ -46,7 +46,7 @@ pub(super) async fn answer(context: &Context, visit: Visit, request: Request<Inc
         of_body(request, context.services.config.max_frame_bytes, context.config.handshake_timeout).await
     } else {
         of_query(request.uri().query().unwrap_or_default())
-            .map(|subscribe| Wanted { subscribes: vec![subscribe], awaited: Vec::new() })
+            .map(|subscribe| Wanted { subscribes: vec![subscribe], ..Wanted::default() })
     };
     let wanted = match wanted {
         Ok(wanted) => wanted,
@@ -87,12 +87,15 @@ async fn of_body(request: Request<Incoming>, limit: usize, patience: Duration) -
         Ok(_) => return Err(bad("the body is a `subscribe` frame, or an array of them")),
         Err(error) => return Err(bad(format!("the body is not JSON: {error}"))),
     };
-    let mut wanted = Wanted { subscribes: Vec::new(), awaited: Vec::new() };
+    let several = frames.len() > 1;
+    let mut wanted = Wanted::default();
     for frame in &frames {
-        match parse(frame)? {
-            ClientFrame::Subscribe(subscribe) => wanted.subscribes.push(subscribe),
-            ClientFrame::Await(lsn) => wanted.awaited.push(lsn),
-            _ => return Err(bad("a stream takes `subscribe` and `await` frames only")),
+        match (parse(frame), frame["id"].as_str()) {
+            (Ok(ClientFrame::Subscribe(subscribe)), _) => wanted.subscribes.push(subscribe),
+            (Ok(ClientFrame::Await(lsn)), _) => wanted.awaited.push(lsn),
+            (Ok(_), _) => return Err(bad("a stream takes `subscribe` and `await` frames only")),
+            (Err(error), Some(id)) if several => wanted.refused.push((id.to_owned(), error)),
+            (Err(error), _) => return Err(error),
         }
     }
     if wanted.subscribes.is_empty() {

@@ -11,7 +11,7 @@ use super::places::{self, Places};
 use super::{Guest, Services};
 use crate::auth::Identity;
 use crate::event::Lsn;
-use crate::hub::{Batch, Entry, Outbox};
+use crate::hub::{Batch, Delivery, Entry, Outbox};
 use crate::protocol::{CloseCode, ErrorFrame, Frame, Start, Subscribe};
 use crate::telemetry::metric;
 
@@ -27,10 +27,12 @@ pub struct Stream {
 }
 
 /// What a stream is asked for.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Wanted {
     /// The subscriptions.
     pub subscribes: Vec<Subscribe>,
+    /// Subscriptions that were not understood, by their `id`: told in the stream, so that the others go on.
+    pub refused: Vec<(String, ErrorFrame)>,
     /// Positions to tell of once they have been delivered.
     pub awaited: Vec<Lsn>,
 }
@@ -117,6 +119,9 @@ impl Session {
             if let Some(action) = action {
                 self.driver.act(action).await;
             }
+        }
+        for (id, error) in wanted.refused {
+            self.driver.outbox.push(None, Delivery::plain(Frame::error(&error).named(&id)));
         }
         for lsn in wanted.awaited {
             if let Some(action) = self.driver.conversation.expect(lsn) {

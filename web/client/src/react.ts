@@ -3,7 +3,8 @@ import type { Channel } from './channel.js'
 import type { TidegateError } from './error.js'
 import type { CloudEvent } from './frames.js'
 import type { Status } from './link.js'
-import type { Rows, RowsState } from './rows.js'
+import type { RowsState } from './batch.js'
+import type { Rows } from './rows.js'
 import type { Tidegate } from './tidegate.js'
 
 /** What {@link useRows} gives. */

@@ -1,69 +1,19 @@
+import type { Batch, Change, RowChange, RowsOptions, RowsState } from './batch.js'
 import { call } from './call.js'
 import { TidegateError } from './error.js'
 import type { ChangeFrame, Column, ServerFrame, SubscribeFrame, Wire } from './frames.js'
 import type { Link, Subscription } from './link.js'
-import { comparator, orderColumns } from './order.js'
+import { Older, type Page } from './older.js'
 import { type SeenOptions, seen, type Write } from './seen.js'
 import type { Keeper, Kept, Persistence } from './store.js'
 import { type Decode, decoder, keyText } from './values.js'
 
-/** A value of a filter's `$1`, `$2`, …: texts as PostgreSQL writes them, numbers, booleans, null, arrays of these. */
-export type Param = string | number | boolean | null | Param[]
-
-/** Which rows of a table, and how they are told. */
-export interface RowsOptions {
-  /** A boolean expression over the table's own columns: see «Filters» in docs/protocol.md. */
-  where?: string
-  params?: readonly Param[]
-  /** Default: all that the role may read. The key is always among them. */
-  columns?: readonly string[]
-  /** The snapshot's order, as in `at desc`. Ties break by key. */
-  orderBy?: string
-  /** The most rows of the snapshot. Later changes cover every match: what no longer has its place in so many is dropped now and then. */
-  limit?: number
-  /** `false`: only what happens from now on. Changes are told, and no rows are held. */
-  snapshot?: boolean
-  /** `latest`: at most one change a key in `intervalMs`, the newest one. For values, not for history. */
-  delivery?: 'every' | 'latest'
-  intervalMs?: number
-  /** `false`: not kept over a reload, though the client keeps what it can. */
-  persist?: boolean
-}
-
-/** One row's change. */
-export type RowChange<R> =
-  | { readonly op: 'insert' | 'update'; readonly key: string; readonly row: R; readonly before?: R }
-  | { readonly op: 'delete'; readonly key: string; readonly before?: R }
-
-/** A row's change, or that all rows are others now: those of a snapshot, or none after a truncate. */
-export type Change<R> = (RowChange<R> & { readonly tx?: string }) | { readonly op: 'reset'; readonly rows: ReadonlyMap<string, R> }
-
-/** What a listener is told of at once: one transaction, or that all rows are others now (`reset`). */
-export interface Batch<R> {
-  readonly reset: boolean
-  readonly changes: readonly RowChange<R>[]
-  /** The transaction's id, as `pg_current_xact_id()::xid::text` gives it. Absent with `latest` and after a reset. */
-  readonly tx?: string
-  readonly committedAt?: string
-  readonly lsn?: string
-}
-
 type Listener<R> = (rows: ReadonlyMap<string, R>, batch: Batch<R>) => void
-
-/**
- * How it stands with the rows. `stale`: shown though they may be old, as after a reload or while the line is down. `live`: the
- * server tells them; of what was missed before, the last may be on its way.
- */
-export type RowsState = 'idle' | 'loading' | 'stale' | 'live' | 'ended'
 
 /** How long rows that nobody looks at are still followed: a view that is replaced by the next takes them over. */
 const LINGER_MS = 1_000
 /** How long they are kept after that, to go on from where they were. */
 const FORGET_MS = 60_000
-/** How long older rows may take to come. */
-const PAGE_MS = 15_000
-/** The most rows of a page. */
-const PAGE_ROWS = 100_000
 /** Changes that wait for a slow reader of `changes()`. Beyond it the rows of then take their place. */
 const BACKLOG = 10_000
 /** Transactions by which a write is known to have come round before anybody asked. */
@@ -93,11 +43,7 @@ export class Rows<R extends object = Record<string, unknown>> implements Subscri
   #held: ChangeFrame[] = []
   #emptied = false
   #answered = false
-  #last: Wire | undefined
-  #paged = false
-  #page: { resolve(page: { rows: R[]; last: boolean }): void; reject(error: TidegateError): void; timer: ReturnType<typeof setTimeout> } | undefined
-  /** Of bounded rows whose values were decoded: those of order and key as they came. */
-  #origins = new WeakMap<object, Wire>()
+  readonly #older: Older<R>
   #recent: string[] = []
   #timer: ReturnType<typeof setTimeout> | undefined
   #keeper: Keeper | undefined
@@ -113,6 +59,7 @@ export class Rows<R extends object = Record<string, unknown>> implements Subscri
     /** Where it is found by who asks for the same. */
     private readonly home: Map<string, Rows<object>>,
   ) {
+    this.#older = new Older(options)
     // Whoever asked may never listen.
     this.#letBe()
   }
@@ -188,18 +135,8 @@ export class Rows<R extends object = Record<string, unknown>> implements Subscri
    * Older rows, behind the snapshot's last or the page's before, in the snapshot's order. They are the caller's: later
    * changes of theirs are told all the same.
    */
-  async page(limit = 50): Promise<{ rows: R[]; last: boolean }> {
-    if (!Number.isInteger(limit) || limit < 1 || limit > PAGE_ROWS) throw new TidegateError('bad_request', `a page has 1 to ${PAGE_ROWS} rows`)
-    if (this.#page) throw new TidegateError('bad_request', 'one page at a time')
-    if (this.#state !== 'live' || this.#id === undefined) throw new TidegateError('unavailable', 'there is no line now')
-    const id = this.#id
-    const after = this.#last
-    if (!after) return { rows: [], last: true }
-    return new Promise((resolve, reject) => {
-      const timer = setTimeout(() => this.#pageFailed(new TidegateError('timeout', `no page within ${PAGE_MS} ms`)), PAGE_MS)
-      this.#page = { resolve, reject, timer }
-      if (!this.link.page(id, after, limit)) this.#pageFailed(new TidegateError('unavailable', 'there is no line now'))
-    })
+  page(limit = 50): Promise<Page<R>> {
+    return this.#older.ask(limit, this.#state === 'live', (after) => this.link.page(this.#id!, after, limit))
   }
 
   /** The key of a row, as the Map has it. */
@@ -271,7 +208,7 @@ export class Rows<R extends object = Record<string, unknown>> implements Subscri
         } else this.#arriving = new Map()
         break
       case 'snapshot':
-        this.#keepLast(frame.rows)
+        this.#older.keep(frame.rows, this.#key)
         for (const wire of frame.rows) this.#arriving?.set(keyText(this.#key, wire), this.#decoded(wire))
         if (frame.last) this.#replace(frame.cursor!)
         break
@@ -297,17 +234,12 @@ export class Rows<R extends object = Record<string, unknown>> implements Subscri
         // Where no rows are held there will be no new ones: something is left out from here to what comes next.
         if (this.options.snapshot === false) this.#tell(RESET)
         break
-      case 'page': {
-        this.#keepLast(frame.rows)
-        this.#paged = true
-        const page = this.#page
-        this.#page = undefined
-        clearTimeout(page?.timer)
-        page?.resolve({ rows: frame.rows.map((wire) => this.#decode(wire) as R), last: frame.last })
+      case 'page':
+        this.#older.keep(frame.rows, this.#key)
+        this.#older.come(frame.rows.map((wire) => this.#decode(wire) as R), frame.last)
         break
-      }
       case 'error':
-        this.#pageFailed(TidegateError.of(frame))
+        this.#older.fail(TidegateError.of(frame))
         break
     }
   }
@@ -320,13 +252,13 @@ export class Rows<R extends object = Record<string, unknown>> implements Subscri
   cut(): void {
     this.#answered = false
     this.#drop()
-    this.#pageFailed(new TidegateError('unavailable', 'the line was lost'))
+    this.#older.fail(new TidegateError('unavailable', 'the line was lost'))
     this.#be(this.#state === 'live' || this.#state === 'stale' ? 'stale' : 'loading')
   }
 
   fail(error: TidegateError): void {
     this.#id = undefined
-    this.#pageFailed(error)
+    this.#older.fail(error)
     this.error = error
     // What was not refused may be looked at on.
     const stays = error.code === 'closed' || error.code === 'refused'
@@ -367,7 +299,7 @@ export class Rows<R extends object = Record<string, unknown>> implements Subscri
   #recall({ head: { shape, cursor, key, columns, last }, rows }: Kept): void {
     this.#described(shape, key, columns)
     this.#cursor = cursor
-    this.#last = last
+    this.#older.last = last
     this.#rows = new Map(rows as Iterable<[string, R]>)
     this.#copy = null
     this.#be('stale')
@@ -376,7 +308,7 @@ export class Rows<R extends object = Record<string, unknown>> implements Subscri
 
   get #kept(): Kept | undefined {
     if (this.#cursor === undefined) return undefined
-    const head = { cursor: this.#cursor, shape: this.#shape!, key: this.#key, columns: this.#columns, last: this.#last }
+    const head = { cursor: this.#cursor, shape: this.#shape!, key: this.#key, columns: this.#columns, last: this.#older.last }
     return { head, rows: this.#rows }
   }
 
@@ -387,20 +319,10 @@ export class Rows<R extends object = Record<string, unknown>> implements Subscri
     this.#decode = decoder(columns, key, this.how)
   }
 
-  /** The last row's place goes back as it came when the next page is asked for. */
-  #keepLast(rows: readonly Wire[]): void {
-    const last = rows.at(-1)
-    if (last) this.#last = this.#placeOf(last)
-  }
-
-  #placeOf(wire: Wire): Wire {
-    return Object.fromEntries([...orderColumns(this.options.orderBy), ...this.#key].map((name) => [name, wire[name] ?? null]))
-  }
-
   #decoded(wire: Wire): R {
-    const place = this.options.limit !== undefined && this.how && this.#placeOf(wire)
+    const place = this.how && this.#older.placeOf(wire, this.#key)
     const row = this.#decode(wire) as R
-    if (place) this.#origins.set(row, place)
+    if (place) this.#older.note(row, place)
     return row
   }
 
@@ -415,7 +337,7 @@ export class Rows<R extends object = Record<string, unknown>> implements Subscri
     this.#copy = null
     this.#arriving = null
     this.#answered = true
-    this.#paged = false
+    this.#older.begin()
     this.#cursor = cursor
     this.#keeper?.replace()
     this.#be('live')
@@ -428,7 +350,7 @@ export class Rows<R extends object = Record<string, unknown>> implements Subscri
     this.#drop()
     if (reset) this.#rows.clear()
     const changes = held.flatMap((change) => this.#change(change) ?? [])
-    changes.push(...this.#trim())
+    changes.push(...this.#older.trim(this.#rows, this.#columns, this.#key))
     if (cursor) this.#cursor = cursor
     if (about.tx !== undefined && this.#recent.push(about.tx) > RECENT) this.#recent.shift()
     if (reset) this.#keeper?.replace()
@@ -453,24 +375,6 @@ export class Rows<R extends object = Record<string, unknown>> implements Subscri
     return { op: before ? 'update' : 'insert', key, row: after, ...was }
   }
 
-  /** Rows of a bounded snapshot do not grow without end. Whoever pages has more of them, and wants no gap before those. */
-  #trim(): RowChange<R>[] {
-    const { limit, orderBy } = this.options
-    if (limit === undefined || this.#paged || this.#rows.size <= 2 * limit + RECENT) return []
-    const order = comparator<R>(orderBy, this.#columns)
-    if (!order) return []
-    const sorted = [...this.#rows].sort((a, b) => order(a[1], b[1]))
-    // Whose places are the same go together: which of them a page would begin behind is not known here.
-    let end = limit
-    while (end < sorted.length && order(sorted[end - 1]![1], sorted[end]![1]) === 0) end++
-    const [, last] = sorted[end - 1]!
-    this.#last = this.#origins.get(last) ?? this.#placeOf(last as Wire)
-    return sorted.slice(end).map(([key, before]) => {
-      this.#rows.delete(key)
-      return { op: 'delete', key, before }
-    })
-  }
-
   #tell(batch: Batch<R>): void {
     this.#copy = null
     for (const listener of [...this.#listeners]) call(listener, this.#rows, batch)
@@ -488,18 +392,11 @@ export class Rows<R extends object = Record<string, unknown>> implements Subscri
     this.#emptied = false
   }
 
-  #pageFailed(error: TidegateError): void {
-    const page = this.#page
-    this.#page = undefined
-    clearTimeout(page?.timer)
-    page?.reject(error)
-  }
-
   #rest(): void {
     if (this.#id !== undefined) this.link.remove(this.#id)
     this.#id = undefined
     this.#drop()
-    this.#pageFailed(new TidegateError('closed', 'nobody listens any more'))
+    this.#older.fail(new TidegateError('closed', 'nobody listens any more'))
     void this.#keeper?.flush()
     if (this.#state === 'live') this.#be('stale')
     this.#letBe()

@@ -1,4 +1,4 @@
-import type { RowChange } from './rows.js'
+import type { RowChange } from './batch.js'
 import type { Keeper, Kept, Store } from './store.js'
 
 /** How long changes are gathered before they are written. */

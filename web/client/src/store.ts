@@ -1,5 +1,5 @@
 import type { Column, Wire } from './frames.js'
-import type { RowChange } from './rows.js'
+import type { RowChange } from './batch.js'
 
 /** The place in the stream that rows are as of, and what all of them have in common. */
 export interface Head {
