@@ -9,10 +9,12 @@ import { Deed } from './Deed'
 import { type Burst, grouped } from './groups'
 import { useFeed } from './useFeed'
 import { useNames } from './useNames'
+import { useTitle } from '../app/useTitle'
 import './activity.css'
 
 /** What happens, as it happens. */
 export default function ActivityPage() {
+  useTitle('Activity')
   const [board, setBoard] = useState<string | null>(null)
   const feed = useFeed(board)
   const days = useMemo(() => grouped(feed.activities), [feed.activities])

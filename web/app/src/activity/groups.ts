@@ -10,7 +10,7 @@ export interface Burst {
   activities: Activity[]
 }
 
-export interface Day {
+interface Day {
   name: string
   bursts: Burst[]
 }

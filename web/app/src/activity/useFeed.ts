@@ -7,7 +7,7 @@ import { newestFirst } from './groups'
 
 const PAGE = 50
 
-export interface Feed {
+interface Feed {
   activities: readonly Activity[]
   state: RowsState
   /** Whether there are older ones. */

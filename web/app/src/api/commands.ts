@@ -19,7 +19,7 @@ export interface EntryChanges {
   due_at?: string | null
 }
 
-export type NewEntry = EntryChanges & { title: string; state_id?: Id; before?: Id }
+type NewEntry = EntryChanges & { title: string; state_id?: Id; before?: Id }
 
 export const moveEntry = (entry: Entry, spot: Spot): Command => ({
   method: 'POST',
@@ -66,7 +66,6 @@ export const createTransition = (board: Id, from: Id, to: Id, name: string): Com
   path: path`/v1/boards/${board}/workflow/transitions`,
   body: { name, from_state_id: from, to_state_id: to },
 })
-export const deleteTransition = (transition: Id): Command => ({ method: 'DELETE', path: path`/v1/workflow-transitions/${transition}` })
 
 export const createCategory = (board: Id, name: string, hue: number): Command => ({ method: 'POST', path: path`/v1/boards/${board}/categories`, body: { name, hue } })
 export const changeCategory = (category: Id, changes: { name?: string; hue?: number }): Command => ({ method: 'PATCH', path: path`/v1/categories/${category}`, body: changes })

@@ -25,11 +25,16 @@ export interface Line {
   /** Where requests go now: an origin, or nothing for the page's own. */
   origin: () => string
   token: (refused?: boolean) => Promise<string | null>
+  /** Aborted when the line goes down: what was asked over it is not answered any more. */
+  lost: () => { signal: AbortSignal; release: () => void }
+  /** An answer is late: somebody had better look whether the line is there. */
+  doubt: () => void
   /** Resolves when the line is there again, at the latest after so long. */
   pause: (ms: number) => Promise<void>
 }
 
 const TIMEOUT_MS = 8_000
+const LATE_MS = 1_500
 
 export class Api {
   constructor(private readonly line: Line) {}
@@ -69,13 +74,17 @@ export class Api {
   private async reach(path: string, init: RequestInit, token: string | null): Promise<Response> {
     const headers = new Headers(init.headers)
     if (token) headers.set('authorization', `Bearer ${token}`)
-    const timeout = AbortSignal.timeout(TIMEOUT_MS)
-    const signal = init.signal ? AbortSignal.any([init.signal, timeout]) : timeout
+    const lost = this.line.lost()
+    const late = setTimeout(this.line.doubt, LATE_MS)
+    const signals = [AbortSignal.timeout(TIMEOUT_MS), lost.signal]
     try {
-      return await fetch(this.line.origin() + path, { ...init, headers, signal })
+      return await fetch(this.line.origin() + path, { ...init, headers, signal: AbortSignal.any(init.signal ? [...signals, init.signal] : signals) })
     } catch (error) {
       if (init.signal?.aborted) throw error
       throw new Unreachable(error)
+    } finally {
+      clearTimeout(late)
+      lost.release()
     }
   }
 }

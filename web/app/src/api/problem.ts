@@ -1,6 +1,6 @@
 /** What a command or a read was refused with (RFC 9457), and how that is told to people. */
 
-export interface FieldFault {
+interface FieldFault {
   field: string
   message: string
 }

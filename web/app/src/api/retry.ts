@@ -4,7 +4,7 @@ import { Problem, Unreachable } from './problem'
 const PATIENCE_MS = 60_000
 const PAUSE = { leastMs: 400, mostMs: 5_000 }
 
-export interface Patience {
+interface Patience {
   /** Resolves when another attempt is worth its while, at the latest after so long. */
   pause: (ms: number) => Promise<void>
   now?: () => number

@@ -161,5 +161,4 @@ export interface ChartPoint {
 
 export interface Preferences {
   theme?: 'system' | 'light' | 'dark'
-  density?: 'cosy' | 'compact'
 }

@@ -39,7 +39,7 @@ export function openWorkspace({ page, person, token, line }: Settings): Workspac
     // A network of one's own is not shared with other tabs.
     ...(!line && { share: tabs(scope) }),
   })
-  const api = new Api({ origin: () => origin(tide, addresses, line !== null), token, pause: (ms) => untilLive(tide, ms) })
+  const api = new Api({ origin: () => origin(tide, addresses, line !== null), token, lost: () => lostOf(tide), doubt: () => tide.wake(), pause: (ms) => untilLive(tide, ms) })
   return { tide, api, wire: new Wire(tide), page, person }
 }
 
@@ -57,6 +57,16 @@ function origin({ status }: Tidegate, addresses: readonly string[], isOwnLine: b
 
 export function hostOf(server: string): string {
   return server.includes('://') ? new URL(server).host : server
+}
+
+function lostOf({ status }: Tidegate): { signal: AbortSignal; release: () => void } {
+  const ending = new AbortController()
+  let wasLive = false
+  const release = status.subscribe(({ state }) => {
+    if (wasLive && (state === 'offline' || state === 'resuming')) ending.abort()
+    wasLive = state === 'live'
+  })
+  return { signal: ending.signal, release }
 }
 
 function untilLive({ status }: Tidegate, ms: number): Promise<void> {
@@ -118,7 +128,7 @@ export function useMembers(board: string) {
   return useRows(tide.rows<Member>('public.board_members', { where: 'board_id = $1', params: [board] }))
 }
 
-export interface Rights {
+interface Rights {
   edit: boolean
   admin: boolean
 }

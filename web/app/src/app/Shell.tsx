@@ -55,6 +55,8 @@ export function Shell() {
 }
 
 function Views() {
+  const boards = useBoards()
+  if (boards.state === 'ended') return <Empty icon="off" title="There are no boards here" />
   return (
     <Switch>
       <Route path="/" component={First} />

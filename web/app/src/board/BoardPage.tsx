@@ -1,8 +1,8 @@
-import { useCallback, useEffect, useMemo, useRef, useState } from 'react'
-import { lazy, Suspense } from 'react'
+import { lazy, Suspense, useCallback, useEffect, useMemo, useRef, useState } from 'react'
 import { Link, useLocation } from 'wouter'
 import type { Id } from '../api/tables'
 import { useBoards, useMembers, usePeople, useRights, useWorkspace } from '../api/workspace'
+import { useTitle } from '../app/useTitle'
 import { useWire } from '../app/useWire'
 import { Empty } from '../design/Empty'
 import { Icon } from '../design/icons'
@@ -45,6 +45,9 @@ export default function BoardPage({ board: id, entry, settings = false }: Props)
   useWire(useEntries(id), 'entries')
   useGone(board?.name, boards.state, () => go('/boards'))
 
+  useEffect(() => localStorage.setItem('tidegate.board', id), [id])
+  useTitle(board?.name)
+
   const answering = useMemo(() => {
     const ids = new Set([...members.rows.values()].map(({ user_id }) => user_id))
     // Where nobody signs in there are no members, and whoever answers for something is shown.
@@ -66,7 +69,10 @@ export default function BoardPage({ board: id, entry, settings = false }: Props)
     <div className="board-page" data-board={id}>
       <header className="page-head board-head">
         <div className="board-name">
-          <h1 className="cut">{board?.name ?? ' '}</h1>
+          <div className="board-title">
+            <h1 className="cut">{board?.name ?? ' '}</h1>
+            {person && members.state === 'live' && !rights.edit && <span className="tag">Viewing</span>}
+          </div>
           {board?.description && <p className="cut soft">{board.description}</p>}
         </div>
         <FilterBar board={id} store={store} filter={filter} onFilter={setFilter} people={answering} categories={categories} />

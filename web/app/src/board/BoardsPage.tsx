@@ -13,11 +13,13 @@ import { Dialog } from '../design/Dialog'
 import { Bones, Empty } from '../design/Empty'
 import { Icon } from '../design/icons'
 import { JustNow } from '../activity/JustNow'
+import { useTitle } from '../app/useTitle'
 import './boards.css'
 
 /** One's boards. */
 export default function BoardsPage() {
   const { tide, person, page } = useWorkspace()
+  useTitle('Boards')
   const { rows, state } = useBoards()
   const { rows: kpis } = useRows(tide.rows<Kpi>('public.kpi_values', { delivery: 'latest', intervalMs: 1_000 }))
   const { rows: members } = useRows(tide.rows<Member>('public.board_members'))

@@ -87,7 +87,7 @@ export function useActive(drag: Drag, state: Id): Id | null {
   return useSyncExternalStore(drag.subscribe, () => (drag.from === state ? drag.active : null))
 }
 
-export type Standing = 'calm' | 'open' | 'shut' | 'over' | 'refusing'
+type Standing = 'calm' | 'open' | 'shut' | 'over' | 'refusing'
 
 /** What the column is for what is dragged. */
 export function useStanding(drag: Drag, state: Id): Standing {

@@ -12,7 +12,7 @@ export function reachableFrom(state: Id, transitions: Iterable<Transition>, isAd
   return reachable
 }
 
-export interface Move {
+interface Move {
   spot: Spot
   patch: Patch
 }

@@ -14,6 +14,7 @@ import { Chart } from './Chart'
 import { Count } from './Count'
 import { type Measure, measures } from './kpis'
 import { Sparkline } from './Sparkline'
+import { useTitle } from '../app/useTitle'
 import './dashboard.css'
 
 const SPANS = [7, 30, 90] as const
@@ -21,6 +22,7 @@ const SPANS = [7, 30, 90] as const
 /** How it goes, in figures that move. */
 export default function DashboardPage({ board: named }: { board?: string | undefined }) {
   const { tide } = useWorkspace()
+  useTitle('Dashboard')
   const [, go] = useLocation()
   const [days, setDays] = useState<number>(7)
   const board = named ?? null

@@ -33,6 +33,8 @@ export const control = {
 
   async open(address: string): Promise<Network> {
     const { id, addresses } = await ask<{ id: string | number; addresses: string[] }>(`${address}/lines`, 'POST', {})
+    // It goes with the page.
+    addEventListener('pagehide', () => void fetch(`${address}/lines/${encodeURIComponent(id)}`, { method: 'DELETE', keepalive: true }), { once: true })
     return (network = { id: String(id), addresses, up: true })
   },
 

@@ -26,7 +26,6 @@ export function ago(at: string, now = Date.now()): string {
 }
 
 export const clock = (at: string): string => CLOCK.format(Date.parse(at))
-export const day = (at: string): string => DAY.format(Date.parse(at))
 export const number = (value: number): string => NUMBER.format(value)
 
 export function dayName(at: string, now = Date.now()): string {
@@ -52,7 +51,5 @@ export function due(at: string, closed: boolean, now = Date.now()): Due {
   if (Date.parse(at) < now) return { text, tone: 'late' }
   return { text, tone: days <= 1 ? 'soon' : 'later' }
 }
-
-export const count = (amount: number, one: string, many = `${one}s`): string => `${NUMBER.format(amount)} ${amount === 1 ? one : many}`
 
 export const PRIORITIES = ['Low', 'Normal', 'Urgent'] as const

@@ -9,10 +9,12 @@ import { Icon } from '../design/icons'
 import { ago } from '../design/texts'
 import { told } from './told'
 import { useNotifications } from './useNotifications'
+import { useTitle } from '../app/useTitle'
 import './people.css'
 
 /** What one was told. */
 export default function NotificationsPage() {
+  useTitle('Notifications')
   const command = useCommand()
   const { notifications, state } = useNotifications()
   const unread = notifications.some(({ read_at }) => !read_at)

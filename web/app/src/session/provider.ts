@@ -6,7 +6,7 @@ import type { LoginSettings } from './page'
 const MARGIN_S = 5
 
 /** Whoever was signed in is not any more: the provider has ended it. */
-export class SignedOut extends Error {}
+class SignedOut extends Error {}
 
 /** The OpenID Connect provider: authorization code with PKCE, by the page itself. */
 export class Provider {

@@ -27,7 +27,7 @@ export function suggestions(people: readonly User[], word: string): User[] {
   return people.filter(fits).slice(0, MOST)
 }
 
-export type Piece = { kind: 'text'; text: string } | { kind: 'person'; user: User }
+type Piece = { kind: 'text'; text: string } | { kind: 'person'; user: User }
 
 /** A comment with the people it names: who is told is found by the server in the same way. */
 export function pieces(text: string, people: readonly User[]): Piece[] {
