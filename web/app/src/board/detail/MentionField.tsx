@@ -42,7 +42,11 @@ export function MentionField({ label, placeholder, value, onChange, onSubmit, on
 
   const onKeyDown = (event: KeyboardEvent) => {
     const chosen = found[at]
-    if (isOpen && (event.key === 'ArrowDown' || event.key === 'ArrowUp')) {
+    if (event.key === 'Enter' && (event.metaKey || event.ctrlKey)) {
+      event.preventDefault()
+      setMention(null)
+      onSubmit()
+    } else if (isOpen && (event.key === 'ArrowDown' || event.key === 'ArrowUp')) {
       event.preventDefault()
       setAt((at + (event.key === 'ArrowDown' ? 1 : found.length - 1)) % found.length)
     } else if (isOpen && chosen && (event.key === 'Enter' || event.key === 'Tab')) {
@@ -53,9 +57,6 @@ export function MentionField({ label, placeholder, value, onChange, onSubmit, on
       event.stopPropagation()
       if (isOpen) setMention(null)
       else onCancel?.()
-    } else if (event.key === 'Enter' && (event.metaKey || event.ctrlKey)) {
-      event.preventDefault()
-      onSubmit()
     }
   }
 
