@@ -12,6 +12,8 @@ export interface Transaction {
 
 const KEPT = 40
 const SAMPLES = 21
+/** Figures that change faster nobody reads. */
+const TELL_MS = 250
 /** Beyond this a delay says more about two clocks than about the line. */
 const CREDIBLE_MS = 20_000
 
@@ -21,7 +23,7 @@ export class Wire {
   /** How much the server's clock is ahead at least: nothing arrives before it was committed. */
   #ahead = 0
   #listeners = new Set<() => void>()
-  #frame = 0
+  #timer: ReturnType<typeof setTimeout> | undefined
   /** What was committed before is caught up with, and says nothing of the line. */
   #liveSince = Infinity
 
@@ -70,10 +72,10 @@ export class Wire {
       const latency = this.#measure(committedAt)
       this.#transactions = [{ tx, at: Date.now(), latency, touched: [touched] }, ...this.#transactions].slice(0, KEPT)
     }
-    this.#frame ||= requestAnimationFrame(() => {
-      this.#frame = 0
+    this.#timer ??= setTimeout(() => {
+      this.#timer = undefined
       for (const listener of this.#listeners) listener()
-    })
+    }, TELL_MS)
   }
 
   #measure(committedAt: string): number | null {

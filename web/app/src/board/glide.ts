@@ -9,9 +9,15 @@ import type { Moved } from './store'
 
 const TRAVEL = { duration: 620, easing: 'cubic-bezier(.22, .9, .24, 1)' }
 const SHIFT = { duration: 320, easing: 'cubic-bezier(.2, .8, .2, 1)' }
-const GLOW_MS = 1_600
+const GLOW_MS = 1_300
 /** More at once is a flood, and no story to be told. */
 const MOST = 24
+/** So many at a time, of each kind: where more happens some of it is enough to be seen. */
+const MOST_FLIGHTS = 3
+const MOST_GLOWS = 4
+/** Whoever makes room glides only where little happens: what comes faster than eyes follow need not be smooth. */
+const CALM_MS = 300
+const CALM_MOVES = 2
 
 export class Glide {
   readonly #cards = new Map<Id, HTMLElement>()
@@ -19,6 +25,9 @@ export class Glide {
   #copies = new Map<Id, HTMLElement>()
   #moved = new Map<Id, Moved>()
   #dropped: { id: Id; rect: DOMRect } | null = null
+  #last = 0
+  #flights = 0
+  #glows = 0
   readonly #stillness = matchMedia('(prefers-reduced-motion: reduce)')
 
   hold(id: Id, element: HTMLElement | null): void {
@@ -34,9 +43,13 @@ export class Glide {
   measure(moved: ReadonlyMap<Id, Moved>): void {
     for (const [id, what] of moved) this.#moved.set(id, what)
     if (this.#stillness.matches || this.#before.size > 0) return
+    const now = performance.now()
+    const isCalm = (now - this.#last > CALM_MS && moved.size <= CALM_MOVES) || this.#dropped !== null
+    this.#last = now
     for (const [id, element] of this.#cards) {
-      this.#before.set(id, element.getBoundingClientRect())
       const what = moved.get(id)
+      if (!isCalm && !what) continue
+      this.#before.set(id, element.getBoundingClientRect())
       if (what?.kind === 'move') this.#copies.set(id, copyOf(element))
     }
     if (this.#dropped) {
@@ -54,22 +67,40 @@ export class Glide {
     this.#moved = new Map()
     const dropped = this.#dropped
     this.#dropped = null
+    if (moved.size === 0 && before.size === 0) return
     const isFlood = moved.size > MOST
     for (const [id, element] of this.#cards) {
       const from = before.get(id)
       const what = moved.get(id)
+      if (!from && !what) continue
       const to = element.getBoundingClientRect()
       const copy = copies.get(id)
+      if (isFlood) continue
       if (from && far(from, to)) {
-        const travels = copy && (Math.abs(from.left - to.left) > 8 || dropped?.id === id)
-        if (isFlood) continue
-        if (travels) travel(layer, element, copy, from, to, what && mover(what))
-        else shift(element, from, to)
+        const travels = Math.abs(from.left - to.left) > 8 || dropped?.id === id
+        if (!travels) shift(element, from, to)
+        else if (copy && (this.#flights < MOST_FLIGHTS || dropped?.id === id)) this.#fly(travel(layer, element, copy, from, to, what && mover(what)))
       } else if (what?.kind === 'insert' && !this.#stillness.matches && !from) {
         element.animate([{ opacity: 0, transform: 'scale(.94)' }, { opacity: 1, transform: 'none' }], SHIFT)
       }
-      if (what?.tx && !isFlood) glow(element)
+      if (what?.tx && this.#glows < MOST_GLOWS) this.#glow(element)
     }
+  }
+
+  #fly({ finished }: Animation): void {
+    const landed = () => {
+      this.#flights -= 1
+    }
+    this.#flights += 1
+    finished.then(landed, landed)
+  }
+
+  #glow(element: HTMLElement): void {
+    const faded = () => {
+      this.#glows -= 1
+    }
+    this.#glows += 1
+    glow(element).finished.then(faded, faded)
   }
 }
 
@@ -86,11 +117,11 @@ function copyOf(element: HTMLElement): HTMLElement {
   return copy
 }
 
-function shift(element: HTMLElement, from: DOMRect, to: DOMRect): void {
-  element.animate([{ transform: `translate(${from.left - to.left}px, ${from.top - to.top}px)` }, { transform: 'none' }], SHIFT)
+function shift(element: HTMLElement, from: DOMRect, to: DOMRect): Animation {
+  return element.animate([{ transform: `translate(${from.left - to.left}px, ${from.top - to.top}px)` }, { transform: 'none' }], SHIFT)
 }
 
-function travel(layer: HTMLElement, element: HTMLElement, copy: HTMLElement, from: DOMRect, to: DOMRect, by: User | undefined): void {
+function travel(layer: HTMLElement, element: HTMLElement, copy: HTMLElement, from: DOMRect, to: DOMRect, by: User | undefined): Animation {
   Object.assign(copy.style, { width: `${to.width}px`, left: `${to.left}px`, top: `${to.top}px` })
   if (by) copy.append(badge(by))
   layer.append(copy)
@@ -112,6 +143,7 @@ function travel(layer: HTMLElement, element: HTMLElement, copy: HTMLElement, fro
   }
   if (!by) hidden.effect?.updateTiming({ duration: 240 })
   flight.finished.then(land, land)
+  return flight
 }
 
 /** The mover's face stays on the card for a moment. */
@@ -133,9 +165,7 @@ function badge({ name, hue }: User): HTMLElement {
   return face
 }
 
-function glow(element: HTMLElement): void {
-  element.animate(
-    [{ boxShadow: '0 0 0 1.5px var(--accent), 0 0 0 5px color-mix(in oklch, var(--accent) 22%, transparent)' }, { boxShadow: '0 0 0 1.5px var(--accent)', offset: 0.3 }, {}],
-    { duration: GLOW_MS, easing: 'ease-out' },
-  )
+/** By a ring that lies over the card and fades: a fading shadow of the card's own would be painted anew each frame. */
+function glow(element: HTMLElement): Animation {
+  return element.animate({ opacity: [1, 1, 0], offset: [0, 0.3, 1] }, { duration: GLOW_MS, easing: 'ease-out', pseudoElement: '::after' })
 }
