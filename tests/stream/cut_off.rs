@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use rustix::process::Signal;
 use tokio::time::{Instant, sleep_until};
 
 use super::audit::{Extent, audit, moment};
@@ -38,9 +39,16 @@ fn a_holder_that_has_lost_only_the_broker_leaves_the_slot_to_one_that_has_it() {
         let load = Load::start_on(&house.database, &house.addresses());
         sleep_until(Instant::now() + Duration::from_secs(2)).await;
 
-        proxy.cut();
         let [cut_off, other] = &house.servers[..] else { panic!("two servers") };
+        let opened = || cut_off.log().matches("the stream from PostgreSQL is open").count();
+        let before = opened();
         let took = timed(async {
+            // The holder lets go of the slot for a moment first, to have again what the broker has not confirmed: one that
+            // waits for the slot may come in between. It is held back until the holder has the slot again.
+            other.signal(Signal::STOP);
+            proxy.cut();
+            eventually("the holder has the slot again", async || (opened() > before).then_some(())).await;
+            other.signal(Signal::CONT);
             eventually("the other takes the slot over", async || streams(other).await.then_some(())).await;
             other.comes_through(lsn(&house.database).await).await;
         });

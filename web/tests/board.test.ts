@@ -50,6 +50,7 @@ test('by touch: a press lifts the card, a swipe scrolls', async () => {
   const page = await stage.enter('ada', '/', { hasTouch: true, viewport: { width: 1024, height: 768 } })
   await page.goto(`${stage.url}/boards/${await stage.board('Ferry app')}`)
   await connection(page, 'live')
+  await lane(page, 'Backlog').locator('article[data-entry]').first().waitFor()
   const title = (await titles(page, 'Backlog'))[0]!
   const from = (await card(page, title).boundingBox())!
   const to = (await lane(page, 'In progress').boundingBox())!
