@@ -79,6 +79,7 @@ export function FilterBar({ board, store, filter, onFilter, people, categories }
       <Menu
         kind="quiet"
         role="dialog"
+        align="end"
         panel="Filter"
         label={
           <>

@@ -45,6 +45,8 @@ export class Sessions {
   }
 
   #enter(page: PageSettings): void {
+    // It may be another provider than the one that was kept.
+    this.#provider = null
     const person = keptPerson()
     if (!page.login) this.#be({ kind: 'viewing', page })
     else if (person) this.#be({ kind: 'in', page, person })
