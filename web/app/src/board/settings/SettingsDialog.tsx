@@ -1,7 +1,7 @@
 import { useState } from 'react'
 import { changeBoard, deleteBoard, removeMember } from '../../api/commands'
 import type { Id } from '../../api/tables'
-import { useBoards, useCommand, useRights, useWorkspace } from '../../api/workspace'
+import { useBoards, useCommand, useMembers, useRights, useWorkspace } from '../../api/workspace'
 import { Dialog } from '../../design/Dialog'
 import { Icon } from '../../design/icons'
 import { Categories } from './Categories'
@@ -15,6 +15,7 @@ export default function SettingsDialog({ board: id, onClose }: { board: Id; onCl
   const { person } = useWorkspace()
   const { admin, edit } = useRights(id)
   const board = useBoards().rows.get(id)
+  const belongs = [...useMembers(id).rows.values()].some(({ user_id }) => user_id === person?.id)
   const [name, setName] = useState<string | null>(null)
   const [sure, setSure] = useState(false)
 
@@ -44,7 +45,7 @@ export default function SettingsDialog({ board: id, onClose }: { board: Id; onCl
         <Columns board={id} isAdmin={admin} />
         <Categories board={id} mayEdit={edit} />
         <section className="settings-end">
-          {person && (
+          {person && belongs && (
             <button type="button" className="button" data-kind="bad" onClick={() => void command(removeMember(id, person.id))}>
               <Icon name="leave" size={16} />
               Leave board
