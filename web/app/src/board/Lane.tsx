@@ -1,5 +1,5 @@
 import { useVirtualizer } from '@tanstack/react-virtual'
-import { memo, useEffect, useMemo, useRef, useState, useSyncExternalStore } from 'react'
+import { memo, useCallback, useEffect, useMemo, useRef, useState, useSyncExternalStore } from 'react'
 import type { Category, State, User } from '../api/tables'
 import { Icon } from '../design/icons'
 import { Card } from './Card'
@@ -41,11 +41,16 @@ export const Lane = memo(function Lane({ state, store, drag, glide, filter, peop
   const count = rest.length + (gap >= 0 ? 1 : 0)
   const at = (index: number): Row | undefined => (gap < 0 || index < gap ? rest[index] : rest[index - 1])
 
+  // Another function would have all places reckoned anew, at each step of scrolling.
+  const getItemKey = useCallback(
+    (index: number) => (index === gap ? 'gap' : ((gap < 0 || index < gap ? rest[index] : rest[index - 1])?.id ?? index)),
+    [rest, gap],
+  )
   const virtual = useVirtualizer({
     count,
     getScrollElement: () => scroller.current,
     estimateSize: (index) => (index === gap ? drag.height : height(at(index))),
-    getItemKey: (index) => (index === gap ? 'gap' : (at(index)?.id ?? index)),
+    getItemKey,
     gap: GAP,
     paddingStart: 8,
     paddingEnd: EDGE,
