@@ -211,7 +211,8 @@ fn a_position_that_is_awaited_is_told_of_behind_all_that_was_committed_before_it
         drop(events);
         stage.database.execute("update public.entries set title = 'two' where id = 1").await;
         stage.database.execute("create table public.elsewhere (id int primary key)").await;
-        let row = stage.database.client().await.query_one("select pg_current_wal_insert_lsn()::text", &[]).await;
+        let row =
+            stage.database.client().await.query_one("select pg_current_wal_insert_lsn()::text", &[]).await;
         let lsn: String = row.expect("a row").get(0);
         let wanted = json!([
             {"type": "subscribe", "id": "a", "table": "entries", "cursor": cursor, "shape": shape},

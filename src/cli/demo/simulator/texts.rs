@@ -173,12 +173,15 @@ const LABELS: [&str; 9] = [
     "security",
 ];
 
-/// A new card for the board of that name; boards that somebody else made get cards of all kinds.
-pub(super) fn card(board: &str) -> Card {
+/// A new card for the board of that name, which has these already, and no second one of them while there are others;
+/// boards that somebody else made get cards of all kinds.
+pub(super) fn card(board: &str, there: &[String]) -> Card {
     let titles =
         BOARDS.iter().find(|known| known.name == board).unwrap_or(&BOARDS[fastrand::usize(..BOARDS.len())]);
+    let fresh: Vec<_> =
+        titles.titles.iter().copied().filter(|title| !there.iter().any(|known| known == title)).collect();
     Card {
-        title: choose(titles.titles),
+        title: choose(if fresh.is_empty() { titles.titles } else { &fresh }),
         body: choose(&BODIES),
         priority: [0, 1, 1, 1, 2][fastrand::usize(..5)],
         labels: labels(),
@@ -189,7 +192,7 @@ pub(super) fn card(board: &str) -> Card {
 pub(super) fn first_cards(board: &Board, count: usize) -> Vec<Card> {
     let mut titles = board.titles.to_vec();
     fastrand::shuffle(&mut titles);
-    titles.into_iter().take(count).map(|title| Card { title, ..card(board.name) }).collect()
+    titles.into_iter().take(count).map(|title| Card { title, ..card(board.name, &[]) }).collect()
 }
 
 /// Who is at work without being asked.

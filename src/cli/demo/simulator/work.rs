@@ -186,8 +186,11 @@ async fn create(transaction: &Transaction<'_>, board: &Board) -> Result<(), Erro
         insert into public.entries (board_id, title, body, state_id, position, priority, labels, created_by)
         values ($1, $2, $3, $4, $5, $6, $7, $8)
         returning id";
+    const TITLES: &str = "select title from public.entries where board_id = $1";
     let Some(first) = board.states.first() else { return Ok(()) };
-    let card = texts::card(&board.name);
+    let titles = transaction.query(TITLES, &[&board.id]).await?;
+    let titles: Vec<String> = titles.iter().map(|row| row.get(0)).collect();
+    let card = texts::card(&board.name, &titles);
     let position = place::top(transaction, first.id).await?;
     let creator = &board.person;
     let parameters: [&(dyn ToSql + Sync); 8] =
