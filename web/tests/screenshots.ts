@@ -19,7 +19,7 @@ test('screenshots', async () => {
         const page = await context.newPage()
         const shoot = async (name: string) => {
           await page.waitForTimeout(1_500)
-          await page.screenshot({ path: join(folder, `${name}-${size}-${colorScheme}.png`) })
+          await page.screenshot({ path: join(folder, `${name}-${size}-${colorScheme}.jpg`), type: 'jpeg', quality: 82 })
         }
         await page.goto(stage.url)
         await page.getByRole('button', { name: /sign in/i }).waitFor()
