@@ -22,6 +22,8 @@ export interface StageOptions {
   rate?: number
   /** Two servers with a journal in RabbitMQ. */
   rabbitmq?: boolean
+  /** `false`: nobody signs in, and everybody sees everything. */
+  login?: boolean
   /** How long an access token holds, in seconds. */
   tokenSeconds?: number
 }
@@ -42,9 +44,9 @@ export class Stage {
     this.#scratch = scratch
   }
 
-  static async open({ rate = 0, rabbitmq = false, tokenSeconds = 300 }: StageOptions = {}): Promise<Stage> {
+  static async open({ rate = 0, rabbitmq = false, login = true, tokenSeconds = 300 }: StageOptions = {}): Promise<Stage> {
     const scratch = await mkdtemp(join(tmpdir(), 'tidegate-stage-'))
-    const flags = ['--port', '0', '--rate', String(rate), '--folder', join(scratch, 'demo'), '--login', '--token-seconds', String(tokenSeconds), ...(rabbitmq ? ['--rabbitmq'] : [])]
+    const flags = ['--port', '0', '--rate', String(rate), '--folder', join(scratch, 'demo'), ...(login ? ['--login', '--token-seconds', String(tokenSeconds)] : []), ...(rabbitmq ? ['--rabbitmq'] : [])]
     // From the checkout: there are the page's build and the provider.
     const demo = spawn(program, ['demo', ...flags], { cwd: root, stdio: ['ignore', 'pipe', 'pipe'] })
     const stage = new Stage(demo, scratch)
