@@ -98,10 +98,11 @@ async fn write_on(write: &mut impl AsyncFnMut() -> u32, times: usize) {
 
 /// Waits until each process shows what was written.
 async fn show(processes: [&Api; 2], path: &str, written: u32) {
+    let written = json!(written.to_string());
     for process in processes {
         eventually("a process shows what was written", async || {
             let read = process.get(path).await.must(200);
-            (read["rows"][0]["name"] == written.to_string()).then_some(())
+            (read["rows"][0]["name"] == written).then_some(())
         })
         .await;
     }
