@@ -234,10 +234,12 @@ fn one_subscription_of_several_may_be_refused_while_the_others_go_on() {
             {"type": "subscribe", "id": "bad", "table": "entires"},
             {"type": "subscribe", "id": "good", "table": "steady"},
             {"type": "subscribe", "id": "odd", "table": "entries", "interval_ms": 100},
+            // Named it would end the one that goes on.
+            {"type": "subscribe", "id": "good", "tabel": "entries"},
         ]);
         let mut events = Events::post(stage, &several, None).await;
         let mut told = Vec::new();
-        for _ in 0..5 {
+        for _ in 0..6 {
             let event = events.next().await.expect("goes on");
             told.push(format!("{} {} {}", event.kind, event.data["id"], event.data["code"]));
         }
@@ -246,6 +248,7 @@ fn one_subscription_of_several_may_be_refused_while_the_others_go_on() {
             "error \"bad\" \"unknown_table\"",
             "error \"good\" \"duplicate_id\"",
             "error \"odd\" \"bad_request\"",
+            "error null \"bad_request\"",
             "ready null null",
             "subscribed \"good\" null",
         ];

@@ -52,7 +52,9 @@ pub(super) async fn answer(context: &Context, visit: Visit, request: Request<Inc
         Ok(wanted) => wanted,
         Err(error) => return problem(&error),
     };
-    let count = u32::try_from(wanted.subscribes.len()).unwrap_or(u32::MAX);
+    let Wanted { subscribes, misunderstood, awaited } = &wanted;
+    // Each is answered, be it with an error.
+    let count = u32::try_from(subscribes.len() + misunderstood.len() + awaited.len()).unwrap_or(u32::MAX);
     if let Err(much) = visit.guest.meter.take(Subject::Subscribes, count) {
         visit.guest.trail.tell(Action::Subscribe, "/v1/stream", denied(ErrorCode::RateLimited));
         return too_much(&much);
@@ -90,12 +92,14 @@ async fn of_body(request: Request<Incoming>, limit: usize, patience: Duration) -
     let several = frames.len() > 1;
     let mut wanted = Wanted::default();
     for frame in &frames {
-        match (parse(frame), frame["id"].as_str()) {
-            (Ok(ClientFrame::Subscribe(subscribe)), _) => wanted.subscribes.push(subscribe),
-            (Ok(ClientFrame::Await(lsn)), _) => wanted.awaited.push(lsn),
-            (Ok(_), _) => return Err(bad("a stream takes `subscribe` and `await` frames only")),
-            (Err(error), Some(id)) if several => wanted.refused.push((id.to_owned(), error)),
-            (Err(error), _) => return Err(error),
+        match parse(frame) {
+            Ok(ClientFrame::Subscribe(subscribe)) => wanted.subscribes.push(subscribe),
+            Ok(ClientFrame::Await(lsn)) => wanted.awaited.push(lsn),
+            Ok(_) => return Err(bad("a stream takes `subscribe` and `await` frames only")),
+            Err(FrameError::BadRequest { id: Some(id), message, field }) if several => {
+                wanted.misunderstood.push((id, ErrorFrame { field, ..bad(message) }));
+            }
+            Err(error) => return Err(explain(error)),
         }
     }
     if wanted.subscribes.is_empty() {
@@ -148,17 +152,21 @@ fn of_query(query: &str) -> Result<Subscribe, ErrorFrame> {
 }
 
 fn subscribe(frame: &Value) -> Result<Subscribe, ErrorFrame> {
-    match parse(frame)? {
-        ClientFrame::Subscribe(subscribe) => Ok(subscribe),
-        _ => Err(bad("a query is a `subscribe` frame")),
+    match parse(frame) {
+        Ok(ClientFrame::Subscribe(subscribe)) => Ok(subscribe),
+        Ok(_) => Err(bad("a query is a `subscribe` frame")),
+        Err(error) => Err(explain(error)),
     }
 }
 
-fn parse(frame: &Value) -> Result<ClientFrame, ErrorFrame> {
-    match ClientFrame::parse(frame.to_string().as_bytes()) {
-        Ok(frame) => Ok(frame),
-        Err(FrameError::BadRequest { message, field, .. }) => Err(ErrorFrame { field, ..bad(message) }),
-        Err(error @ FrameError::NotAnObject(_)) => Err(bad(error.to_string())),
+fn parse(frame: &Value) -> Result<ClientFrame, FrameError> {
+    ClientFrame::parse(frame.to_string().as_bytes())
+}
+
+fn explain(error: FrameError) -> ErrorFrame {
+    match error {
+        FrameError::BadRequest { message, field, .. } => ErrorFrame { field, ..bad(message) },
+        error @ FrameError::NotAnObject(_) => bad(error.to_string()),
     }
 }
 

@@ -175,10 +175,10 @@ impl Conversation {
         match ClientFrame::parse(text) {
             Err(FrameError::NotAnObject(_)) => Some(Action::Close(CloseCode::NotAnObject, None)),
             Err(FrameError::BadRequest { id, message, field }) => {
-                let error = ErrorFrame { field, ..ErrorFrame::new(ErrorCode::BadRequest, message) };
-                // A subscription of that name has nothing to do with it: named, it would count as ended.
-                let id = id.filter(|id| !self.holds(id));
-                self.refuse(id.as_deref(), &error);
+                self.misunderstand(
+                    id,
+                    &ErrorFrame { field, ..ErrorFrame::new(ErrorCode::BadRequest, message) },
+                );
                 None
             }
             Ok(frame) => match self.denied {
@@ -193,6 +193,13 @@ impl Conversation {
                 }
             },
         }
+    }
+
+    /// Tells the client that a frame with this `id` was not understood.
+    pub(super) fn misunderstand(&self, id: Option<String>, error: &ErrorFrame) {
+        // A subscription of that name has nothing to do with it: named, it would count as ended.
+        let id = id.filter(|id| !self.holds(id));
+        self.refuse(id.as_deref(), error);
     }
 
     /// Tells the client that it asks too much.

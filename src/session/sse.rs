@@ -11,7 +11,7 @@ use super::places::{self, Places};
 use super::{Guest, Services};
 use crate::auth::Identity;
 use crate::event::Lsn;
-use crate::hub::{Batch, Delivery, Entry, Outbox};
+use crate::hub::{Batch, Entry, Outbox};
 use crate::protocol::{CloseCode, ErrorFrame, Frame, Start, Subscribe};
 use crate::telemetry::metric;
 
@@ -31,8 +31,8 @@ pub struct Stream {
 pub struct Wanted {
     /// The subscriptions.
     pub subscribes: Vec<Subscribe>,
-    /// Subscriptions that were not understood, by their `id`: told in the stream, so that the others go on.
-    pub refused: Vec<(String, ErrorFrame)>,
+    /// Frames that were not understood, with the `id` that they had: told in the stream, so that the others go on.
+    pub misunderstood: Vec<(String, ErrorFrame)>,
     /// Positions to tell of once they have been delivered.
     pub awaited: Vec<Lsn>,
 }
@@ -120,21 +120,29 @@ impl Session {
                 self.driver.act(action).await;
             }
         }
-        for (id, error) in wanted.refused {
-            self.driver.outbox.push(None, Delivery::plain(Frame::error(&error).named(&id)));
-        }
-        for lsn in wanted.awaited {
-            if let Some(action) = self.driver.conversation.expect(lsn) {
-                self.driver.act(action).await;
+        let refusal = self.first_word().await;
+        if refusal.is_none() {
+            for (id, error) in wanted.misunderstood {
+                self.driver.conversation.misunderstand(Some(id), &error);
+            }
+            for lsn in wanted.awaited {
+                if let Some(action) = self.driver.conversation.expect(lsn) {
+                    self.driver.act(action).await;
+                }
             }
         }
+        refusal
+    }
+
+    /// Waits for the first word of an only subscription, which may be a refusal.
+    async fn first_word(&mut self) -> Option<ErrorFrame> {
         if self.places.len() != 1 {
             return None;
         }
         tokio::select! {
             biased;
             () = self.sender.closed() => return None,
-            waited = timeout(FIRST_FRAME, self.driver.outbox.filled()) => if waited.is_err() { return None },
+            came = timeout(FIRST_FRAME, self.driver.outbox.filled()) => if came.is_err() { return None },
         }
         self.driver.outbox.refusal()
     }

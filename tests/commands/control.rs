@@ -97,7 +97,10 @@ fn the_page_sets_the_pace_and_kills_a_server_that_comes_back() {
         let (status, told) = control.ask("POST", "/servers/0/kill", &json!({})).await;
         assert_eq!((status, &told["servers"][0]["alive"]), (200, &json!(false)), "{told}");
         assert_eq!(client.closed().await.code, None, "it had no time to say goodbye");
-        assert_eq!(control.ask("POST", "/servers/0/kill", &json!({})).await.0, 409);
+        // It is gone for some seconds, if this machine does not take as long to ask.
+        let (status, told) = control.ask("POST", "/servers/0/kill", &json!({})).await;
+        let restarts = told["servers"][0]["restarts"].as_u64().unwrap_or_default();
+        assert!(status == 409 || restarts > 0, "{status} {told}");
         for path in ["/servers/1/kill", "/servers/x/kill", "/nowhere"] {
             assert_eq!(control.ask("POST", path, &json!({})).await.0, 404, "{path}");
         }
@@ -107,7 +110,8 @@ fn the_page_sets_the_pace_and_kills_a_server_that_comes_back() {
             (server["alive"] == true).then_some(server)
         })
         .await;
-        assert_eq!((&again["restarts"], &again["address"]), (&json!(1), &json!(server.to_string())));
+        assert!(again["restarts"].as_u64().is_some_and(|restarts| restarts > 0), "{again}");
+        assert_eq!(again["address"], json!(server.to_string()));
         assert_ne!(again["pid"], pid.as_raw_nonzero().get());
         ready(server).await;
         let mut client = Client::connect(server).await;

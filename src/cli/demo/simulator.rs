@@ -40,6 +40,9 @@ pub struct Rate(f64);
 /// More than this is a load test, and no longer one connection's work.
 pub(super) const HIGHEST_RATE: f64 = 500.0;
 
+/// A team that does nothing for longer than this is as good as none.
+const LONGEST: Duration = Duration::from_hours(24);
+
 /// A rate that no team works at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("a rate is a number from 0 to 500, in transactions a second")]
@@ -69,8 +72,9 @@ impl Rate {
 
     /// How long it takes until the next thing happens: now and then several at once, now and then nothing.
     fn pause(self) -> Option<Duration> {
-        // 1 - x lies in (0, 1], where the logarithm is finite.
-        (self.0 > 0.0).then(|| Duration::from_secs_f64(-(1.0 - fastrand::f64()).ln() / self.0))
+        // 1 - x lies in (0, 1], where the logarithm is finite; a rate can be so small that no clock goes that far.
+        let seconds = -(1.0 - fastrand::f64()).ln() / self.0;
+        (self.0 > 0.0).then(|| Duration::try_from_secs_f64(seconds).unwrap_or(LONGEST).min(LONGEST))
     }
 }
 
@@ -157,6 +161,10 @@ mod tests {
         }
         for text in ["", "-1", "501", "NaN", "inf", "fast"] {
             assert_eq!(text.parse::<Rate>(), Err(InvalidRate), "{text}");
+        }
+        for slow in [1e-19, 1e-30, 5e-324] {
+            let pause = Rate::new(slow).expect("a number").pause().expect("it comes");
+            assert!(pause <= LONGEST, "{slow}: {pause:?}");
         }
     }
 

@@ -26,7 +26,8 @@ export interface RowsOptions {
 /** One row's change. */
 export type RowChange<R> =
   | { readonly op: 'insert' | 'update'; readonly key: string; readonly row: R; readonly before?: R }
-  | { readonly op: 'delete'; readonly key: string; readonly before?: R }
+  /** `behind`: it is there still, and has only lost its place in a bounded snapshot. */
+  | { readonly op: 'delete'; readonly key: string; readonly before?: R; readonly behind?: true }
 
 /** A row's change, or that all rows are others now: those of a snapshot, or none after a truncate. */
 export type Change<R> = (RowChange<R> & { readonly tx?: string }) | { readonly op: 'reset'; readonly rows: ReadonlyMap<string, R> }

@@ -19,26 +19,21 @@ export interface Page<R> {
 
 /** Where a bounded snapshot ends: what is behind it is read page by page, and what has come to be behind it is dropped. */
 export class Older<R extends object> {
-  /** The values of order and key of the last row, as they came: behind it is the next page. */
+  /** The values of order and key of the last row that is held, as they came. */
   last: Wire | undefined
-  #paged = false
   #asked: { resolve(page: Page<R>): void; reject(error: TidegateError): void; timer: ReturnType<typeof setTimeout> } | undefined
   /** Of rows whose values were decoded, those of order and key as they came. */
   #places = new WeakMap<R, Wire>()
 
   constructor(private readonly options: RowsOptions) {}
 
-  /** The snapshot is another. */
-  begin(): void {
-    this.#paged = false
-  }
-
   placeOf(wire: Wire, key: readonly string[]): Wire | undefined {
     return this.options.limit === undefined ? undefined : this.#pick(wire, key)
   }
 
-  note(row: R, place: Wire): void {
+  note(row: R, place: Wire): R {
     this.#places.set(row, place)
+    return row
   }
 
   keep(rows: readonly Wire[], key: readonly string[]): void {
@@ -46,10 +41,11 @@ export class Older<R extends object> {
     if (last) this.last = this.#pick(last, key)
   }
 
-  async ask(limit: number, stands: boolean, send: (after: Wire) => boolean): Promise<Page<R>> {
+  /** @param after a row: behind it, and not behind the last that is held. */
+  async ask(limit: number, from: R | undefined, key: readonly string[], stands: boolean, send: (after: Wire) => boolean): Promise<Page<R>> {
     if (!Number.isInteger(limit) || limit < 1 || limit > PAGE_ROWS) throw new TidegateError('bad_request', `a page has 1 to ${PAGE_ROWS} rows`)
     if (this.#asked) throw new TidegateError('bad_request', 'one page at a time')
-    const after = this.last
+    const after = from ? (this.#places.get(from) ?? this.#pick(from as Wire, key)) : this.last
     // Of an empty snapshot there is nothing older.
     if (stands && !after) return { rows: [], last: true }
     return new Promise((resolve, reject) => {
@@ -60,7 +56,6 @@ export class Older<R extends object> {
   }
 
   come(rows: R[], last: boolean): void {
-    this.#paged = true
     this.#settle()?.resolve({ rows, last })
   }
 
@@ -68,13 +63,10 @@ export class Older<R extends object> {
     this.#settle()?.reject(error)
   }
 
-  /**
-   * Drops what is behind the bound once there is much of it, and tells of it. Whoever pages has more of the rows, and wants
-   * no gap before those.
-   */
+  /** Drops what is behind the bound once there is much of it, and tells of it. */
   trim(rows: Map<string, R>, columns: readonly Column[], key: readonly string[]): RowChange<R>[] {
     const { limit, orderBy } = this.options
-    if (limit === undefined || this.#paged || rows.size <= 2 * limit + SLACK) return []
+    if (limit === undefined || rows.size <= 2 * limit + SLACK) return []
     const order = comparator<R>(orderBy, columns)
     if (!order) return []
     const sorted = [...rows.values()].sort(order)
@@ -86,7 +78,7 @@ export class Older<R extends object> {
     return sorted.slice(end).map((before) => {
       const name = keyText(key, before as Wire)
       rows.delete(name)
-      return { op: 'delete', key: name, before }
+      return { op: 'delete', key: name, before, behind: true }
     })
   }
 

@@ -132,11 +132,11 @@ export class Rows<R extends object = Record<string, unknown>> implements Subscri
   }
 
   /**
-   * Older rows, behind the snapshot's last or the page's before, in the snapshot's order. They are the caller's: later
-   * changes of theirs are told all the same.
+   * Older rows in the snapshot's order: behind `after`, a row that was told or the last of a page, or else behind those that
+   * are held. They are the caller's: later changes of theirs are told, and they are not put among the rows.
    */
-  page(limit = 50): Promise<Page<R>> {
-    return this.#older.ask(limit, this.#state === 'live', (after) => this.link.page(this.#id!, after, limit))
+  page(limit = 50, after?: R): Promise<Page<R>> {
+    return this.#older.ask(limit, after, this.#key, this.#state === 'live', (place) => this.link.page(this.#id!, place, limit))
   }
 
   /** The key of a row, as the Map has it. */
@@ -235,8 +235,7 @@ export class Rows<R extends object = Record<string, unknown>> implements Subscri
         if (this.options.snapshot === false) this.#tell(RESET)
         break
       case 'page':
-        this.#older.keep(frame.rows, this.#key)
-        this.#older.come(frame.rows.map((wire) => this.#decode(wire) as R), frame.last)
+        this.#older.come(frame.rows.map((wire) => this.#decoded(wire)), frame.last)
         break
       case 'error':
         this.#older.fail(TidegateError.of(frame))
@@ -322,8 +321,7 @@ export class Rows<R extends object = Record<string, unknown>> implements Subscri
   #decoded(wire: Wire): R {
     const place = this.how && this.#older.placeOf(wire, this.#key)
     const row = this.#decode(wire) as R
-    if (place) this.#older.note(row, place)
-    return row
+    return place ? this.#older.note(row, place) : row
   }
 
   #replace(cursor: string): void {
@@ -337,7 +335,6 @@ export class Rows<R extends object = Record<string, unknown>> implements Subscri
     this.#copy = null
     this.#arriving = null
     this.#answered = true
-    this.#older.begin()
     this.#cursor = cursor
     this.#keeper?.replace()
     this.#be('live')

@@ -112,14 +112,20 @@ test('older rows come page by page, and what is bounded stays bounded', async ()
   expect([...posts.current.keys()][0]).toBe('30')
   const first = await posts.page(15)
   expect([first.rows.map(({ id }) => id).slice(0, 2), first.rows.length, first.last]).toEqual([['20', '19'], 15, false])
-  const second = await posts.page(15)
+  const second = await posts.page(15, first.rows.at(-1))
   expect([second.rows.map(({ id }) => id), second.last]).toEqual([['5', '4', '3', '2', '1'], true])
+
+  // Where nothing is said it is what is behind those that are held, however often.
+  expect((await posts.page(1)).rows).toEqual([first.rows[0]])
 
   const others = house.client(server).rows<{ id: string }>('posts', { orderBy: 'at desc', limit: 5 })
   const mirror = new Set<string>()
   others.subscribe((rows, { reset, changes }) => {
     if (reset) for (const key of rows.keys()) mirror.add(key)
-    for (const { op, key } of changes) mirror[op === 'delete' ? 'delete' : 'add'](key)
+    for (const change of changes) {
+      mirror[change.op === 'delete' ? 'delete' : 'add'](change.key)
+      if (change.op === 'delete') expect(change.behind).toBe(true)
+    }
   })
   await eventually('the newest', () => others.current.size === 5)
   await sql`insert into posts select n, timestamptz '2026-01-01' + n * interval '1 minute', 'post ' || n from generate_series(31, 330) n`

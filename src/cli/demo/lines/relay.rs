@@ -14,6 +14,8 @@ use crate::shutdown::Scope;
 
 /// Connections through one line at once: a browser has a handful to each port, and what waits in a dead line with them.
 const MOST_CONNECTIONS: usize = 256;
+/// How long a connection hangs in a line that is down before it is given up, by both sides or by us.
+const HANGS: Duration = Duration::from_mins(10);
 /// After an accept that failed for want of resources, the next one is tried this much later.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
@@ -136,11 +138,13 @@ impl Connection {
             Ok(Ok(())) => return,
             // One side broke: the other one hears of it as it would have without us.
             Ok(Err(_)) | Err(None) => {}
-            // Both hang, until the network is back, and does not know them any more.
+            // Both hang, until the network is back, and does not know them any more. Whether the page is still there
+            // cannot be seen meanwhile.
             Err(Some(_)) => tokio::select! {
                 biased;
                 () = scope.closing() => {}
                 _ = until(&mut weather, |now| now.up) => {}
+                () = sleep(HANGS) => {}
             },
         }
         reset(&self.client);

@@ -1,4 +1,4 @@
-import { useEffect, useMemo, useRef, useState } from 'react'
+import { memo, useEffect, useMemo, useRef, useState } from 'react'
 import { Link } from 'wouter'
 import { useBoards, usePeople } from '../api/workspace'
 import { Avatar } from '../design/Avatar'
@@ -43,7 +43,7 @@ export default function ActivityPage() {
   )
 }
 
-function BurstView({ burst: { actor, board, at, activities }, showBoard }: { burst: Burst; showBoard: boolean }) {
+const BurstView = memo(function BurstView({ burst: { actor, board, at, activities }, showBoard }: { burst: Burst; showBoard: boolean }) {
   const people = usePeople()
   const boards = useBoards().rows
   const names = useNames()
@@ -65,6 +65,12 @@ function BurstView({ burst: { actor, board, at, activities }, showBoard }: { bur
       </div>
     </article>
   )
+}, isSame)
+
+/** Bursts are put together anew with each activity, and most of them are what they were. */
+function isSame(a: { burst: Burst; showBoard: boolean }, b: { burst: Burst; showBoard: boolean }): boolean {
+  const [before, now] = [a.burst.activities, b.burst.activities]
+  return a.showBoard === b.showBoard && before.length === now.length && before.every((activity, at) => activity === now[at])
 }
 
 /** Reads on when it comes into sight. */
