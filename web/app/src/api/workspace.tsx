@@ -11,6 +11,9 @@ import { Wire } from './wire'
 import { say } from '../design/toasts'
 import type { Board, Member, User } from './tables'
 
+/** Where it is kept which board was open last. */
+export const LAST_BOARD = 'tidegate.board'
+
 /** What every view works with: live rows, commands, and who asks. */
 export interface Workspace {
   tide: Tidegate
@@ -19,6 +22,8 @@ export interface Workspace {
   page: PageSettings
   /** Null where nobody signs in: then there is only looking. */
   person: Person | null
+  /** Leaves nothing of what they could see behind, as when they sign out. */
+  forget: () => Promise<void>
 }
 
 interface Settings {
@@ -33,14 +38,20 @@ export function openWorkspace({ page, person, token, line }: Settings): Workspac
   const addresses = line ?? ownFirst(page.servers)
   const scheme = location.protocol === 'https:' ? 'wss:' : 'ws:'
   const scope = person?.id ?? 'anybody'
+  const kept = indexedDb(scope)
   const tide = new Tidegate(addresses.map((address) => `${scheme}//${address}/v1/socket`), {
     token: (reason) => token(reason === 'refused'),
-    persist: indexedDb(scope),
+    persist: kept,
     // A network of one's own is not shared with other tabs.
     ...(!line && { share: tabs(scope) }),
   })
   const api = new Api({ origin: () => origin(tide, addresses, line !== null), token, lost: () => lostOf(tide), doubt: () => tide.wake(), pause: (ms) => untilLive(tide, ms) })
-  return { tide, api, wire: new Wire(tide), page, person }
+  const forget = async () => {
+    tide.close()
+    localStorage.removeItem(LAST_BOARD)
+    await kept.clear()
+  }
+  return { tide, api, wire: new Wire(tide), page, person, forget }
 }
 
 function ownFirst(servers: readonly string[]): string[] {

@@ -9,11 +9,15 @@ export type Session =
   | { kind: 'viewing'; page: PageSettings }
   | { kind: 'in'; page: PageSettings; person: Person }
 
+const FORGET_MS = 2_000
+
 /** Who uses this tab, from the first paint to the sign-out. */
 export class Sessions {
   #current: Session = { kind: 'starting' }
   #listeners = new Set<() => void>()
   #provider: Promise<Provider> | null = null
+  /** What has to be done away with when they leave. */
+  #traces = new Set<() => Promise<void>>()
 
   get current(): Session {
     return this.#current
@@ -22,6 +26,20 @@ export class Sessions {
   subscribe = (listener: () => void): (() => void) => {
     this.#listeners.add(listener)
     return () => this.#listeners.delete(listener)
+  }
+
+  /** Has `forget` called when whoever is in signs out, or is signed out. */
+  leaving(forget: () => Promise<void>): () => void {
+    this.#traces.add(forget)
+    return () => this.#traces.delete(forget)
+  }
+
+  /** Whose views are gone by then: they would only draw that their line has been closed. */
+  async #leave(next: Session): Promise<void> {
+    const traces = [...this.#traces]
+    this.#be(next)
+    // Another tab that holds on to what is kept is nothing to wait for.
+    await Promise.race([Promise.allSettled(traces.map((forget) => forget())), new Promise((resolve) => setTimeout(resolve, FORGET_MS))])
   }
 
   #be(session: Session): void {
@@ -92,16 +110,27 @@ export class Sessions {
   async signOut(): Promise<void> {
     const session = this.#current
     if (session.kind !== 'in') return
-    const provider = await this.#open(session.page)
-    await provider.signOut().catch(() => this.ended())
+    const { page } = session
+    await this.#leave({ kind: 'starting' })
+    try {
+      await (await this.#open(page)).signOut()
+    } catch {
+      // The provider may not be there: here it has ended in any case.
+      this.#be(this.#out(page))
+    }
   }
 
   /** The provider, or the server, does not know this sign-in any more. */
   ended(why?: string): void {
     const session = this.#current
     if (session.kind !== 'in') return
+    void this.#leave(this.#out(session.page, why))
+  }
+
+  /** Nothing of the sign-in stays in this tab. */
+  #out(page: PageSettings, why?: string): Session {
     forget()
     this.#provider = null
-    this.#be({ kind: 'signed-out', page: session.page, ...(why && { why }) })
+    return { kind: 'signed-out', page, ...(why && { why }) }
   }
 }
