@@ -1,6 +1,6 @@
 import { useRows } from '@tidegate/client/react'
 import { useSyncExternalStore } from 'react'
-import { changeEntry, deleteEntry, type EntryChanges } from '../../api/commands'
+import { changeEntry, deleteEntry, type FieldChanges } from '../../api/commands'
 import type { FullEntry, Id } from '../../api/tables'
 import { useMembers, usePeople, useRights, useWorkspace } from '../../api/workspace'
 import { Dialog } from '../../design/Dialog'
@@ -9,8 +9,10 @@ import { Icon } from '../../design/icons'
 import { Menu } from '../../design/Menu'
 import type { BoardStore } from '../store'
 import { useStates } from '../useBoard'
+import { versionOn } from './base'
 import { Body } from './Body'
 import { Fields } from './Fields'
+import { type LabelChange, relabelled } from './labels'
 import { Talk } from './Talk'
 import { Title } from './Title'
 import { Ways } from './Ways'
@@ -27,7 +29,8 @@ interface Props {
 /** A card, opened. */
 export default function EntryDialog({ board, entry, store, onClose }: Props) {
   const { tide, person } = useWorkspace()
-  const { rows, state } = useRows(tide.rows<FullEntry>('public.entries', { where: 'id = $1', params: [entry] }))
+  const live = tide.rows<FullEntry>('public.entries', { where: 'id = $1', params: [entry] })
+  const { rows, state } = useRows(live)
   const full = rows.get(entry)
   useSyncExternalStore(store.subscribe, () => store.turn)
   // What was asked for here is shown at once, on top of what the stream says.
@@ -45,10 +48,21 @@ export default function EntryDialog({ board, entry, store, onClose }: Props) {
     )
   }
 
-  const edit = async (changes: EntryChanges, version?: number) => {
-    const { body: _, ...shown } = changes
-    return (await store.attempt(entry, shown, changeEntry(entry, changes, version))) !== null
+  const edit = (changes: FieldChanges) => void store.attempt(entry, changes, () => changeEntry(entry, changes))
+
+  const entitle = async (title: string, base: string) =>
+    (await store.attempt(entry, { title }, (now) => changeEntry(entry, { title }, versionOn(base, 'title', now, full)))) !== null
+
+  const describe = async (body: string, base: string) => {
+    const reply = await store.attempt(entry, {}, (now) => changeEntry(entry, { body }, versionOn(base, 'body', now, full)))
+    // Until it shows the words stay in the field: below it there are still the old ones.
+    if (reply) await live.seen({ tx: reply.tx, lsn: reply.lsn }).catch(() => undefined)
+    return reply !== null
   }
+
+  /** Others may have set labels meanwhile, which stay. */
+  const relabel = (change: LabelChange) =>
+    void store.attempt(entry, { labels: relabelled(card.labels, change) }, (now) => changeEntry(entry, { labels: relabelled(now.labels, change) }, now.version), { again: true })
 
   const tools = (
     <>
@@ -62,7 +76,7 @@ export default function EntryDialog({ board, entry, store, onClose }: Props) {
               className="menu-item danger"
               onClick={() => {
                 onClose()
-                void store.attempt(entry, 'gone', deleteEntry(entry))
+                void store.attempt(entry, 'gone', () => deleteEntry(entry))
               }}
             >
               <Icon name="trash" size={16} />
@@ -90,11 +104,11 @@ export default function EntryDialog({ board, entry, store, onClose }: Props) {
     >
       <div className="detail" data-detail={entry} data-phase={card.phase}>
         <div className="detail-main">
-          <Title key={`title ${entry}`} title={card.title} mayEdit={rights.edit} onSave={(title) => edit({ title }, full.version)} />
+          <Title key={`title ${entry}`} title={card.title} mayEdit={rights.edit} onSave={entitle} />
           {rights.edit && <Ways board={board} card={card} store={store} isAdmin={rights.admin} />}
-          <Body key={`body ${entry}`} body={full.body} mayEdit={rights.edit} onSave={(body) => edit({ body }, full.version)} />
+          <Body key={`body ${entry}`} body={full.body} mayEdit={rights.edit} onSave={describe} />
         </div>
-        <Fields board={board} card={card} mayEdit={rights.edit} onEdit={(changes) => void edit(changes)} />
+        <Fields board={board} card={card} mayEdit={rights.edit} onEdit={edit} onLabel={relabel} />
         <Talk board={board} entry={entry} mayEdit={rights.edit} isAdmin={rights.admin} people={people} members={members} />
       </div>
     </Dialog>
