@@ -15,6 +15,9 @@ export interface Person {
   name: string
 }
 
+/** Whoever was signed in is not any more: the provider has ended it. */
+export class SignedOut extends Error {}
+
 /** Who this tab belongs to, before the provider has been asked again. */
 export function keptPerson(): Person | null {
   const { refresh_token, profile } = read() ?? {}
