@@ -33,7 +33,7 @@ export function Contact({ user }: { user: string }) {
   const { email, phone } = draft ?? kept
   const save = async () => {
     if (!draft) return
-    const reply = await command<Reach>(changeContact({ email: draft.email || null, phone: draft.phone || null }), 'Saved')
+    const reply = await command<Reach>(changeContact({ email: draft.email || null, phone: draft.phone || null }), { done: 'Saved' })
     if (reply) {
       setKept(reply.row)
       setDraft(null)
