@@ -7,6 +7,7 @@ import { Icon } from '../../design/icons'
 import { Categories } from './Categories'
 import { Members } from './Members'
 import { Columns } from './Columns'
+import { useField } from './useField'
 import './settings.css'
 
 /** A board's people, columns and categories. */
@@ -16,30 +17,19 @@ export default function SettingsDialog({ board: id, onClose }: { board: Id; onCl
   const { admin, edit } = useRights(id)
   const board = useBoards().rows.get(id)
   const belongs = [...useMembers(id).rows.values()].some(({ user_id }) => user_id === person?.id)
-  const [name, setName] = useState<string | null>(null)
+  const name = useField(board?.name ?? '', (words) => command(changeBoard(id, { name: words })))
   const [sure, setSure] = useState(false)
-
-  const rename = async () => {
-    const words = name?.trim()
-    if (!words || words === board?.name || (await command(changeBoard(id, { name: words })))) setName(null)
-  }
 
   return (
     <Dialog drawer title="Board settings" onClose={onClose}>
       <div className="settings">
         {admin && (
-          <form
-            className="me-row"
-            onSubmit={(event) => {
-              event.preventDefault()
-              void rename()
-            }}
-          >
+          <div className="me-row">
             <label className="field">
               <span>Name</span>
-              <input className="input" maxLength={200} required value={name ?? board?.name ?? ''} onChange={({ target }) => setName(target.value)} onBlur={() => void rename()} />
+              <input className="input" maxLength={200} required {...name} />
             </label>
-          </form>
+          </div>
         )}
         <Members board={id} isAdmin={admin} />
         <Columns board={id} isAdmin={admin} />
