@@ -51,10 +51,17 @@ export function Dialog({ title, onClose, children, drawer = false, tools, return
       className="dialog"
       aria-labelledby={name}
       {...(drawer && { 'data-drawer': '' })}
+      onKeyDown={(event) => {
+        // Before the browser hears it: a second Escape in a row it would not let anybody prevent.
+        if (event.key !== 'Escape' || event.defaultPrevented) return
+        event.preventDefault()
+        leave()
+      }}
       onCancel={(event) => {
         event.preventDefault()
         leave()
       }}
+      onClose={() => dialog.current?.open === false && onClose()}
       onPointerDown={(event) => {
         if (event.target !== dialog.current || within(dialog.current, event)) return
         event.preventDefault()
