@@ -7,6 +7,7 @@ import { Dialog } from '../../design/Dialog'
 import { Bones, Empty } from '../../design/Empty'
 import { Icon } from '../../design/icons'
 import { Menu } from '../../design/Menu'
+import { SureButton } from '../../design/SureButton'
 import type { BoardStore } from '../store'
 import { useStates } from '../useBoard'
 import { versionOn } from './base'
@@ -32,6 +33,8 @@ export default function EntryDialog({ board, entry, store, onClose }: Props) {
   const live = tide.rows<FullEntry>('public.entries', { where: 'id = $1', params: [entry] })
   const { rows, state } = useRows(live)
   const full = rows.get(entry)
+  // The board's cards may come later than this one by itself: that they do not have it says nothing.
+  const isGone = state === 'live' && full?.board_id !== board
   useSyncExternalStore(store.subscribe, () => store.turn)
   // What was asked for here is shown at once, on top of what the stream says.
   const card = store.get(entry)
@@ -43,7 +46,7 @@ export default function EntryDialog({ board, entry, store, onClose }: Props) {
   if (!full || !card || full.board_id !== board) {
     return (
       <Dialog drawer title="Card" onClose={onClose}>
-        {state === 'live' ? <Empty icon="board" title="This card is gone" /> : <Bones count={4} height={56} />}
+        {isGone ? <Empty icon="board" title="This card is gone" /> : <Bones count={4} height={56} />}
       </Dialog>
     )
   }
@@ -70,18 +73,18 @@ export default function EntryDialog({ board, entry, store, onClose }: Props) {
       {rights.edit && (
         <Menu kind="quiet" icon name="More" align="end" label={<Icon name="more" />}>
           {() => (
-            <button
-              type="button"
+            <SureButton
               role="menuitem"
               className="menu-item danger"
-              onClick={() => {
+              sure="Delete it for everybody"
+              onSure={() => {
                 onClose()
                 void store.attempt(entry, 'gone', () => deleteEntry(entry))
               }}
             >
               <Icon name="trash" size={16} />
               Delete card
-            </button>
+            </SureButton>
           )}
         </Menu>
       )}

@@ -1,9 +1,9 @@
-import { useState } from 'react'
 import { changeBoard, deleteBoard, removeMember } from '../../api/commands'
 import type { Id } from '../../api/tables'
 import { useBoards, useCommand, useMembers, useRights, useWorkspace } from '../../api/workspace'
 import { Dialog } from '../../design/Dialog'
 import { Icon } from '../../design/icons'
+import { SureButton } from '../../design/SureButton'
 import { Categories } from './Categories'
 import { Members } from './Members'
 import { Columns } from './Columns'
@@ -18,7 +18,6 @@ export default function SettingsDialog({ board: id, onClose }: { board: Id; onCl
   const board = useBoards().rows.get(id)
   const belongs = [...useMembers(id).rows.values()].some(({ user_id }) => user_id === person?.id)
   const name = useField(board?.name ?? '', (words) => command(changeBoard(id, { name: words })))
-  const [sure, setSure] = useState(false)
 
   return (
     <Dialog drawer title="Board settings" onClose={onClose}>
@@ -36,22 +35,17 @@ export default function SettingsDialog({ board: id, onClose }: { board: Id; onCl
         <Categories board={id} mayEdit={edit} />
         <section className="settings-end">
           {person && belongs && (
-            <button type="button" className="button" data-kind="bad" onClick={() => void command(removeMember(id, person.id))}>
+            <SureButton kind="bad" sure="Leave it now" onSure={() => void command(removeMember(id, person.id))}>
               <Icon name="leave" size={16} />
               Leave board
-            </button>
+            </SureButton>
           )}
-          {admin &&
-            (sure ? (
-              <button type="button" className="button" data-kind="bad" onClick={() => void command(deleteBoard(id))}>
-                Delete it with all cards
-              </button>
-            ) : (
-              <button type="button" className="button" data-kind="bad" onClick={() => setSure(true)}>
-                <Icon name="trash" size={16} />
-                Delete board
-              </button>
-            ))}
+          {admin && (
+            <SureButton kind="bad" sure="Delete it with all cards" onSure={() => void command(deleteBoard(id))}>
+              <Icon name="trash" size={16} />
+              Delete board
+            </SureButton>
+          )}
         </section>
       </div>
     </Dialog>
