@@ -1,6 +1,6 @@
 import type { RowsOptions, RowsState } from '@tidegate/client'
 import { useRows } from '@tidegate/client/react'
-import { useCallback, useEffect, useMemo, useState } from 'react'
+import { useCallback, useEffect, useMemo, useRef, useState } from 'react'
 import type { Activity } from '../api/tables'
 import { useWorkspace } from '../api/workspace'
 import { newestFirst } from './groups'
@@ -31,12 +31,18 @@ export function useFeed(board: string | null): Feed {
     setMore(true)
   }, [rows])
 
+  const shown = useRef(rows)
+  shown.current = rows
+
   const older = useCallback(async () => {
     setLoading(true)
     try {
       const page = await rows.page(PAGE)
-      setPast((past) => [...past, ...page.rows])
-      setMore(!page.last)
+      // Another board may be shown by now.
+      if (shown.current === rows) {
+        setPast((past) => [...past, ...page.rows])
+        setMore(!page.last)
+      }
     } catch {
       // Without a line there is nothing older for now.
     }
