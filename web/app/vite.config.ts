@@ -16,7 +16,6 @@ export default defineConfig({
     proxy: {
       '/v1': { target: SERVER, ws: true, changeOrigin: true },
       '/page.json': { target: SERVER, changeOrigin: true },
-      '/login.json': { target: SERVER, changeOrigin: true },
     },
   },
 })

@@ -1,4 +1,5 @@
 import type { Activity } from '../api/tables'
+import { dueName } from '../design/texts'
 
 /** What happened, in the words of people. The doer stands before it. */
 
@@ -148,8 +149,8 @@ function array(value: unknown): string[] {
 
 /** `2026-11-26 15:00:00+00` is how PostgreSQL writes moments. */
 function date(moment: string): string {
-  const at = Date.parse(moment.replace(' ', 'T').replace(/([+-]\d\d)$/, '$1:00'))
-  return Number.isNaN(at) ? moment : new Intl.DateTimeFormat('en', { day: 'numeric', month: 'short' }).format(at)
+  const at = moment.replace(' ', 'T').replace(/([+-]\d\d)$/, '$1:00')
+  return Number.isNaN(Date.parse(at)) ? moment : dueName(at)
 }
 
 const article = (word: string) => (/^[aeiou]/.test(word) ? 'an' : 'a')

@@ -9,14 +9,17 @@ export interface Spot {
   before?: Id | undefined
 }
 
-export interface EntryChanges {
-  title?: string
-  body?: string
+export interface FieldChanges {
   priority?: number
-  labels?: string[]
   category_id?: Id | null
   assignee_id?: UserId | null
   due_at?: string | null
+}
+
+export interface EntryChanges extends FieldChanges {
+  title?: string
+  body?: string
+  labels?: string[]
 }
 
 type NewEntry = EntryChanges & { title: string; state_id?: Id; before?: Id }

@@ -1,3 +1,4 @@
+import { SignedOut } from '../session/kept'
 import { Problem, Unreachable } from './problem'
 import { patiently } from './retry'
 
@@ -7,6 +8,8 @@ export interface Command {
   body?: unknown
   /** The version that was read: the command is refused if it is another by now. */
   version?: number | undefined
+  /** By which a repeat is known: for one that is given again after nobody knew what came of it. */
+  key?: string
 }
 
 export interface Reply<R> {
@@ -19,6 +22,14 @@ export interface Reply<R> {
 export interface Page<R> {
   rows: R[]
   next: string | null
+}
+
+/** All of an answer: one that was cut off is none. */
+interface Answer {
+  ok: boolean
+  status: number
+  headers: Headers
+  body: unknown
 }
 
 export interface Line {
@@ -40,13 +51,12 @@ export class Api {
   constructor(private readonly line: Line) {}
 
   async read<T>(path: string, signal?: AbortSignal): Promise<T> {
-    const response = await this.ask(path, { signal: signal ?? null })
-    return await response.json() as T
+    return (await this.ask(path, { signal: signal ?? null })).body as T
   }
 
   /** Done once, however often it has to be sent. */
   send<R>(command: Command, onWait?: (waiting: boolean) => void): Promise<Reply<R>> {
-    const key = crypto.randomUUID()
+    const key = command.key ?? crypto.randomUUID()
     return patiently(() => this.once<R>(command, key), { pause: this.line.pause, ...(onWait && { onWait }) })
   }
 
@@ -54,31 +64,40 @@ export class Api {
     const headers: Record<string, string> = { 'idempotency-key': key }
     if (body !== undefined) headers['content-type'] = 'application/json'
     if (version !== undefined) headers['if-match'] = `"${version}"`
-    const response = await this.ask(path, { method, headers, ...(body !== undefined && { body: JSON.stringify(body) }) })
-    const { tx, row } = await response.json() as { tx: string; row: R }
-    return { tx, row, lsn: response.headers.get('tidegate-lsn') ?? '' }
+    const answer = await this.ask(path, { method, headers, ...(body !== undefined && { body: JSON.stringify(body) }) })
+    const { tx, row } = answer.body as { tx: string; row: R }
+    return { tx, row, lsn: answer.headers.get('tidegate-lsn') ?? '' }
   }
 
-  private async ask(path: string, init: RequestInit): Promise<Response> {
-    const response = await this.reach(path, init, await this.line.token())
-    if (response.ok) return response
-    if (response.status === 401) {
-      // A token may end on the way; the next one tells whether it is more than that.
-      const again = await this.reach(path, init, await this.line.token(true))
-      if (again.ok) return again
-      throw await Problem.of(again)
+  private async ask(path: string, init: RequestInit): Promise<Answer> {
+    const answer = await this.reach(path, init, await this.token())
+    // A token may end on the way; the next one tells whether it is more than that.
+    const last = answer.status === 401 ? await this.reach(path, init, await this.token(true)) : answer
+    if (!last.ok) throw Problem.of(last)
+    return last
+  }
+
+  /** A provider that cannot be reached is a line that is down; one that has ended the sign-in is not. */
+  private async token(refused = false): Promise<string | null> {
+    try {
+      return await this.line.token(refused)
+    } catch (error) {
+      throw error instanceof SignedOut ? error : new Unreachable(error)
     }
-    throw await Problem.of(response)
   }
 
-  private async reach(path: string, init: RequestInit, token: string | null): Promise<Response> {
+  private async reach(path: string, init: RequestInit, token: string | null): Promise<Answer> {
     const headers = new Headers(init.headers)
     if (token) headers.set('authorization', `Bearer ${token}`)
     const lost = this.line.lost()
     const late = setTimeout(this.line.doubt, LATE_MS)
     const signals = [AbortSignal.timeout(TIMEOUT_MS), lost.signal]
     try {
-      return await fetch(this.line.origin() + path, { ...init, headers, signal: AbortSignal.any(init.signal ? [...signals, init.signal] : signals) })
+      const response = await fetch(this.line.origin() + path, { ...init, headers, signal: AbortSignal.any(init.signal ? [...signals, init.signal] : signals) })
+      const { ok, status, headers: told } = response
+      const text = await response.text()
+      // Done, and told in no words of the server's: somebody between it and here has answered.
+      return { ok, status, headers: told, body: ok ? JSON.parse(text) : parsed(text) }
     } catch (error) {
       if (init.signal?.aborted) throw error
       throw new Unreachable(error)
@@ -86,6 +105,15 @@ export class Api {
       clearTimeout(late)
       lost.release()
     }
+  }
+}
+
+/** A refusal may be told in other words. */
+function parsed(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    return null
   }
 }
 

@@ -34,10 +34,9 @@ export class Problem extends Error {
     return this.status === 503 || this.status === 429
   }
 
-  static async of(response: Response): Promise<Problem> {
-    const body = await response.json().catch(() => ({})) as Body
-    const after = Number(response.headers.get('retry-after'))
-    return new Problem(response.status, body, after > 0 ? after * 1_000 : undefined)
+  static of({ status, headers, body }: { status: number; headers: Headers; body: unknown }): Problem {
+    const after = Number(headers.get('retry-after'))
+    return new Problem(status, (body ?? {}) as Body, after > 0 ? after * 1_000 : undefined)
   }
 }
 
@@ -69,15 +68,14 @@ const WORDS: Record<string, string> = {
   in_use: 'There are still cards in it.',
   too_large: 'That is too large.',
   contention: 'Too many people were changing this. Try again.',
-  unavailable: 'The database cannot be reached right now.',
+  unavailable: 'The database cannot be reached right now. Nobody knows whether that was done.',
   rate_limited: 'That was too fast. Wait a moment.',
   unauthenticated: 'Your sign-in has ended.',
-  timeout: 'The line was down too long. Nothing was changed.',
 }
 
 /** One sentence for people. */
 export function inWords(error: unknown): string {
-  if (error instanceof Unreachable) return 'The line is down. Nothing was changed.'
+  if (error instanceof Unreachable) return 'Nobody knows whether that was done. Look again when the line is back.'
   if (!(error instanceof Problem)) return error instanceof Error ? error.message : 'That did not work.'
   if (error.code === 'transition_refused' && error.errors.length > 0) {
     const needs = error.errors.map(({ field }) => FIELDS[field] ?? field)

@@ -2,14 +2,17 @@ import { Tidegate } from '@tidegate/client'
 import { indexedDb } from '@tidegate/client/persist'
 import { useRows } from '@tidegate/client/react'
 import { tabs } from '@tidegate/client/tabs'
-import { createContext, useContext, useMemo } from 'react'
+import { createContext, useCallback, useContext, useMemo, useRef } from 'react'
 import type { Person } from '../session/kept'
 import type { PageSettings } from '../session/page'
 import { Api, type Command, type Reply } from './http'
-import { inWords } from './problem'
+import { inWords, Unreachable } from './problem'
 import { Wire } from './wire'
 import { say } from '../design/toasts'
 import type { Board, Member, User } from './tables'
+
+/** Where it is kept which board was open last. */
+export const LAST_BOARD = 'tidegate.board'
 
 /** What every view works with: live rows, commands, and who asks. */
 export interface Workspace {
@@ -19,6 +22,8 @@ export interface Workspace {
   page: PageSettings
   /** Null where nobody signs in: then there is only looking. */
   person: Person | null
+  /** Leaves nothing of what they could see behind, as when they sign out. */
+  forget: () => Promise<void>
 }
 
 interface Settings {
@@ -33,14 +38,20 @@ export function openWorkspace({ page, person, token, line }: Settings): Workspac
   const addresses = line ?? ownFirst(page.servers)
   const scheme = location.protocol === 'https:' ? 'wss:' : 'ws:'
   const scope = person?.id ?? 'anybody'
+  const kept = indexedDb(scope)
   const tide = new Tidegate(addresses.map((address) => `${scheme}//${address}/v1/socket`), {
     token: (reason) => token(reason === 'refused'),
-    persist: indexedDb(scope),
+    persist: kept,
     // A network of one's own is not shared with other tabs.
     ...(!line && { share: tabs(scope) }),
   })
   const api = new Api({ origin: () => origin(tide, addresses, line !== null), token, lost: () => lostOf(tide), doubt: () => tide.wake(), pause: (ms) => untilLive(tide, ms) })
-  return { tide, api, wire: new Wire(tide), page, person }
+  const forget = async () => {
+    tide.close()
+    localStorage.removeItem(LAST_BOARD)
+    await kept.clear()
+  }
+  return { tide, api, wire: new Wire(tide), page, person, forget }
 }
 
 function ownFirst(servers: readonly string[]): string[] {
@@ -93,11 +104,18 @@ export function useWorkspace(): Workspace {
   return workspace
 }
 
+interface Told {
+  /** What is said when it is done. */
+  done?: string
+  /** Called if nobody knows whether it was done. */
+  unsure?: () => void
+}
+
 /** Gives a command, tells what was refused, and waits until the screen shows what was done. */
-export function useCommand(): <R>(command: Command, done?: string) => Promise<Reply<R> | null> {
+export function useCommand(): <R>(command: Command, told?: Told) => Promise<Reply<R> | null> {
   const { api, tide } = useWorkspace()
   return useMemo(
-    () => async <R,>(command: Command, done?: string) => {
+    () => async <R,>(command: Command, { done, unsure }: Told = {}) => {
       try {
         const reply = await api.send<R>(command)
         // What has been done stands, also if the stream is late to show it.
@@ -106,10 +124,28 @@ export function useCommand(): <R>(command: Command, done?: string) => Promise<Re
         return reply
       } catch (error) {
         say(inWords(error), 'bad')
+        if (error instanceof Unreachable) unsure?.()
         return null
       }
     },
     [api, tide],
+  )
+}
+
+/**
+ * Makes one thing of words. When nobody knew what came of it, the same words go by the same command and key again: if it
+ * was made then, it is not made twice.
+ */
+export function useMaking(): <R>(words: string, make: () => Command) => Promise<Reply<R> | null> {
+  const command = useCommand()
+  const open = useRef<{ words: string; command: Command } | null>(null)
+  return useCallback(
+    async <R,>(words: string, make: () => Command) => {
+      const making = open.current?.words === words ? open.current : { words, command: { ...make(), key: crypto.randomUUID() } }
+      open.current = null
+      return command<R>(making.command, { unsure: () => (open.current = making) })
+    },
+    [command],
   )
 }
 

@@ -45,6 +45,7 @@ function Work({ session, sessions }: { session: Extract<Session, { kind: 'in' | 
   const { page } = session
   const workspace = useMemo(() => openWorkspace({ page, person, token: sessions.token, line }), [page, person, sessions, line])
   useClosing(workspace)
+  useEffect(() => sessions.leaving(workspace.forget), [sessions, workspace])
   const lines = useMemo(() => ({ own: line, take: setLine }), [line])
   return (
     <WorkspaceProvider value={workspace}>

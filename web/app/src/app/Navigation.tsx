@@ -46,7 +46,7 @@ export function Sidebar() {
           <ul>
             {boards.map(({ id, name }) => (
               <li key={id}>
-                <Link href={`/boards/${id}`} className="nav-item" aria-current={here.startsWith(`/boards/${id}`) ? 'page' : undefined}>
+                <Link href={`/boards/${id}`} className="nav-item" aria-current={isWithin(here, `/boards/${id}`) ? 'page' : undefined}>
                   <span className="nav-square" style={{ '--hue': hueOf(id) }} aria-hidden="true" />
                   <span className="cut">{name}</span>
                 </Link>
@@ -102,7 +102,7 @@ export function Dock() {
 
 function Item({ place: { to, name, icon }, here }: { place: Place; here: string }) {
   return (
-    <Link href={to} className="nav-item" aria-current={here === to || here.startsWith(`${to}/`) ? 'page' : undefined}>
+    <Link href={to} className="nav-item" aria-current={isWithin(here, to) ? 'page' : undefined}>
       <span className="nav-icon">
         <Icon name={icon} />
         {icon === 'bell' && <Unread />}
@@ -122,3 +122,5 @@ function Unread() {
     </span>
   )
 }
+
+const isWithin = (here: string, place: string) => here === place || here.startsWith(`${place}/`)

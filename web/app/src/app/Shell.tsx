@@ -1,7 +1,7 @@
 import { useStatus } from '@tidegate/client/react'
 import { lazy, Suspense } from 'react'
 import { Redirect, Route, Switch, useLocation } from 'wouter'
-import { useBoards, useWorkspace } from '../api/workspace'
+import { LAST_BOARD, useBoards, useWorkspace } from '../api/workspace'
 import { Bones, Empty } from '../design/Empty'
 import { useFollowedPreferences } from '../people/usePreferences'
 import { useSession } from '../session/useSession'
@@ -89,7 +89,7 @@ function First() {
   const { rows, state } = useBoards()
   const [location] = useLocation()
   if (location !== '/') return null
-  const last = localStorage.getItem('tidegate.board')
+  const last = localStorage.getItem(LAST_BOARD)
   if (last && rows.has(last)) return <Redirect to={`/boards/${last}`} replace />
   const [first] = rows.keys()
   if (first && rows.size === 1) return <Redirect to={`/boards/${first}`} replace />

@@ -1,7 +1,7 @@
 import { lazy, Suspense, useCallback, useEffect, useMemo, useRef, useState } from 'react'
 import { Link, useLocation } from 'wouter'
 import type { Id } from '../api/tables'
-import { useBoards, useMembers, usePeople, useRights, useWorkspace } from '../api/workspace'
+import { LAST_BOARD, useBoards, useMembers, usePeople, useRights, useWorkspace } from '../api/workspace'
 import { useTitle } from '../app/useTitle'
 import { useWire } from '../app/useWire'
 import { Empty } from '../design/Empty'
@@ -45,7 +45,7 @@ export default function BoardPage({ board: id, entry, settings = false }: Props)
   useWire(useEntries(id), 'entries')
   useGone(board?.name, boards.state, () => go('/boards'))
 
-  useEffect(() => localStorage.setItem('tidegate.board', id), [id])
+  useEffect(() => localStorage.setItem(LAST_BOARD, id), [id])
   useTitle(board?.name)
 
   const answering = useMemo(() => {

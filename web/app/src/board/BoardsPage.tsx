@@ -4,7 +4,7 @@ import { Link, useLocation } from 'wouter'
 import { createBoard } from '../api/commands'
 import { useChart } from '../api/chart'
 import type { Board, Kpi, Member } from '../api/tables'
-import { useBoards, useCommand, usePeople, useWorkspace } from '../api/workspace'
+import { useBoards, useMaking, usePeople, useWorkspace } from '../api/workspace'
 import { hueOf } from '../app/hue'
 import { Count } from '../dashboard/Count'
 import { Sparkline } from '../dashboard/Sparkline'
@@ -97,14 +97,14 @@ function BoardTile({ board: { id, name, description }, kpis, members }: { board:
 }
 
 function NewBoard({ onClose }: { onClose: () => void }) {
-  const command = useCommand()
+  const make = useMaking()
   const [, go] = useLocation()
   const [name, setName] = useState('')
   const [about, setAbout] = useState('')
   const [busy, setBusy] = useState(false)
   const found = async () => {
     setBusy(true)
-    const reply = await command<Board>(createBoard(name.trim(), about.trim()))
+    const reply = await make<Board>(JSON.stringify([name.trim(), about.trim()]), () => createBoard(name.trim(), about.trim()))
     setBusy(false)
     if (reply) go(`/boards/${reply.row.id}`)
   }
@@ -112,6 +112,7 @@ function NewBoard({ onClose }: { onClose: () => void }) {
     <Dialog title="New board" onClose={onClose}>
       <form
         className="dialog-form"
+        data-draft={((name.trim() || about.trim()) && !busy) || undefined}
         onSubmit={(event) => {
           event.preventDefault()
           void found()

@@ -1,7 +1,7 @@
 import { useState } from 'react'
 import { createEntry } from '../api/commands'
 import type { Id } from '../api/tables'
-import { useCommand } from '../api/workspace'
+import { useMaking } from '../api/workspace'
 
 interface Props {
   board: Id
@@ -12,7 +12,7 @@ interface Props {
 
 /** A new card, at the top of its column: Enter puts it there and asks for the next one. */
 export function Composer({ board, state, before, onDone }: Props) {
-  const command = useCommand()
+  const make = useMaking()
   const [title, setTitle] = useState('')
   const [busy, setBusy] = useState(false)
 
@@ -20,10 +20,10 @@ export function Composer({ board, state, before, onDone }: Props) {
     const words = title.trim()
     if (!words || busy) return
     setBusy(true)
-    const reply = await command(createEntry(board, { title: words, state_id: state, ...(before && { before }) }))
+    const reply = await make(words, () => createEntry(board, { title: words, state_id: state, ...(before && { before }) }))
     setBusy(false)
-    if (reply) setTitle('')
-    else onDone()
+    // What was refused stays, and so does what was typed meanwhile.
+    if (reply) setTitle((now) => (now.trim() === words ? '' : now))
   }
 
   return (

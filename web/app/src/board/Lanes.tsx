@@ -99,7 +99,7 @@ export function Lanes({ store, states, transitions, filter, people, categories, 
     const move = moveTo(card, target.state, target.index, shownIn(target.state), store.columns.list(target.state))
     if (!move) return
     if (held) glide.letGo(card.id, held)
-    void store.attempt(card.id, move.patch, moveEntry(card, move.spot))
+    void store.attempt(card.id, move.patch, (now) => moveEntry(now, move.spot))
   }
 
   const cancel = () => {

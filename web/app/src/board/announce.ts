@@ -16,10 +16,10 @@ export const INSTRUCTIONS: ScreenReaderInstructions = {
 
 /** What a screen reader hears of a drag. */
 export function announcements({ title, state, count, target, may }: Known): Announcements {
-  /** Where it was held last: when it has been dropped nothing is held any more. */
-  let last: Target | null = null
-  const where = (here = target()) => {
-    last = here
+  /** Where it was held last: when it has been dropped nobody knows any more what is held, or where it may go. */
+  let last = ''
+  const where = () => (last = place(target()))
+  const place = (here: Target | null) => {
     if (!here) return 'outside the board'
     if (!may(here.state)) return `over ${state(here.state)}, where it may not go`
     return `in ${state(here.state)}, position ${here.index + 1} of ${count(here.state) + 1}`
@@ -28,7 +28,7 @@ export function announcements({ title, state, count, target, may }: Known): Anno
     onDragStart: ({ active }) => `Picked up ${title(String(active.id))}, ${where()}.`,
     onDragMove: ({ active }) => `${title(String(active.id))} is ${where()}.`,
     onDragOver: () => undefined,
-    onDragEnd: ({ active }) => `Dropped ${title(String(active.id))} ${where(last)}.`,
+    onDragEnd: ({ active }) => `Dropped ${title(String(active.id))} ${last}.`,
     onDragCancel: ({ active }) => `${title(String(active.id))} stays where it was.`,
   }
 }

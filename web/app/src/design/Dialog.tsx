@@ -1,5 +1,7 @@
 import { type ReactNode, useEffect, useId, useRef } from 'react'
 import { Icon } from './icons'
+import { opened } from './layers'
+import { say } from './toasts'
 
 interface Props {
   title: ReactNode
@@ -23,14 +25,25 @@ export function Dialog({ title, onClose, children, drawer = false, tools, return
   useEffect(() => {
     const element = dialog.current
     const before = document.activeElement
-    element?.showModal()
+    if (!element) return
+    element.showModal()
+    const closed = opened(element)
     if (drawer) heading.current?.focus({ preventScroll: true })
     return () => {
-      element?.close()
+      closed()
+      element.close()
       const opener = before instanceof HTMLElement && before.isConnected && before !== document.body ? before : back.current?.()
       opener?.focus({ preventScroll: true })
     }
   }, [drawer])
+
+  /** What is being written somewhere in it goes with nothing less than a decision. */
+  const leave = () => {
+    const draft = dialog.current?.querySelector<HTMLElement>('[data-draft]')
+    if (!draft) return onClose()
+    draft.querySelector<HTMLElement>('textarea, input')?.focus()
+    say('What you wrote is not saved yet.')
+  }
 
   return (
     <dialog
@@ -38,11 +51,24 @@ export function Dialog({ title, onClose, children, drawer = false, tools, return
       className="dialog"
       aria-labelledby={name}
       {...(drawer && { 'data-drawer': '' })}
+      onKeyDown={(event) => {
+        // Before the browser hears it: a second Escape in a row it would not let anybody prevent.
+        if (event.key !== 'Escape' || event.defaultPrevented) return
+        event.preventDefault()
+        leave()
+      }}
       onCancel={(event) => {
         event.preventDefault()
-        onClose()
+        leave()
       }}
-      onPointerDown={(event) => event.target === dialog.current && !within(dialog.current, event) && onClose()}
+      onClose={() => dialog.current?.open === false && onClose()}
+      onPointerDown={(event) => {
+        if (event.target !== dialog.current || within(dialog.current, event)) return
+        event.preventDefault()
+        // Fields that are saved when one leaves them are left first.
+        if (document.activeElement instanceof HTMLElement) document.activeElement.blur()
+        leave()
+      }}
     >
       <header className="dialog-head">
         {/* Focus begins where reading does. */}

@@ -1,5 +1,7 @@
 import { useEffect, useRef, useSyncExternalStore } from 'react'
+import { createPortal } from 'react-dom'
 import { Icon } from './icons'
+import { subscribeToLayers, topLayer } from './layers'
 
 interface Toast {
   id: number
@@ -35,13 +37,15 @@ export function Toasts() {
     },
     () => toasts,
   )
+  // Beside an open dialog it would be inert: nobody could dismiss it, and no screen reader would tell it.
+  const layer = useSyncExternalStore(subscribeToLayers, topLayer)
   useEffect(() => {
     // The top layer anew each time: a dialog that has opened since would cover it.
     const element = place.current
     if (element?.matches(':popover-open')) element.hidePopover()
     if (shown.length > 0) element?.showPopover()
-  }, [shown])
-  return (
+  }, [shown, layer])
+  const all = (
     <div ref={place} className="toasts" popover="manual" role="status" aria-live="polite">
       {shown.map(({ id, text, tone }) => (
         <div key={id} className="toast" data-tone={tone}>
@@ -53,4 +57,5 @@ export function Toasts() {
       ))}
     </div>
   )
+  return layer ? createPortal(all, layer) : all
 }

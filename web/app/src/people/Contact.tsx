@@ -1,5 +1,5 @@
-import { useRows } from '@tidegate/client/react'
-import { useEffect, useState } from 'react'
+import { useRows, useStatus } from '@tidegate/client/react'
+import { useEffect, useRef, useState } from 'react'
 import { changeContact, shareContact } from '../api/commands'
 import { path } from '../api/http'
 import { Problem } from '../api/problem'
@@ -17,23 +17,29 @@ export function Contact({ user }: { user: string }) {
   const command = useCommand()
   const boards = useBoards().rows
   const { rows: memberships } = useRows(tide.rows<Member>('public.board_members', { where: 'user_id = $1', params: [user] }))
+  const isLive = useStatus(tide).state === 'live'
   const [kept, setKept] = useState<Reach | null>(null)
   const [draft, setDraft] = useState<Reach | null>(null)
 
+  const isKnown = useRef(false)
+  isKnown.current = kept !== null
+
   useEffect(() => {
+    if (isKnown.current) return
     const ending = new AbortController()
     api.read<Reach>(path`/v1/users/${user}/contact`, ending.signal).then(setKept, (error: unknown) => {
       if (error instanceof Problem && error.code === 'not_found') setKept({ email: null, phone: null })
     })
     return () => ending.abort()
-  }, [api, user])
+    // Asked again when the line is back, for as long as nobody has answered.
+  }, [api, user, isLive])
 
   // A server without keys keeps no contacts.
   if (!kept) return null
   const { email, phone } = draft ?? kept
   const save = async () => {
     if (!draft) return
-    const reply = await command<Reach>(changeContact({ email: draft.email || null, phone: draft.phone || null }), 'Saved')
+    const reply = await command<Reach>(changeContact({ email: draft.email || null, phone: draft.phone || null }), { done: 'Saved' })
     if (reply) {
       setKept(reply.row)
       setDraft(null)

@@ -12,7 +12,7 @@ export function Profile({ user }: { user: User }) {
   const [name, setName] = useState<string | null>(null)
   const save = async () => {
     const words = name?.trim()
-    if (!words || words === user.name || (await command(changeMe({ name: words }), 'Saved'))) setName(null)
+    if (!words || words === user.name || (await command(changeMe({ name: words }), { done: 'Saved' }))) setName(null)
   }
   return (
     <section className="me-section panel" aria-labelledby="profile">

@@ -15,6 +15,9 @@ export interface Person {
   name: string
 }
 
+/** Whoever was signed in is not any more: the provider has ended it. */
+export class SignedOut extends Error {}
+
 /** Who this tab belongs to, before the provider has been asked again. */
 export function keptPerson(): Person | null {
   const { refresh_token, profile } = read() ?? {}
@@ -23,6 +26,54 @@ export function keptPerson(): Person | null {
 
 export function forget(): void {
   sessionStorage.removeItem(KEPT)
+}
+
+const TAB = 'tidegate.tab'
+/** So long another tab has to answer. */
+const ANSWER_MS = 150
+
+/**
+ * Whether what is kept is this tab's own. A tab that was duplicated has a copy of it, and a refresh token is good once: the
+ * second to bring it would end the sign-in of both. Whoever has the id already says so.
+ */
+export async function isOwn(): Promise<boolean> {
+  const id = sessionStorage.getItem(TAB)
+  if (!id || !keptPerson()) {
+    listen(name())
+    return true
+  }
+  const isTaken = await asked(id)
+  listen(isTaken ? name() : id)
+  return !isTaken
+}
+
+function name(): string {
+  const id = crypto.randomUUID()
+  sessionStorage.setItem(TAB, id)
+  return id
+}
+
+type Word = { ask: string } | { taken: string }
+
+function asked(id: string): Promise<boolean> {
+  const channel = new BroadcastChannel(TAB)
+  return new Promise<boolean>((resolve) => {
+    setTimeout(resolve, ANSWER_MS, false)
+    channel.onmessage = ({ data }: MessageEvent<Word>) => {
+      if ('taken' in data && data.taken === id) resolve(true)
+    }
+    channel.postMessage({ ask: id } satisfies Word)
+  }).finally(() => channel.close())
+}
+
+/** For as long as the page is there: a reload is no other tab. */
+function listen(id: string): void {
+  const channel = new BroadcastChannel(TAB)
+  addEventListener('pagehide', () => channel.close(), { once: true })
+  addEventListener('pageshow', ({ persisted }) => persisted && listen(id), { once: true })
+  channel.onmessage = ({ data }: MessageEvent<Word>) => {
+    if ('ask' in data && data.ask === id) channel.postMessage({ taken: id } satisfies Word)
+  }
 }
 
 function read(): Kept | null {

@@ -27,27 +27,12 @@ export function keptPage(): PageSettings | null {
 }
 
 export async function fetchPage(): Promise<PageSettings> {
-  const page = await ask()
+  const response = await fetch('/page.json', { headers: { accept: 'application/json' } })
+  if (!isJson(response)) throw new Error(`The server answers ${response.status}`)
+  const told = await response.json() as Partial<PageSettings>
+  const page = { login: null, demo: null, application: true, ...told, servers: told.servers?.length ? told.servers : [location.host] }
   sessionStorage.setItem(KEPT, JSON.stringify(page))
   return page
-}
-
-async function ask(): Promise<PageSettings> {
-  const told = await fetch('/page.json', { headers: { accept: 'application/json' } })
-  if (isJson(told)) {
-    const page = await told.json() as Partial<PageSettings>
-    return { login: null, demo: null, application: true, ...page, servers: page.servers?.length ? page.servers : [location.host] }
-  }
-  if (told.status >= 500) throw new Error(`The server answers ${told.status}`)
-  // Servers from before it know how people sign in, and no more.
-  const login = await fetch('/login.json', { headers: { accept: 'application/json' } })
-  if (login.status >= 500) throw new Error(`The server answers ${login.status}`)
-  return {
-    login: isJson(login) ? await login.json() as LoginSettings | null : null,
-    demo: null,
-    servers: [location.host],
-    application: true,
-  }
 }
 
 function isJson(response: Response): boolean {

@@ -1,12 +1,9 @@
 import { ErrorResponse, type User, UserManager, WebStorageStateStore } from 'oidc-client-ts'
-import { KeptUser, type Person } from './kept'
+import { KeptUser, type Person, SignedOut } from './kept'
 import type { LoginSettings } from './page'
 
 /** Renewed before it ends by at least this much, whoever asks. */
 const MARGIN_S = 5
-
-/** Whoever was signed in is not any more: the provider has ended it. */
-class SignedOut extends Error {}
 
 /** The OpenID Connect provider: authorization code with PKCE, by the page itself. */
 export class Provider {

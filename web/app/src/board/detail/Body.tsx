@@ -1,40 +1,42 @@
 import { useState } from 'react'
+import { Meanwhile } from './Meanwhile'
+import { useDraft } from './useDraft'
 
 interface Props {
   body: string
   mayEdit: boolean
-  onSave: (body: string) => Promise<boolean>
+  onSave: (body: string, base: string) => Promise<boolean>
 }
 
 /** What there is to say about a card. */
 export function Body({ body, mayEdit, onSave }: Props) {
-  const [draft, setDraft] = useState<string | null>(null)
+  const draft = useDraft(body, onSave)
   const [busy, setBusy] = useState(false)
 
-  if (draft === null) {
+  if (draft.text === null) {
     if (!mayEdit) return body ? <p className="detail-body">{body}</p> : null
     return (
-      <button type="button" className="detail-body detail-body-button" onClick={() => setDraft(body)}>
+      <button type="button" className="detail-body detail-body-button" onClick={draft.begin}>
         <span className="unseen">Edit description: </span>
         {body || <span className="faint">Add a description</span>}
       </button>
     )
   }
 
-  const save = async () => {
+  const save = async (saving: () => Promise<void>) => {
+    if (busy) return
     setBusy(true)
-    const done = draft === body || (await onSave(draft))
+    await saving()
     setBusy(false)
-    // What was refused stays in the field: nobody types it again.
-    if (done) setDraft(null)
   }
 
   return (
     <form
       className="detail-body-form"
+      data-draft={(draft.text !== body && !busy) || undefined}
       onSubmit={(event) => {
         event.preventDefault()
-        void save()
+        void save(draft.save)
       }}
     >
       <textarea
@@ -42,25 +44,29 @@ export function Body({ body, mayEdit, onSave }: Props) {
         aria-label="Description"
         autoFocus
         rows={6}
-        value={draft}
-        onChange={({ target }) => setDraft(target.value)}
+        value={draft.text}
+        onChange={({ target }) => draft.write(target.value)}
         onKeyDown={(event) => {
-          if (event.key === 'Enter' && (event.metaKey || event.ctrlKey)) void save()
+          if (event.key === 'Enter' && (event.metaKey || event.ctrlKey)) void save(draft.save)
           if (event.key === 'Escape') {
             event.preventDefault()
             event.stopPropagation()
-            setDraft(null)
+            draft.leave()
           }
         }}
       />
-      <div className="composer-foot">
-        <button type="submit" className="button" data-kind="loud" disabled={busy}>
-          Save
-        </button>
-        <button type="button" className="button" data-kind="quiet" onClick={() => setDraft(null)}>
-          Cancel
-        </button>
-      </div>
+      {draft.theirs === null ? (
+        <div className="composer-foot">
+          <button type="submit" className="button" data-kind="loud" disabled={busy}>
+            Save
+          </button>
+          <button type="button" className="button" data-kind="quiet" onClick={draft.leave}>
+            Cancel
+          </button>
+        </div>
+      ) : (
+        <Meanwhile text={draft.theirs} onMine={() => void save(draft.insist)} onTheirs={draft.leave} />
+      )}
     </form>
   )
 }

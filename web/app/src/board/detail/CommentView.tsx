@@ -25,7 +25,8 @@ export const CommentView = memo(function CommentView({ comment, author, people, 
 
   const save = async () => {
     const words = draft?.trim()
-    if (!words || words === comment.body || (await command(changeComment(comment.id, words)))) setDraft(null)
+    if (!words || words === comment.body) setDraft(null)
+    else if (await command(changeComment(comment.id, words))) setDraft((now) => (now?.trim() === words ? null : now))
   }
 
   return (
@@ -86,6 +87,7 @@ export const CommentView = memo(function CommentView({ comment, author, people, 
         ) : (
           <form
             className="detail-body-form"
+            data-draft={draft.trim() !== comment.body || undefined}
             onSubmit={(event) => {
               event.preventDefault()
               void save()

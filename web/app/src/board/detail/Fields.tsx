@@ -1,22 +1,25 @@
 import { type KeyboardEvent, type ReactNode, useState } from 'react'
-import type { EntryChanges } from '../../api/commands'
+import type { FieldChanges } from '../../api/commands'
 import type { Id } from '../../api/tables'
 import { useMembers, usePeople } from '../../api/workspace'
 import { Avatar } from '../../design/Avatar'
 import { Icon } from '../../design/icons'
-import { ago, due, PRIORITIES } from '../../design/texts'
+import { ago, PRIORITIES } from '../../design/texts'
 import type { Card } from '../columns'
 import { useCategories } from '../useBoard'
+import { DueField } from './DueField'
+import type { LabelChange } from './labels'
 
 interface Props {
   board: Id
   card: Card
   mayEdit: boolean
-  onEdit: (changes: EntryChanges) => void
+  onEdit: (changes: FieldChanges) => void
+  onLabel: (change: LabelChange) => void
 }
 
 /** What a card is marked with. Each change is made as it is chosen. */
-export function Fields({ board, card, mayEdit, onEdit }: Props) {
+export function Fields({ board, card, mayEdit, onEdit, onLabel }: Props) {
   const people = usePeople()
   const members = useMembers(board).rows
   const categories = [...useCategories(board).values()].sort((a, b) => a.name.localeCompare(b.name))
@@ -49,15 +52,7 @@ export function Fields({ board, card, mayEdit, onEdit }: Props) {
         </div>
       </Row>
       <Row name="Due">
-        <input
-          type="date"
-          className="input plain"
-          aria-label="Due date"
-          disabled={!mayEdit}
-          data-tone={card.due_at ? due(card.due_at, card.closed_at !== null).tone : undefined}
-          value={card.due_at ? localDate(card.due_at) : ''}
-          onChange={({ target }) => onEdit({ due_at: target.value ? endOfDay(target.value) : null })}
-        />
+        <DueField at={card.due_at} closed={card.closed_at !== null} mayEdit={mayEdit} onDue={(due_at) => onEdit({ due_at })} />
       </Row>
       {(categories.length > 0 || card.category_id) && (
         <Row name="Category">
@@ -72,7 +67,7 @@ export function Fields({ board, card, mayEdit, onEdit }: Props) {
         </Row>
       )}
       <Row name="Labels">
-        <Labels labels={card.labels} mayEdit={mayEdit} onEdit={(labels) => onEdit({ labels })} />
+        <Labels labels={card.labels} mayEdit={mayEdit} onLabel={onLabel} />
       </Row>
       <p className="fields-made faint">
         {creator ? `${creator.name}, ` : ''}
@@ -93,18 +88,19 @@ function Row({ name, children }: { name: string; children: ReactNode }) {
   )
 }
 
-function Labels({ labels, mayEdit, onEdit }: { labels: readonly string[]; mayEdit: boolean; onEdit: (labels: string[]) => void }) {
+function Labels({ labels, mayEdit, onLabel }: { labels: readonly string[]; mayEdit: boolean; onLabel: (change: LabelChange) => void }) {
   const [text, setText] = useState('')
+  const last = labels.at(-1)
   const add = () => {
     const word = text.trim()
-    if (word && !labels.includes(word)) onEdit([...labels, word])
+    if (word && !labels.includes(word)) onLabel({ add: word })
     setText('')
   }
   const onKeyDown = (event: KeyboardEvent) => {
     if (event.key === 'Enter' || event.key === ',') {
       event.preventDefault()
       add()
-    } else if (event.key === 'Backspace' && !text && labels.length > 0) onEdit(labels.slice(0, -1))
+    } else if (event.key === 'Backspace' && !text && last !== undefined) onLabel({ remove: last })
   }
   return (
     <div className="labels">
@@ -112,7 +108,7 @@ function Labels({ labels, mayEdit, onEdit }: { labels: readonly string[]; mayEdi
         <span key={label} className="tag">
           {label}
           {mayEdit && (
-            <button type="button" aria-label={`Remove label ${label}`} onClick={() => onEdit(labels.filter((other) => other !== label))}>
+            <button type="button" aria-label={`Remove label ${label}`} onClick={() => onLabel({ remove: label })}>
               <Icon name="close" size={11} />
             </button>
           )}
@@ -122,14 +118,4 @@ function Labels({ labels, mayEdit, onEdit }: { labels: readonly string[]; mayEdi
       {!mayEdit && labels.length === 0 && <span className="faint">None</span>}
     </div>
   )
-}
-
-function localDate(at: string): string {
-  const date = new Date(at)
-  return `${date.getFullYear()}-${String(date.getMonth() + 1).padStart(2, '0')}-${String(date.getDate()).padStart(2, '0')}`
-}
-
-/** Due on a day is due when that day is over. */
-function endOfDay(day: string): string {
-  return new Date(`${day}T23:59:00`).toISOString()
 }

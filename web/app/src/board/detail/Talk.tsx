@@ -5,7 +5,7 @@ import { Deed } from '../../activity/Deed'
 import { newestFirst } from '../../activity/groups'
 import { useNames } from '../../activity/useNames'
 import type { Activity, Comment, Id, Member, User } from '../../api/tables'
-import { useCommand, useWorkspace } from '../../api/workspace'
+import { useMaking, useWorkspace } from '../../api/workspace'
 import { useWire } from '../../app/useWire'
 import { Avatar } from '../../design/Avatar'
 import { CommentView } from './CommentView'
@@ -61,20 +61,22 @@ export function Talk({ board, entry, mayEdit, isAdmin, people, members }: Props)
 
 function NewComment({ entry, people, all }: { entry: Id; people: readonly User[]; all: ReadonlyMap<string, User> }) {
   const { person } = useWorkspace()
-  const command = useCommand()
+  const make = useMaking()
   const [text, setText] = useState('')
   const [busy, setBusy] = useState(false)
   const say = async () => {
     const words = text.trim()
     if (!words || busy) return
     setBusy(true)
-    const reply = await command(createComment(entry, words))
+    const reply = await make(words, () => createComment(entry, words))
     setBusy(false)
-    if (reply) setText('')
+    // What was refused stays, and so does what was typed meanwhile.
+    if (reply) setText((now) => (now.trim() === words ? '' : now))
   }
   return (
     <form
       className="new-comment"
+      data-draft={(text.trim() !== '' && !busy) || undefined}
       onSubmit={(event) => {
         event.preventDefault()
         void say()

@@ -37,7 +37,7 @@ export function Ways({ board, card, store, isAdmin }: Props) {
           onClick={() => {
             const last = store.columns.list(to_state_id).at(-1)
             const patch = { state_id: to_state_id, position: last?.position ?? 'V', bias: 1 as const }
-            void store.attempt(card.id, patch, transitEntry(card, name))
+            void store.attempt(card.id, patch, (now) => transitEntry(now, name))
           }}
         >
           {isBack && <Icon name="back" size={14} />}

@@ -4,6 +4,7 @@ import type { Category, Id } from '../../api/tables'
 import { useCommand } from '../../api/workspace'
 import { Icon } from '../../design/icons'
 import { useCategories } from '../useBoard'
+import { useField } from './useField'
 
 /** Steps of the golden angle: one after the other, and never alike. */
 const hueAfter = (count: number) => Math.round(count * 137.5 + 205) % 360
@@ -18,7 +19,7 @@ export function Categories({ board, mayEdit }: { board: Id; mayEdit: boolean }) 
       <h3 id="categories">Categories</h3>
       <ul className="settings-list">
         {categories.map((category) => (
-          <Row key={`${category.id} ${category.version}`} category={category} mayEdit={mayEdit} />
+          <Row key={category.id} category={category} mayEdit={mayEdit} />
         ))}
       </ul>
       {mayEdit && (
@@ -41,17 +42,13 @@ export function Categories({ board, mayEdit }: { board: Id; mayEdit: boolean }) 
 
 function Row({ category: { id, name: kept, hue: keptHue }, mayEdit }: { category: Category; mayEdit: boolean }) {
   const command = useCommand()
-  const [name, setName] = useState(kept)
-  const [hue, setHue] = useState(keptHue)
-  const save = () => {
-    const changes = { ...(name.trim() && name.trim() !== kept && { name: name.trim() }), ...(hue !== keptHue && { hue }) }
-    if (Object.keys(changes).length > 0) void command(changeCategory(id, changes))
-  }
+  const name = useField(kept, (words) => command(changeCategory(id, { name: words })))
+  const hue = useField(String(keptHue), (hue) => command(changeCategory(id, { hue: Number(hue) })))
   return (
     <li data-category={id}>
-      <span className="nav-square" style={{ '--hue': hue }} aria-hidden="true" />
-      <input className="input settings-name" aria-label="Category name" disabled={!mayEdit} maxLength={100} value={name} onChange={({ target }) => setName(target.value)} onBlur={save} onKeyDown={(event) => event.key === 'Enter' && save()} />
-      <input className="range settings-hue" type="range" min={0} max={359} aria-label={`Colour of ${kept}`} disabled={!mayEdit} value={hue} onChange={({ target }) => setHue(Number(target.value))} onPointerUp={save} onKeyUp={save} />
+      <span className="nav-square" style={{ '--hue': Number(hue.value) }} aria-hidden="true" />
+      <input className="input settings-name" aria-label="Category name" disabled={!mayEdit} maxLength={100} {...name} />
+      <input className="range settings-hue" type="range" min={0} max={359} aria-label={`Colour of ${kept}`} disabled={!mayEdit} {...hue} onPointerUp={hue.onBlur} onKeyUp={hue.onBlur} />
       {mayEdit && (
         <button type="button" className="button" data-kind="quiet" data-icon="" aria-label={`Delete ${kept}`} onClick={() => void command(deleteCategory(id))}>
           <Icon name="close" size={16} />

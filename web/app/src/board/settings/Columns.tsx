@@ -4,6 +4,7 @@ import type { Id, State, StateKind } from '../../api/tables'
 import { useCommand } from '../../api/workspace'
 import { Icon } from '../../design/icons'
 import { useStates } from '../useBoard'
+import { useField } from './useField'
 
 const KINDS: readonly { kind: StateKind; name: string }[] = [
   { kind: 'open', name: 'Not begun' },
@@ -19,7 +20,7 @@ export function Columns({ board, isAdmin }: { board: Id; isAdmin: boolean }) {
       <h3 id="columns">Columns</h3>
       <ul className="settings-list">
         {states.map((state) => (
-          <Column key={`${state.id} ${state.version}`} state={state} isAdmin={isAdmin} />
+          <Column key={state.id} state={state} isAdmin={isAdmin} />
         ))}
       </ul>
       {isAdmin && <NewColumn board={board} states={states} />}
@@ -29,19 +30,13 @@ export function Columns({ board, isAdmin }: { board: Id; isAdmin: boolean }) {
 
 function Column({ state, isAdmin }: { state: State; isAdmin: boolean }) {
   const command = useCommand()
-  const [name, setName] = useState(state.name)
-  const [limit, setLimit] = useState(state.wip_limit === null ? '' : String(state.wip_limit))
-
-  const save = () => {
-    const wip = limit ? Number(limit) : null
-    const changes = { ...(name.trim() && name.trim() !== state.name && { name: name.trim() }), ...(wip !== state.wip_limit && { wip_limit: wip }) }
-    if (Object.keys(changes).length > 0) void command(changeState(state.id, changes))
-  }
+  const name = useField(state.name, (words) => command(changeState(state.id, { name: words })))
+  const limit = useField(state.wip_limit === null ? '' : String(state.wip_limit), (most) => command(changeState(state.id, { wip_limit: most ? Number(most) : null })), { mayBeEmpty: true })
 
   return (
     <li data-column={state.id}>
       <span className="dot" data-kind={state.kind} aria-hidden="true" />
-      <input className="input settings-name" aria-label="Column name" disabled={!isAdmin} maxLength={100} value={name} onChange={({ target }) => setName(target.value)} onBlur={save} onKeyDown={(event) => event.key === 'Enter' && save()} />
+      <input className="input settings-name" aria-label="Column name" disabled={!isAdmin} maxLength={100} {...name} />
       <input
         className="input settings-limit"
         type="number"
@@ -51,10 +46,7 @@ function Column({ state, isAdmin }: { state: State; isAdmin: boolean }) {
         title="The most cards at once"
         placeholder="∞"
         disabled={!isAdmin}
-        value={limit}
-        onChange={({ target }) => setLimit(target.value)}
-        onBlur={save}
-        onKeyDown={(event) => event.key === 'Enter' && save()}
+        {...limit}
       />
       {isAdmin && (
         <button type="button" className="button" data-kind="quiet" data-icon="" aria-label={`Delete ${state.name}`} onClick={() => void command(deleteState(state.id))}>

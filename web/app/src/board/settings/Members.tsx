@@ -4,6 +4,7 @@ import type { Id, Role } from '../../api/tables'
 import { useCommand, useMembers, usePeople, useWorkspace } from '../../api/workspace'
 import { Avatar } from '../../design/Avatar'
 import { Icon } from '../../design/icons'
+import { SureButton } from '../../design/SureButton'
 
 const ROLES: readonly { role: Role; name: string }[] = [
   { role: 'viewer', name: 'Viewer' },
@@ -45,9 +46,9 @@ export function Members({ board, isAdmin }: { board: Id; isAdmin: boolean }) {
                 ))}
               </select>
               {isAdmin && (
-                <button type="button" className="button" data-kind="quiet" data-icon="" aria-label={`Remove ${name}`} onClick={() => void command(removeMember(board, user_id))}>
+                <SureButton kind="quiet" icon name={`Remove ${name}`} sure="Remove" onSure={() => void command(removeMember(board, user_id))}>
                   <Icon name="close" size={16} />
-                </button>
+                </SureButton>
               )}
             </li>
           )

@@ -1,12 +1,13 @@
-import { useState } from 'react'
 import { changeBoard, deleteBoard, removeMember } from '../../api/commands'
 import type { Id } from '../../api/tables'
 import { useBoards, useCommand, useMembers, useRights, useWorkspace } from '../../api/workspace'
 import { Dialog } from '../../design/Dialog'
 import { Icon } from '../../design/icons'
+import { SureButton } from '../../design/SureButton'
 import { Categories } from './Categories'
 import { Members } from './Members'
 import { Columns } from './Columns'
+import { useField } from './useField'
 import './settings.css'
 
 /** A board's people, columns and categories. */
@@ -16,52 +17,35 @@ export default function SettingsDialog({ board: id, onClose }: { board: Id; onCl
   const { admin, edit } = useRights(id)
   const board = useBoards().rows.get(id)
   const belongs = [...useMembers(id).rows.values()].some(({ user_id }) => user_id === person?.id)
-  const [name, setName] = useState<string | null>(null)
-  const [sure, setSure] = useState(false)
-
-  const rename = async () => {
-    const words = name?.trim()
-    if (!words || words === board?.name || (await command(changeBoard(id, { name: words })))) setName(null)
-  }
+  const name = useField(board?.name ?? '', (words) => command(changeBoard(id, { name: words })))
 
   return (
     <Dialog drawer title="Board settings" onClose={onClose}>
       <div className="settings">
         {admin && (
-          <form
-            className="me-row"
-            onSubmit={(event) => {
-              event.preventDefault()
-              void rename()
-            }}
-          >
+          <div className="me-row">
             <label className="field">
               <span>Name</span>
-              <input className="input" maxLength={200} required value={name ?? board?.name ?? ''} onChange={({ target }) => setName(target.value)} onBlur={() => void rename()} />
+              <input className="input" maxLength={200} required {...name} />
             </label>
-          </form>
+          </div>
         )}
         <Members board={id} isAdmin={admin} />
         <Columns board={id} isAdmin={admin} />
         <Categories board={id} mayEdit={edit} />
         <section className="settings-end">
           {person && belongs && (
-            <button type="button" className="button" data-kind="bad" onClick={() => void command(removeMember(id, person.id))}>
+            <SureButton kind="bad" sure="Leave it now" onSure={() => void command(removeMember(id, person.id))}>
               <Icon name="leave" size={16} />
               Leave board
-            </button>
+            </SureButton>
           )}
-          {admin &&
-            (sure ? (
-              <button type="button" className="button" data-kind="bad" onClick={() => void command(deleteBoard(id))}>
-                Delete it with all cards
-              </button>
-            ) : (
-              <button type="button" className="button" data-kind="bad" onClick={() => setSure(true)}>
-                <Icon name="trash" size={16} />
-                Delete board
-              </button>
-            ))}
+          {admin && (
+            <SureButton kind="bad" sure="Delete it with all cards" onSure={() => void command(deleteBoard(id))}>
+              <Icon name="trash" size={16} />
+              Delete board
+            </SureButton>
+          )}
         </section>
       </div>
     </Dialog>
