@@ -6,7 +6,7 @@ import { createContext, useCallback, useContext, useMemo, useRef } from 'react'
 import type { Person } from '../session/kept'
 import type { PageSettings } from '../session/page'
 import { Api, type Command, type Reply } from './http'
-import { inWords, Unreachable } from './problem'
+import { inWords, isOpen } from './problem'
 import { Wire } from './wire'
 import { say } from '../design/toasts'
 import type { Board, Member, User } from './tables'
@@ -124,7 +124,7 @@ export function useCommand(): <R>(command: Command, told?: Told) => Promise<Repl
         return reply
       } catch (error) {
         say(inWords(error), 'bad')
-        if (error instanceof Unreachable) unsure?.()
+        if (isOpen(error)) unsure?.()
         return null
       }
     },
