@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import { Api } from '../src/api/http'
-import { inWords, Problem, Unreachable } from '../src/api/problem'
+import { inWords, isOpen, Problem, Unreachable } from '../src/api/problem'
 import { SignedOut } from '../src/session/kept'
 
 const fetched = vi.fn<(url: string, init: RequestInit) => Promise<Response>>()
@@ -68,4 +68,12 @@ describe('a command', () => {
 
 it('claims nothing of what nobody knows', () => {
   expect(inWords(new Unreachable(null))).toBe('Nobody knows whether that was done. Look again when the line is back.')
+})
+
+it('knows what may have been done all the same', () => {
+  const refused = (status: number, code: string) => isOpen(new Problem(status, { code }))
+  expect(isOpen(new Unreachable(null))).toBe(true)
+  expect(refused(503, 'unavailable')).toBe(true)
+  expect(refused(503, 'contention')).toBe(false)
+  expect(refused(409, 'wip_limit')).toBe(false)
 })

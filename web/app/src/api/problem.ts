@@ -47,6 +47,11 @@ export class Unreachable extends Error {
   }
 }
 
+/** Whether it may have been done all the same. Of what was too contended it is known that it was not. */
+export function isOpen(error: unknown): boolean {
+  return error instanceof Unreachable || (error instanceof Problem && error.status >= 500 && error.code !== 'contention')
+}
+
 const FIELDS: Record<string, string> = {
   body: 'a description',
   labels: 'a label',

@@ -6,7 +6,7 @@ import { createContext, useCallback, useContext, useMemo, useRef } from 'react'
 import type { Person } from '../session/kept'
 import type { PageSettings } from '../session/page'
 import { Api, type Command, type Reply } from './http'
-import { inWords, Unreachable } from './problem'
+import { inWords, isOpen } from './problem'
 import { Wire } from './wire'
 import { say } from '../design/toasts'
 import type { Board, Member, User } from './tables'
@@ -124,7 +124,7 @@ export function useCommand(): <R>(command: Command, told?: Told) => Promise<Repl
         return reply
       } catch (error) {
         say(inWords(error), 'bad')
-        if (error instanceof Unreachable) unsure?.()
+        if (isOpen(error)) unsure?.()
         return null
       }
     },
@@ -169,11 +169,21 @@ interface Rights {
   admin: boolean
 }
 
+/** Sees every board, and changes none: see docs/application.md. */
+const LEAD = 'app_lead'
+
+/** Whether one may change anything on any board, as far as that is known before. */
+export function useMayChange(): boolean {
+  const { person, page } = useWorkspace()
+  return person !== null && page.application && person.role !== LEAD
+}
+
 /** What one may do on a board. The server judges; this only leaves out what it would refuse. */
 export function useRights(board: string): Rights {
-  const { person, page } = useWorkspace()
+  const { person } = useWorkspace()
+  const mayChange = useMayChange()
   const { rows } = useMembers(board)
   const own = person && [...rows.values()].find((member) => member.user_id === person.id)
-  const edit = page.application && (own?.role === 'member' || own?.role === 'admin')
-  return { edit, admin: page.application && own?.role === 'admin' }
+  const edit = mayChange && (own?.role === 'member' || own?.role === 'admin')
+  return { edit, admin: mayChange && own?.role === 'admin' }
 }

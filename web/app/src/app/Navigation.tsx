@@ -4,6 +4,7 @@ import { useBoards, usePeople, useWorkspace } from '../api/workspace'
 import { Avatar } from '../design/Avatar'
 import { Icon, type IconName, Mark } from '../design/icons'
 import { useUnread } from '../people/useNotifications'
+import { useChosenTheme } from '../people/usePreferences'
 import { useSession } from '../session/useSession'
 import { Connection } from './Connection'
 import { hueOf } from './hue'
@@ -69,7 +70,7 @@ export function Sidebar() {
               Viewing
             </span>
           )}
-          <ThemeButton />
+          <ThemeButton onTheme={useChosenTheme()} />
           {me && <SignOutButton />}
         </div>
       </div>

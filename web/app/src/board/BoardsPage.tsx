@@ -1,10 +1,10 @@
 import { useRows } from '@tidegate/client/react'
-import { useMemo, useState } from 'react'
+import { useMemo, useRef, useState } from 'react'
 import { Link, useLocation } from 'wouter'
 import { createBoard } from '../api/commands'
-import { useChart } from '../api/chart'
+import { useChart, useSlowly } from '../api/chart'
 import type { Board, Kpi, Member } from '../api/tables'
-import { useBoards, useMaking, usePeople, useWorkspace } from '../api/workspace'
+import { useBoards, useMaking, useMayChange, usePeople, useWorkspace } from '../api/workspace'
 import { hueOf } from '../app/hue'
 import { Count } from '../dashboard/Count'
 import { Sparkline } from '../dashboard/Sparkline'
@@ -13,19 +13,20 @@ import { Dialog } from '../design/Dialog'
 import { Bones, Empty } from '../design/Empty'
 import { Icon } from '../design/icons'
 import { JustNow } from '../activity/JustNow'
+import { useInSight } from '../app/useInSight'
 import { useTitle } from '../app/useTitle'
 import './boards.css'
 
 /** One's boards. */
 export default function BoardsPage() {
-  const { tide, person, page } = useWorkspace()
+  const { tide } = useWorkspace()
   useTitle('Boards')
   const { rows, state } = useBoards()
   const { rows: kpis } = useRows(tide.rows<Kpi>('public.kpi_values', { delivery: 'latest', intervalMs: 1_000 }))
   const { rows: members } = useRows(tide.rows<Member>('public.board_members'))
   const [founding, setFounding] = useState(false)
   const boards = useMemo(() => [...rows.values()].sort((a, b) => a.name.localeCompare(b.name)), [rows])
-  const mayFound = person !== null && page.application
+  const mayFound = useMayChange()
 
   return (
     <div className="page">
@@ -56,8 +57,6 @@ function BoardTile({ board: { id, name, description }, kpis, members }: { board:
   const people = usePeople()
   const of = (kpi: string) => kpis.get(JSON.stringify([id, kpi]))
   const [open, pace] = [of('open'), of('changes_1m')]
-  // What is counted changes with the number of open cards, more or less; a tile need not be more exact.
-  const { points } = useChart('states', id, 1, (open?.value ?? 0) + (of('closed_10m')?.value ?? 0))
   const belonging = [...members.values()].filter(({ board_id }) => board_id === id).map(({ user_id }) => people.get(user_id))
   return (
     <li className="board-tile panel" data-board={id}>
@@ -77,9 +76,7 @@ function BoardTile({ board: { id, name, description }, kpis, members }: { board:
         )}
         {pace && <Sparkline values={pace.recent} />}
       </div>
-      <div className="board-tile-states" aria-hidden="true">
-        {points?.map(({ x, y }, index) => y > 0 && <span key={x} style={{ flexGrow: y, '--shade': `${100 - (index / Math.max(1, points.length - 1)) * 75}%` }} />)}
-      </div>
+      <States board={id} changes={(open?.value ?? 0) + (of('closed_10m')?.value ?? 0)} />
       <div className="board-tile-foot">
         <div className="stack">
           {belonging.slice(0, FACES).map((user, index) => (
@@ -93,6 +90,20 @@ function BoardTile({ board: { id, name, description }, kpis, members }: { board:
         )}
       </div>
     </li>
+  )
+}
+
+const SLOWLY_MS = 10_000
+
+/** How its cards are spread over the columns: asked for while somebody can see it. What is counted changes with the number of open cards, more or less; a tile need not be more exact. */
+function States({ board, changes }: { board: string; changes: number }) {
+  const place = useRef<HTMLDivElement>(null)
+  const isInSight = useInSight(place)
+  const { points } = useChart(isInSight ? 'states' : null, board, 1, useSlowly(changes, SLOWLY_MS))
+  return (
+    <div ref={place} className="board-tile-states" aria-hidden="true">
+      {points?.map(({ x, y }, index) => y > 0 && <span key={x} style={{ flexGrow: y, '--shade': `${100 - (index / Math.max(1, points.length - 1)) * 75}%` }} />)}
+    </div>
   )
 }
 

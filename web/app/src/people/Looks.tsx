@@ -1,6 +1,6 @@
 import { Icon } from '../design/icons'
-import { setTheme, type Theme, useTheme } from '../app/theme'
-import { useKeptPreferences } from './usePreferences'
+import { type Theme, useTheme } from '../app/theme'
+import { useChosenTheme } from './usePreferences'
 
 const THEMES: readonly { theme: Theme; name: string; icon: 'screen' | 'sun' | 'moon' }[] = [
   { theme: 'system', name: 'System', icon: 'screen' },
@@ -11,7 +11,7 @@ const THEMES: readonly { theme: Theme; name: string; icon: 'screen' | 'sun' | 'm
 /** Light or dark: the same on every machine that one uses. */
 export function Looks() {
   const theme = useTheme()
-  const keep = useKeptPreferences()
+  const choose = useChosenTheme()
   return (
     <section className="me-section panel" aria-labelledby="looks">
       <h2 id="looks">Appearance</h2>
@@ -22,10 +22,7 @@ export function Looks() {
               type="radio"
               name="theme"
               checked={theme === one}
-              onChange={() => {
-                setTheme(one)
-                keep({ theme: one })
-              }}
+              onChange={() => choose(one)}
             />
             <span>
               <Icon name={icon} />

@@ -1,4 +1,5 @@
 import type { StateStore } from 'oidc-client-ts'
+import { roleOf } from './token'
 
 /** What goes on after a reload of this tab. Another tab may be somebody else. */
 const KEPT = 'tidegate.session'
@@ -6,13 +7,17 @@ const KEPT = 'tidegate.session'
 interface Kept {
   refresh_token?: string
   id_token?: string
+  access_token?: string
   profile?: { sub: string; name?: string }
+  role?: string | null
   [more: string]: unknown
 }
 
 export interface Person {
   id: string
   name: string
+  /** Null if their tokens do not tell. */
+  role: string | null
 }
 
 /** Whoever was signed in is not any more: the provider has ended it. */
@@ -20,8 +25,8 @@ export class SignedOut extends Error {}
 
 /** Who this tab belongs to, before the provider has been asked again. */
 export function keptPerson(): Person | null {
-  const { refresh_token, profile } = read() ?? {}
-  return refresh_token && profile ? { id: profile.sub, name: profile.name ?? profile.sub } : null
+  const { refresh_token, profile, role = null } = read() ?? {}
+  return refresh_token && profile ? { id: profile.sub, name: profile.name ?? profile.sub, role } : null
 }
 
 export function forget(): void {
@@ -91,7 +96,8 @@ export class KeptUser implements StateStore {
 
   set(key: string, value: string): Promise<void> {
     this.#whole.set(key, value)
-    const kept = { ...JSON.parse(value) as Kept, access_token: '', expires_at: 0 }
+    const user = JSON.parse(value) as Kept
+    const kept: Kept = { ...user, role: roleOf(user.access_token ?? ''), access_token: '', expires_at: 0 }
     sessionStorage.setItem(KEPT, JSON.stringify(kept))
     return Promise.resolve()
   }

@@ -1,6 +1,7 @@
 import { ErrorResponse, type User, UserManager, WebStorageStateStore } from 'oidc-client-ts'
 import { KeptUser, type Person, SignedOut } from './kept'
 import type { LoginSettings } from './page'
+import { roleOf } from './token'
 
 /** Renewed before it ends by at least this much, whoever asks. */
 const MARGIN_S = 5
@@ -89,6 +90,6 @@ export class Provider {
   }
 }
 
-function person({ profile }: User): Person {
-  return { id: profile.sub, name: profile.name ?? profile.sub }
+function person({ profile, access_token }: User): Person {
+  return { id: profile.sub, name: profile.name ?? profile.sub, role: roleOf(access_token) }
 }

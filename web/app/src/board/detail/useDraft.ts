@@ -32,13 +32,14 @@ export function useDraft(kept: string, onSave: (text: string, base: string) => P
 
   const saveOn = async (base: string) => {
     if (!draft || draft.text === kept) return leave()
-    if (kept !== base) return setStopped(true)
+    // Space at the ends is nobody's words.
+    if (kept.trim() !== base.trim()) return setStopped(true)
     const { text } = draft
     const rebase = (base: string) => setDraft((now) => now && { ...now, base })
     setStopped(false)
     rebase(text)
     // What was refused stays in the field, and so does what was written since: nobody types it again.
-    if (await onSave(text, base)) setDraft((now) => (now?.text === text ? null : now))
+    if (await onSave(text, kept)) setDraft((now) => (now?.text === text ? null : now))
     else {
       rebase(base)
       setStopped(true)
@@ -47,7 +48,7 @@ export function useDraft(kept: string, onSave: (text: string, base: string) => P
 
   return {
     text: draft?.text ?? null,
-    theirs: stopped && draft && kept !== draft.base ? kept : null,
+    theirs: stopped && draft && kept.trim() !== draft.base.trim() ? kept : null,
     begin: () => setDraft({ text: kept, base: kept }),
     write: (text) => setDraft((now) => ({ text, base: now?.base ?? kept })),
     leave,
