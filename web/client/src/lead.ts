@@ -35,6 +35,8 @@ export class Lead {
   /** Who awaits a position. */
   readonly #awaited = new Map<string, Set<string>>()
   readonly #asked = new Set<string>()
+  /** The tabs that wait for a `pong`. */
+  readonly #pinging = new Set<string>()
 
   constructor(
     private readonly me: string,
@@ -49,8 +51,9 @@ export class Lead {
   lay(connect: (events: LineEvents) => Line): void {
     this.#line = connect({
       heard: () => {
-        this.#heardAt = Date.now()
-        if (!this.#over) this.mine.heard()
+        if (this.#over) return
+        this.#heard()
+        this.mine.heard()
       },
       frame: (frame) => this.#over || this.#deal(frame),
       closed: (code, reason) => {
@@ -79,7 +82,10 @@ export class Lead {
   send(from: string, frame: ClientFrame): void {
     const isMine = from === this.me
     if (frame.type === 'ping' && !isMine) {
-      if (Date.now() - this.#heardAt < LATELY_MS) this.say({ kind: 'frame', to: from, frame: { type: 'pong' } })
+      if (Date.now() - this.#heardAt < LATELY_MS) return this.say({ kind: 'frame', to: from, frame: { type: 'pong' } })
+      // Where nobody looks at this tab its own pings are seldom.
+      this.#pinging.add(from)
+      this.#line!.send(frame)
     } else if (frame.type === 'await') {
       this.#awaited.set(frame.lsn, (this.#awaited.get(frame.lsn) ?? new Set()).add(from))
       this.#ask()
@@ -105,6 +111,13 @@ export class Lead {
     this.#members.delete(member)
   }
 
+  /** Whatever is heard, the other side is there. */
+  #heard(): void {
+    this.#heardAt = Date.now()
+    for (const to of this.#pinging) this.say({ kind: 'frame', to, frame: { type: 'pong' } })
+    this.#pinging.clear()
+  }
+
   #ask(): void {
     for (const lsn of this.#awaited.keys()) {
       if (this.#asked.size >= AWAITED) return
@@ -115,7 +128,7 @@ export class Lead {
 
   /** Hands a frame to whom it is for. */
   #deal(frame: ServerFrame): void {
-    this.#heardAt = Date.now()
+    this.#heard()
     if (frame.type === 'ready') this.#ready = frame
     if (frame.type === 'reached') {
       for (const to of this.#awaited.get(frame.lsn) ?? []) this.#tell(to, frame)
