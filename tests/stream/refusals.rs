@@ -129,12 +129,17 @@ fn whatever_a_broker_refuses_in_mid_load_comes_again_and_leaves_no_hole() {
         let load = Load::start_on(&house.database, &house.addresses());
         for refusal in REFUSALS {
             sleep_until(Instant::now() + Duration::from_secs(2)).await;
+            let began = Instant::now();
             strike(&house, refusal).await;
             let (end, since) = (lsn(&house.database).await, Instant::now());
             for server in &house.servers {
                 server.comes_through(end).await;
             }
-            println!("{refusal:?}: changes come through after {:?}", since.elapsed());
+            println!(
+                "{refusal:?} took {:?}: changes come through after {:?}",
+                since - began,
+                since.elapsed()
+            );
         }
         let told = load.finish(&house.database).await;
         println!("{} refusals, {told:?}", REFUSALS.len());

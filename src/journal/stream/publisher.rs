@@ -199,25 +199,14 @@ impl Publisher {
         taken: &mut Vec<Appended>,
     ) -> Result<(), Error> {
         let room = self.in_flight.len() < IN_FLIGHT;
-        let release = self.delay.due();
+        let (since, gathered) = (self.since, !self.batch.is_empty());
         tokio::select! {
             biased;
-            // 1. Whatever makes the rest useless.
-            event = self.link.events.next() => heed(event)?,
-            changed = self.seen.changed() => {
-                changed.map_err(|_| Error::Closed)?;
-                self.look()?;
-            }
-            // 2. What is safe.
-            Some(confirmed) = self.in_flight.next() => {
-                if let Some(reaches) = confirmed? {
-                    self.delay.take(reaches);
-                }
-            }
-            () = until(release) => self.delay.release(),
-            // 3. What was gathered for long enough.
-            () = sleep_until(self.since + LINGER), if room && !self.batch.is_empty() => self.send().await?,
-            // 4. More.
+            // 1. What comes back.
+            heard = self.hear() => heard?,
+            // 2. What was gathered for long enough.
+            () = sleep_until(since + LINGER), if room && gathered => self.send().await?,
+            // 3. More.
             count = queued.recv_many(taken, TAKEN_AT_ONCE), if room => {
                 if count == 0 {
                     return Err(Error::Closed);
@@ -232,6 +221,31 @@ impl Publisher {
             self.send().await?;
         }
         Ok(())
+    }
+
+    /// Takes the next thing that broker or stream tells. Cancel safe.
+    async fn hear(&mut self) -> Result<(), Error> {
+        let release = self.delay.due();
+        tokio::select! {
+            biased;
+            // 1. Whatever makes the rest useless.
+            event = self.link.events.next() => heed(event),
+            changed = self.seen.changed() => {
+                changed.map_err(|_| Error::Closed)?;
+                self.look()
+            }
+            // 2. What is safe.
+            Some(confirmed) = self.in_flight.next() => {
+                if let Some(reaches) = confirmed? {
+                    self.delay.take(reaches);
+                }
+                Ok(())
+            }
+            () = until(release) => {
+                self.delay.release();
+                Ok(())
+            }
+        }
     }
 
     /// Whether the stream still takes our records.
@@ -271,7 +285,7 @@ impl Publisher {
         for (index, message) in messages.into_iter().enumerate() {
             metrics::counter!(metric::JOURNAL_MESSAGES).increment(1);
             metrics::counter!(metric::JOURNAL_MESSAGE_BYTES).increment(message.len() as u64);
-            let confirm = publish(&self.link.channel, &self.link.stream, &message).await?;
+            let confirm = self.hand_over(&message).await?;
             // Taken in order, so that the last part speaks for all.
             let last = index + 1 == count;
             self.in_flight.push_back(Box::pin(async move {
@@ -279,6 +293,20 @@ impl Publisher {
             }));
         }
         Ok(())
+    }
+
+    /// Hands a message to the connection, which takes none for as long as the broker blocks it: that it does is heard
+    /// meanwhile.
+    async fn hand_over(&mut self, message: &[u8]) -> Result<lapin::PublisherConfirm, Error> {
+        let (channel, stream) = (self.link.channel.clone(), self.link.stream.clone());
+        let mut sent = std::pin::pin!(publish(&channel, &stream, message));
+        loop {
+            tokio::select! {
+                biased;
+                heard = self.hear() => heard?,
+                confirm = &mut sent => return confirm,
+            }
+        }
     }
 }
 
