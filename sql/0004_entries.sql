@@ -18,6 +18,9 @@ create table public.entries (
   version integer not null default 1,
   created_at timestamptz not null default now(),
   updated_at timestamptz not null default now(),
+  -- When it came into a state of kind `active` or `done` for the first time: work on it began, however often it was laid
+  -- aside since.
+  started_at timestamptz,
   -- Since when it has been in a state of kind `done`.
   closed_at timestamptz,
   constraint entries_place unique (state_id, position),
@@ -50,6 +53,7 @@ as $$
 declare
   allowed integer;
   present bigint;
+  entered text;
 begin
   -- Only where there is a limit do those who come at the same time wait for each other.
   select wip_limit into allowed
@@ -64,9 +68,11 @@ begin
         using errcode = 'check_violation', constraint = 'workflow_states_wip_limit';
     end if;
   end if;
-  new.closed_at := case
-    when (select kind = 'done' from public.workflow_states where id = new.state_id) then coalesce(new.closed_at, now())
-  end;
+  select kind into entered from public.workflow_states where id = new.state_id;
+  if entered <> 'open' then
+    new.started_at := coalesce(new.started_at, now());
+  end if;
+  new.closed_at := case when entered = 'done' then coalesce(new.closed_at, now()) end;
   return new;
 end;
 $$;

@@ -1,23 +1,107 @@
--- The newest value of each measure of each board. The board is part of the key, so a filter on it needs no more
--- than the key in old images.
+-- Measures: what they are, what is counted for them, and what each comes to now. Their history is kept elsewhere
+-- (`sql/analytics/`).
 
+-- What is measured. The server brings a dozen; a row more is one more, by a query of one's own.
+create table public.kpis (
+  name text primary key check (name ~ '^[a-z][a-z0-9_]{0,99}$'),
+  title text not null check (length(title) between 1 and 100),
+  description text not null default '',
+  unit text not null check (unit in ('cards', 'seconds', 'share', 'activities', 'number')),
+  -- What its parts are; null for one number a board.
+  dimension text check (dimension in ('state', 'category', 'person')),
+  -- Kept as changes come in, or null for the server's own ways; else SQL that gives `board_id bigint, item text,
+  -- value double precision`, read as the server's role whenever `refresh` says.
+  query text,
+  -- A cron expression; null for as changes come in.
+  refresh text,
+  -- How many are added up over an hour, a day, a month: their sum, their mean, or the last of them.
+  rollup text not null default 'last' check (rollup in ('sum', 'mean', 'last')),
+  -- Which members of a board see it.
+  audience text not null default 'members' check (audience in ('members', 'admins')),
+  enabled boolean not null default true,
+  -- Up to when its history was computed; null for never.
+  computed_at timestamptz,
+  constraint kpis_way check ((query is null) = (refresh is null))
+);
+
+alter table public.kpis enable row level security;
+grant select on public.kpis to app_user, app_lead;
+create policy everybody on public.kpis for select to app_user, app_lead using (true);
+
+insert into public.kpis (name, title, unit, dimension, rollup, audience, description) values
+  ('open', 'Open', 'cards', null, 'last', 'members', 'Cards in states that are not of kind `done`.'),
+  ('work_in_progress', 'In progress', 'cards', null, 'last', 'members', 'Cards in states of kind `active`.'),
+  ('entries_by_state', 'By state', 'cards', 'state', 'last', 'members', 'Cards in each state, by its number.'),
+  ('entries_by_category', 'By category', 'cards', 'category', 'last', 'members',
+    'Cards that are not done, by the number of their category; `-` for none.'),
+  ('entries_by_assignee', 'By person', 'cards', 'person', 'last', 'members',
+    'Cards that are not done, by who answers for them; `-` for nobody.'),
+  ('throughput', 'Throughput', 'cards', null, 'last', 'members',
+    'Cards that were done within the last 24 hours, by whole hours with this one, and are done still.'),
+  ('lead_time_p50', 'Lead time, half', 'seconds', null, 'last', 'members',
+    'From creation to done: half of the cards that were done within 30 days (UTC) took no longer. To within 2 %.'),
+  ('lead_time_p85', 'Lead time, 85 %', 'seconds', null, 'last', 'members',
+    'From creation to done: 85 % of the cards that were done within 30 days (UTC) took no longer. To within 2 %.'),
+  ('cycle_time_p50', 'Cycle time, half', 'seconds', null, 'last', 'members',
+    'From the start of work to done: half of the cards that were done within 30 days (UTC) took no longer. To within 2 %.'),
+  ('cycle_time_p85', 'Cycle time, 85 %', 'seconds', null, 'last', 'members',
+    'From the start of work to done: 85 % of the cards that were done within 30 days (UTC) took no longer. To within 2 %.'),
+  ('sla_attainment', 'On time', 'share', null, 'last', 'members',
+    'Of the cards with a due date that were done within 30 days (UTC), the share that was done by then, from 0 to 1.'),
+  ('activity_by_user', 'Activity', 'activities', 'person', 'last', 'admins',
+    'What each person did within 7 days (UTC); `-` for those who have gone.');
+
+insert into public.kpis (name, title, unit, rollup, refresh, description, query) values
+  ('overdue', 'Overdue', 'cards', 'last', '* * * * *', 'Cards that are not done though they were due.', '
+select b.id as board_id, '''' as item, count(e.id)::double precision as value
+from public.boards as b
+left join public.entries as e on e.board_id = b.id and e.due_at <= now() and e.closed_at is null
+group by b.id'),
+  ('transitions_failed', 'Refused', 'number', 'last', '*/5 * * * *',
+    'Moves and transitions that were refused within the last 24 hours: limits, guards, roles, missing fields.', '
+select b.id as board_id, '''' as item, count(a.id)::double precision as value
+from public.boards as b
+left join app.user_actions as a
+  on a.board_id = b.id and a.action = ''refused'' and a.at > now() - interval ''24 hours''
+group by b.id');
+
+-- What each comes to now, for those who follow it.
 create table public.kpi_values (
   board_id bigint not null references public.boards (id) on delete cascade,
-  kpi text not null,
+  kpi text not null references public.kpis (name) on delete cascade,
+  -- Which part, where it has a dimension; empty for the whole.
+  item text not null default '',
   value double precision not null,
-  -- The last values, the oldest first: enough for a line of an inch.
+  -- As the definition says: policies go by it.
+  audience text not null default 'members' check (audience in ('members', 'admins')),
+  -- Its last values by the minute, the oldest first: enough for a line of an inch. Minutes without a change are left out.
   recent double precision[] not null default '{}',
+  -- Since when it has been this.
   measured_at timestamptz not null default now(),
-  primary key (board_id, kpi)
+  primary key (board_id, kpi, item)
 );
+
+-- Policies look at more than the key, also of a row that goes.
+alter table public.kpi_values replica identity full;
+
+create index kpi_values_kpi on public.kpi_values (kpi);
 
 alter table public.kpi_values enable row level security;
 grant select on public.kpi_values to app_user, app_lead;
 create policy members on public.kpi_values for select to app_user
-using (board_id in (select m.board_id from public.board_members as m where m.user_id = app.user_id()));
+using (
+  audience = 'members'
+  and board_id in (select m.board_id from public.board_members as m where m.user_id = app.user_id())
+);
+create policy admins on public.kpi_values for select to app_user
+using (
+  board_id in (
+    select m.board_id from public.board_members as m where m.user_id = app.user_id() and m.role = 'admin'
+  )
+);
 create policy everything on public.kpi_values for select to app_lead using (true);
 
--- A measure that gets past a threshold, in the transaction that took it.
+-- A measure that gets past a threshold, in the transaction that took it. Rules are about wholes.
 create function app.alert_on_kpi() returns trigger
 language plpgsql
 security definer
@@ -30,11 +114,13 @@ begin
     where r.board_id = new.board_id
       and r.kpi = new.kpi
       and r.enabled
-      -- A rule of somebody who has left tells nothing of the board any more.
+      -- A rule of somebody who has left, or may not see the measure, tells nothing of the board any more.
       and exists (
         select
         from public.board_members as m
-        where m.board_id = r.board_id and m.user_id = r.user_id
+        where m.board_id = r.board_id
+          and m.user_id = r.user_id
+          and (new.audience = 'members' or m.role = 'admin')
       )
       and r.past is distinct from (
         case r.comparison when 'above' then new.value > r.threshold else new.value < r.threshold end
@@ -59,7 +145,131 @@ end;
 $$;
 
 create trigger alert_on_new_kpi after insert on public.kpi_values
-for each row execute function app.alert_on_kpi();
-create trigger alert_on_kpi after update on public.kpi_values
-for each row when (old.value is distinct from new.value)
+for each row when (new.item = '')
 execute function app.alert_on_kpi();
+create trigger alert_on_kpi after update on public.kpi_values
+for each row when (new.item = '' and old.value is distinct from new.value)
+execute function app.alert_on_kpi();
+
+-- What is counted, kept from the log change by change (`src/analytics/`). No reference: what a board that has gone was
+-- counted for goes with its cards.
+create table app.kpi_counters (
+  board_id bigint not null,
+  -- Of what: see `app.kpi_counted`.
+  measure text not null,
+  item text not null,
+  -- The hour or the day (UTC) to which it belongs; `-infinity` for what holds now.
+  at timestamptz not null,
+  count bigint not null,
+  -- Seconds, where it is about spans of time.
+  sum bigint not null,
+  primary key (board_id, measure, item, at)
+);
+
+alter table app.kpi_counters enable row level security;
+grant select on app.kpi_counters to app_user, app_lead;
+create policy members on app.kpi_counters for select to app_user
+using (board_id in (select m.board_id from public.board_members as m where m.user_id = app.user_id()));
+create policy everything on app.kpi_counters for select to app_lead using (true);
+
+-- When each board's counters were written last, in the same transaction: who shows charts follows it.
+create table public.kpi_boards (
+  board_id bigint primary key references public.boards (id) on delete cascade,
+  counted_at timestamptz not null default now()
+);
+
+alter table public.kpi_boards enable row level security;
+grant select on public.kpi_boards to app_user, app_lead;
+create policy members on public.kpi_boards for select to app_user
+using (board_id in (select m.board_id from public.board_members as m where m.user_id = app.user_id()));
+create policy everything on public.kpi_boards for select to app_lead using (true);
+
+-- Up to where in the journal they were counted, in the same transaction; null for nowhere: they are counted anew.
+create table app.kpi_progress (
+  single boolean primary key default true check (single),
+  cursor text,
+  -- By which rules; others count anew.
+  rules integer not null default 0,
+  counted_at timestamptz
+);
+
+insert into app.kpi_progress default values;
+
+-- Spans of time in 32 steps from each power of two to the next: whole numbers, so that everybody finds the same.
+create function app.span_bin(seconds bigint) returns integer
+language sql
+immutable
+strict
+parallel safe
+return case
+  when seconds < 64 then greatest(seconds, 0)
+  else (59 - position('1' in seconds::bit(64)::text)) * 32
+    + (seconds >> (59 - position('1' in seconds::bit(64)::text)))
+end::integer;
+
+-- The middle of such a step.
+create function app.span_of_bin(bin integer) returns double precision
+language sql
+immutable
+strict
+parallel safe
+return case
+  when bin < 64 then bin
+  else ((bin - (bin / 32 - 1) * 32)::bigint << (bin / 32 - 1)) + (1::bigint << (bin / 32 - 1)) / 2.0
+end;
+
+-- All that is counted, by the tables as they are. What the log is counted by has to come to the same.
+create view app.kpi_counted as
+select board_id, 'state' as measure, state_id::text as item, timestamptz '-infinity' as at,
+  count(*) as count, 0::bigint as sum
+from public.entries
+group by board_id, state_id
+union all
+select board_id, 'category', coalesce(category_id::text, ''), '-infinity', count(*), 0
+from public.entries
+where closed_at is null
+group by board_id, category_id
+union all
+select board_id, 'assignee', coalesce(assignee_id, ''), '-infinity', count(*), 0
+from public.entries
+where closed_at is null
+group by board_id, assignee_id
+union all
+select board_id, 'created', '', date_trunc('hour', created_at, 'UTC'), count(*), 0
+from public.entries
+where isfinite(created_at)
+group by board_id, date_trunc('hour', created_at, 'UTC')
+union all
+select board_id, 'closed', '', date_trunc('hour', closed_at, 'UTC'), count(*), 0
+from public.entries
+where isfinite(closed_at)
+group by board_id, date_trunc('hour', closed_at, 'UTC')
+union all
+select board_id, 'lead', app.span_bin(span)::text, day, count(*), sum(span)::bigint
+from (
+  select board_id, date_trunc('day', closed_at, 'UTC') as day,
+    greatest(floor(extract(epoch from closed_at - created_at)), 0)::bigint as span
+  from public.entries
+  where isfinite(closed_at) and isfinite(created_at)
+) as leads
+group by board_id, app.span_bin(span), day
+union all
+select board_id, 'cycle', app.span_bin(span)::text, day, count(*), sum(span)::bigint
+from (
+  select board_id, date_trunc('day', closed_at, 'UTC') as day,
+    greatest(floor(extract(epoch from closed_at - started_at)), 0)::bigint as span
+  from public.entries
+  where isfinite(closed_at) and isfinite(started_at)
+) as cycles
+group by board_id, app.span_bin(span), day
+union all
+select board_id, 'due', case when closed_at <= due_at then 'met' else 'missed' end,
+  date_trunc('day', closed_at, 'UTC'), count(*), 0
+from public.entries
+where isfinite(closed_at) and due_at is not null
+group by board_id, closed_at <= due_at, date_trunc('day', closed_at, 'UTC')
+union all
+select board_id, 'activity', coalesce(actor_id, ''), date_trunc('hour', at, 'UTC'), count(*), 0
+from public.activities
+where isfinite(at)
+group by board_id, actor_id, date_trunc('hour', at, 'UTC');

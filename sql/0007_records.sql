@@ -1,12 +1,12 @@
 -- What the server keeps about requests. None of it is published.
 
--- Who looked at, searched for and exported what. Written by the server, in batches.
+-- Who looked at, searched for and exported what, and whose moves were refused. Written by the server, in batches.
 create table app.user_actions (
   id bigint generated always as identity primary key,
   at timestamptz not null,
   -- No reference: it outlives the person's row, and a batch is never refused for one of its rows.
   user_id text not null,
-  action text not null check (action in ('viewed', 'searched', 'exported')),
+  action text not null check (action in ('viewed', 'searched', 'exported', 'refused')),
   subject text not null,
   board_id bigint,
   entry_id bigint,

@@ -129,7 +129,7 @@ impl Server<'_> {
         let catalogs = Catalogs::new(current.clone(), refreshes);
         let application = self.application(marks, &hub, &policies, &cache)?;
         let commands = application.as_ref().map(|application| application.commands.clone());
-        let services = Arc::new(self.services(auth, hub, catalogs, policies));
+        let services = Arc::new(self.services(auth, hub.clone(), catalogs, policies));
         let readiness = streaming.clone();
         let context = http::Context {
             services,
@@ -157,7 +157,7 @@ impl Server<'_> {
             keeper = keeper.prepare() => keeper?,
         };
         if let Some(commands) = commands {
-            self.start_application(commands).await?;
+            self.start_application(commands, &hub, streaming.clone()).await?;
         }
         core.spawn_essential("catalog", keeper.run(wishes, streaming, config.catalog.refresh, core.clone()));
         let heartbeat = relay::heartbeat(self.pool.clone(), journal, config.source.heartbeat, core.clone());

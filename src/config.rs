@@ -20,7 +20,7 @@ pub use environment::variable;
 pub use error::{Error, Origin, Setting};
 pub use layers::{DEFAULTS, Layers};
 pub use sections::{
-    AllowedOrigins, App, Audit, Auth, AuthMode, Backend, BrokerUrl, Cache, CacheBackend, Catalog, Config,
-    ConnectionString, Exchange, Hints, Http, Hub, Journal, Jwt, Limits, Login, Page, Policy, Postgres,
-    Publish, Session, Shutdown, Snapshot, Source, Tls,
+    AllowedOrigins, Analytics, App, Audit, Auth, AuthMode, Backend, BrokerUrl, Cache, CacheBackend, Catalog,
+    Config, ConnectionString, Exchange, Hints, Http, Hub, Journal, Jwt, Limits, Login, Page, Policy,
+    Postgres, Publish, Session, Shutdown, Snapshot, Source, Tls,
 };

@@ -39,7 +39,7 @@ use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
-use crate::event::{Datum, Kind, Table};
+use crate::event::{Datum, Kind, Table, Timestamp};
 
 pub use error::{Error, ErrorKind, RowError};
 pub use index::Index;
@@ -47,6 +47,12 @@ pub use order::{Direction, Nulls, Order, OrderTerm, parse_order};
 pub use param::Param;
 
 use predicate::Predicate;
+
+/// The moment that PostgreSQL's ISO text of a `timestamptz` says, as in `2026-11-22 10:08:17.123456+00`; `infinity` is
+/// further than every other.
+pub fn moment(text: &[u8]) -> Option<Timestamp> {
+    time::timestamp(text).map(Timestamp::new)
+}
 
 /// Reads `text` as exactly one expression; `params` take the places of `$1`, `$2`, ….
 ///

@@ -35,10 +35,11 @@ pub mod profile;
 pub mod policy;
 pub mod hub;
 pub mod session;
-// The reference application: commands and reads.
+// The reference application: commands, reads, measures.
 pub mod workspace;
 pub mod command;
 pub mod query;
+pub mod analytics;
 // Roles and wiring.
 pub mod relay;
 pub mod http;

@@ -8,6 +8,7 @@
 //!                                  ├─ policy       grants, row-level security, and what they come to for an identity
 //!                                  ├─ profile      a function of the user's own, called as an identity
 //!                                  ├─ work         statements of our own, in one transaction as an identity
+//!                                  ├─ exclusive    what one of all processes does
 //!                                  ├─ visibility   which transactions a reader sees now
 //!                                  ├─ migrate      the reference application's schema, each of its files once
 //!                                  └─ check        what stands in the way, and the SQL that mends it
@@ -26,6 +27,7 @@ mod error;
 mod line;
 mod connection;
 mod pool;
+mod exclusive;
 mod lease;
 mod work;
 pub mod catalog;
@@ -49,6 +51,7 @@ mod quote;
 
 pub use connection::Connection;
 pub use error::{Error, Recovery};
+pub use exclusive::Exclusive;
 pub use impersonation::{Acting, Impersonation};
 pub use pool::{Pool, Pooled};
 pub use quote::{quote, quote_literal, quote_table};

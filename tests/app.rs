@@ -3,7 +3,7 @@
 mod alerts;
 mod contacts;
 mod forms;
-mod house;
+pub(crate) mod house;
 mod idempotency;
 mod model;
 mod movement;

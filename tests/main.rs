@@ -5,6 +5,7 @@ mod fixture;
 mod server;
 mod stage;
 
+mod analytics;
 mod app;
 mod auth;
 mod brokers;

@@ -7,7 +7,7 @@ mod cut_off;
 mod exchange;
 mod failover;
 mod faults;
-mod house;
+pub(crate) mod house;
 mod proxy;
 mod refusals;
 mod services;

@@ -1,14 +1,22 @@
 use std::sync::Arc;
 
+use tokio::sync::watch;
+
 use super::{Error, Server};
+use crate::analytics::Live;
 use crate::cache::{Cache, Marks, Point};
 use crate::command::{self, Commands};
 use crate::config::{AuthMode, Config};
+use crate::journal::Status;
 use crate::policy::Policies;
 use crate::postgres::{self, Pool, migrate};
 use crate::query::{self, Queries};
+use crate::shutdown::Scope;
 use crate::workspace::{Vault, tables};
 use crate::{http, hub, journal};
+
+/// Connections for measures: one writes, one counts, and one or two for jobs.
+const ANALYTICS_SESSIONS: usize = 4;
 
 impl Server<'_> {
     /// What cached reads depend on, as of where the journal stands; none where the application is left off.
@@ -40,12 +48,29 @@ impl Server<'_> {
     }
 
     /// Starts what the application does by itself, once its tables are known to be there.
-    pub(super) async fn start_application(&self, commands: Commands) -> Result<(), Error> {
+    pub(super) async fn start_application(
+        &self,
+        commands: Commands,
+        hub: &hub::Handle,
+        streaming: watch::Receiver<Status>,
+    ) -> Result<(), Error> {
         self.must_be_migrated().await?;
         if self.config.auth.mode == AuthMode::Jwt && self.config.profile().is_none() {
             tracing::warn!("auth.profile_function is not set: nobody who comes is known to the application");
         }
         self.core.spawn("upkeep", command::upkeep::keep(commands, self.core.clone()));
+        if let Some(config) = self.config.live() {
+            let pool =
+                Pool::new(self.settings.clone(), ANALYTICS_SESSIONS, self.config.postgres.connect_timeout)?;
+            let live = Live::new(config, pool, hub.clone());
+            let scope = self.core.clone();
+            self.core.spawn("measures", async move {
+                // What is committed before the slot is there comes round to nobody.
+                if streams(streaming, &scope).await {
+                    live.keep(scope).await;
+                }
+            });
+        }
         Ok(())
     }
 
@@ -63,5 +88,14 @@ impl Server<'_> {
             Some(pending) => Err(Error::Unmigrated { missing: pending.migration }),
             None => Ok(()),
         }
+    }
+}
+
+/// Waits until changes come in; `false` if the end comes first.
+async fn streams(mut streaming: watch::Receiver<Status>, scope: &Scope) -> bool {
+    tokio::select! {
+        biased;
+        () = scope.closing() => false,
+        came = streaming.wait_for(|status| *status == Status::Streaming) => came.is_ok(),
     }
 }

@@ -16,6 +16,7 @@ use crate::postgres::publication::Patterns;
 use crate::profile;
 use crate::telemetry;
 
+mod analytics;
 mod app;
 mod auth;
 mod cache;
@@ -24,6 +25,7 @@ mod page;
 mod postgres;
 mod values;
 
+pub use analytics::Analytics;
 pub use app::App;
 pub use auth::{Auth, AuthMode, Jwt, Login};
 pub use cache::{Cache, CacheBackend};
@@ -74,6 +76,8 @@ pub struct Config {
     pub cache: Cache,
     /// The reference application.
     pub app: App,
+    /// Its measures.
+    pub analytics: Analytics,
     /// Log lines.
     #[serde(with = "Telemetry")]
     pub telemetry: telemetry::Config,

@@ -89,7 +89,7 @@ impl Chunk {
 }
 
 /// A moment by PostgreSQL's clock, in microseconds since 2000-01-01 00:00 UTC.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Default)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Timestamp(i64);
 
 /// Days from 1970-01-01 to 2000-01-01.

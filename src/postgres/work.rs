@@ -24,6 +24,8 @@ pub struct Work {
 pub enum Access {
     /// Read and write; it has a transaction id from its beginning.
     Write,
+    /// Read and write, all of it as of one moment: fails if others have written the same rows since.
+    Consistent,
     /// Read, on a primary.
     Read,
     /// Read, on a server that follows another.
@@ -35,7 +37,8 @@ pub struct Begun {
     /// It.
     pub work: Work,
     /// Of one that writes: its id, as `pg_current_xact_id()::xid::text` gives it. Of one on a server that follows: up to
-    /// where that had come before any row was read, as `pg_lsn`. Else empty.
+    /// where that had come before any row was read, as `pg_lsn`. Of a consistent one: the moment, as
+    /// `pg_current_snapshot()` gives it. Else empty.
     pub mark: String,
 }
 
@@ -71,6 +74,7 @@ impl Work {
         }
         let (mode, mark) = match access {
             Access::Write => ("read committed, read write", "pg_current_xact_id()::xid::text"),
+            Access::Consistent => ("repeatable read, read write", "pg_current_snapshot()::text"),
             // What several statements show belongs together.
             Access::Read | Access::Follow => ("repeatable read, read only", "''"),
         };

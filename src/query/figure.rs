@@ -1,4 +1,4 @@
-//! Figures: the newest measures, and charts that are counted when they are asked for.
+//! Figures: the newest measures, and charts of what is counted.
 
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -30,7 +30,7 @@ struct Which {
 }
 
 /// The charts there are.
-pub const CHARTS: [&str; 4] = ["states", "assignees", "throughput", "activity"];
+pub const CHARTS: [&str; 6] = ["states", "assignees", "categories", "created", "throughput", "activity"];
 /// A month.
 const DAYS: u16 = 30;
 
@@ -56,8 +56,9 @@ pub(super) fn reads() -> Vec<Read> {
         Read {
             id: "getChart",
             path: "/v1/charts/{name}",
-            summary: "A chart: `states`, entries by state; `assignees`, open entries by who answers for them; \
-                      `throughput`, entries closed by day; `activity`, what happened by day",
+            summary: "A chart: `states`, entries by state; `assignees` and `categories`, open entries by who answers for \
+                      them and by category; `created` and `throughput`, entries created and closed by day; `activity`, \
+                      what happened by day",
             query: Some(Shape::of::<Which>()),
             kind: Kind::Charts,
             shown: Shown::Other("Chart", chart_schema),
@@ -66,8 +67,8 @@ pub(super) fn reads() -> Vec<Read> {
                     Some(board) => marks.rows(table, "board_id", board),
                     None => marks.table(table),
                 };
-                let table = if asked.part(0) == "activity" { "activities" } else { "entries" };
-                vec![of(table), of("workflow_states"), asked.membership(marks)]
+                let names = if asked.part(0) == "categories" { "categories" } else { "workflow_states" };
+                vec![of("kpi_boards"), of(names), asked.membership(marks)]
             },
             run: |reading, asked| Box::pin(chart(reading, asked)),
             noted: None,
@@ -101,50 +102,63 @@ statement!(
     select {}
     from public.kpi_values as k
     where ($1::bigint is null or k.board_id = $1::bigint)
-    order by k.board_id, k.kpi
+    order by k.board_id, k.kpi, k.item
     limit 10000",
     KPI.select("k")
 );
 const STATES: &str = "
-select s.name, count(e.id)::text
+select s.name, coalesce(sum(k.count), 0)::text
 from public.workflow_states as s
-left join public.entries as e on e.state_id = s.id
+left join app.kpi_counters as k
+  on k.board_id = s.board_id and k.measure = 'state' and k.item = s.id::text and k.at = '-infinity'
 where ($1::bigint is null or s.board_id = $1::bigint)
   and $2::integer > 0
 group by s.name
 order by min(s.ordinal), s.name";
 const ASSIGNEES: &str = "
-select e.assignee_id, count(*)::text
-from public.entries as e
-where ($1::bigint is null or e.board_id = $1::bigint)
-  and e.closed_at is null
+select nullif(k.item, ''), sum(k.count)::text
+from app.kpi_counters as k
+where ($1::bigint is null or k.board_id = $1::bigint)
+  and k.measure = 'assignee'
+  and k.at = '-infinity'
   and $2::integer > 0
-group by e.assignee_id
-order by count(*) desc, e.assignee_id
+group by k.item
+order by sum(k.count) desc, k.item
 limit 100";
-/// Days without any are there too: what a chart leaves out its reader takes for a straight line.
-const THROUGHPUT: &str = "
+const CATEGORIES: &str = "
+select c.name, sum(k.count)::text
+from app.kpi_counters as k
+left join public.categories as c on c.board_id = k.board_id and c.id::text = k.item
+where ($1::bigint is null or k.board_id = $1::bigint)
+  and k.measure = 'category'
+  and k.at = '-infinity'
+  and $2::integer > 0
+group by c.name
+order by sum(k.count) desc, c.name
+limit 100";
+
+/// What was counted of a kind, by day. Days without any are there too: what a chart leaves out its reader takes for a
+/// straight line.
+macro_rules! by_day {
+    ($measure:literal) => {
+        concat!(
+            "
 select to_char(d.day, 'YYYY-MM-DD'), coalesce(c.count, 0)::text
 from generate_series(current_date - ($2::integer - 1), current_date, '1 day') as d (day)
 left join (
-  select date_trunc('day', closed_at) as day, count(*) as count
-  from public.entries
+  select date_trunc('day', at) as day, sum(count) as count
+  from app.kpi_counters
   where ($1::bigint is null or board_id = $1::bigint)
-    and closed_at >= current_date - ($2::integer - 1)
-  group by 1
-) as c on c.day = d.day
-order by d.day";
-const ACTIVITY: &str = "
-select to_char(d.day, 'YYYY-MM-DD'), coalesce(a.count, 0)::text
-from generate_series(current_date - ($2::integer - 1), current_date, '1 day') as d (day)
-left join (
-  select date_trunc('day', at) as day, count(*) as count
-  from public.activities
-  where ($1::bigint is null or board_id = $1::bigint)
+    and measure = '",
+            $measure,
+            "'
     and at >= current_date - ($2::integer - 1)
   group by 1
-) as a on a.day = d.day
-order by d.day";
+) as c on c.day = d.day
+order by d.day"
+        )
+    };
+}
 
 async fn kpis(reading: Reading<'_>, asked: &Asked) -> Result<Answer, Fault> {
     let Whose { board_id } = asked.query()?;
@@ -157,8 +171,10 @@ async fn chart(reading: Reading<'_>, asked: &Asked) -> Result<Answer, Fault> {
     let statement = match asked.part(0) {
         "states" => STATES,
         "assignees" => ASSIGNEES,
-        "throughput" => THROUGHPUT,
-        "activity" => ACTIVITY,
+        "categories" => CATEGORIES,
+        "created" => by_day!("created"),
+        "throughput" => by_day!("closed"),
+        "activity" => by_day!("activity"),
         other => return Err(Fault::not_found("chart", other)),
     };
     let days = days.unwrap_or(DAYS).to_string();

@@ -144,6 +144,17 @@ catalogue! {
     /// Snapshots that ended without their last row.
     counter SNAPSHOT_FAILURES = "tidegate_snapshot_failures_total", Count;
 
+    /// 1 while this process keeps the counters of measures, 0 otherwise.
+    gauge KPI_KEEPER = "tidegate_kpi_keeper", Count;
+    /// Transactions that have written counters of measures.
+    counter KPI_WRITES = "tidegate_kpi_writes_total", Count;
+    /// Time that one of them took.
+    histogram KPI_WRITE_SECONDS = "tidegate_kpi_write_seconds", Seconds;
+    /// How often all measures were counted anew from the tables.
+    counter KPI_COUNTS = "tidegate_kpi_counts_total", Count;
+    /// Counters that were not what the tables came to, when they were compared last.
+    gauge KPI_DRIFT = "tidegate_kpi_drift", Count;
+
     /// Tokens and sessions that were refused, by `reason`.
     counter AUTH_REFUSED = "tidegate_auth_refused_total", Count;
     /// Attempts to fetch the keys of tokens, by `reason`: `ok` or `failed`.

@@ -122,6 +122,7 @@ pub static ENTRY: Resource = Resource {
         VERSION,
         CREATED,
         UPDATED,
+        maybe("started_at", Moment),
         maybe("closed_at", Moment),
     ],
 };
@@ -198,6 +199,7 @@ pub static KPI: Resource = Resource {
     columns: &[
         BOARD,
         always("kpi", Text),
+        always("item", Text),
         always("value", Double),
         always("recent", Doubles),
         always("measured_at", Moment),
@@ -228,7 +230,7 @@ pub const fn interests() -> &'static [Interest] {
     const fn of(table: &'static str, columns: &'static [&'static str]) -> Interest {
         Interest { table: ("public", table), columns }
     }
-    const INTERESTS: [Interest; 14] = [
+    const INTERESTS: [Interest; 15] = [
         of("users", &["id"]),
         of("user_preferences", &["user_id"]),
         of("boards", &["id"]),
@@ -243,6 +245,7 @@ pub const fn interests() -> &'static [Interest] {
         of("alert_rules", &["user_id"]),
         of("notifications", &["user_id"]),
         of("kpi_values", &["board_id"]),
+        of("kpi_boards", &["board_id"]),
     ];
     &INTERESTS
 }

@@ -53,7 +53,7 @@ impl Office {
     async fn measure(&self, kpi: &str, value: f64) {
         let sql = format!(
             "insert into kpi_values (board_id, kpi, value) values ({}, '{kpi}', {value})
-             on conflict (board_id, kpi) do update set value = excluded.value, measured_at = clock_timestamp()",
+             on conflict (board_id, kpi, item) do update set value = excluded.value, measured_at = clock_timestamp()",
             self.board
         );
         self.app.database.execute(&sql).await;

@@ -51,6 +51,8 @@ pub(crate) fn settings(more: &[(&str, &str)]) -> Vec<(String, String)> {
     let own = [
         ("app.enabled", "true"),
         ("app.contact_keys", KEY),
+        // Claims about measures turn them on.
+        ("analytics.enabled", "false"),
         ("auth.roles", r#"["app_user","app_lead"]"#),
         ("auth.profile_function", "app.sync_profile"),
     ];

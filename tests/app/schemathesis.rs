@@ -75,7 +75,9 @@ async fn prepare(app: &App) -> String {
 
 async fn measure(database: &Database) {
     database
-        .execute("insert into public.kpi_values (board_id, kpi, value, recent) values (1, 'open_entries', 8, '{7,8}')")
+        .execute(
+            "insert into public.kpi_values (board_id, kpi, value, recent) values (1, 'open', 8, '{7,8}')",
+        )
         .await;
 }
 

@@ -2,14 +2,12 @@
 //!
 //! ```text
 //!  rate ──▶ pause ──▶ work ── one thing that somebody does: rows and their activity in one transaction
-//!  each second ────▶ kpi  ── the measures of every board
 //! ```
 //!
 //! It knows nothing of Tidegate, and holds no state but its connection and who is at work where just now: what to do next is
 //! read from the tables, so whoever else writes to them takes part. The tables stay small, since old cards and activities are
 //! deleted.
 
-mod kpi;
 mod place;
 mod seed;
 mod texts;
@@ -18,7 +16,7 @@ mod work;
 use std::time::Duration;
 
 use tokio::sync::watch;
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
+use tokio::time::{Instant, sleep_until};
 use tokio_postgres::{Client, NoTls};
 
 use crate::shutdown::Scope;
@@ -26,8 +24,6 @@ use crate::telemetry::Chain;
 
 pub(super) use seed::plant;
 
-/// How often the measures are taken: as often as a tile is worth looking at.
-const KPI_INTERVAL: Duration = Duration::from_secs(1);
 /// What the codes of violated constraints begin with.
 const INTEGRITY: &str = "23";
 /// Between two attempts to reach the database.
@@ -108,8 +104,6 @@ async fn keep_working(
     client: &mut Client,
     pace: &mut watch::Receiver<Rate>,
 ) -> Result<(), tokio_postgres::Error> {
-    let mut measure = interval(KPI_INTERVAL);
-    measure.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut stint = None;
     let mut next = moment(pace);
     loop {
@@ -117,9 +111,7 @@ async fn keep_working(
             biased;
             // 1. What is wanted of the team: from now on, however long the pause would have been.
             Ok(()) = pace.changed() => next = moment(pace),
-            // 2. The measures.
-            _ = measure.tick() => kpi::measure(client).await?,
-            // 3. The next thing that somebody does.
+            // 2. The next thing that somebody does.
             () = at(next) => {
                 attempted(work::something(client, &mut stint).await)?;
                 next = moment(pace);
@@ -181,16 +173,12 @@ mod tests {
             for _ in 0..2_000 {
                 work::something(&mut client, &mut stint).await?;
             }
-            for _ in 0..70 {
-                kpi::measure(&client).await?;
-            }
             let row = client.query_one(SUMMARY, &[]).await?;
             assert_eq!(row.get::<_, i64>("actions"), 8, "every action happened");
             assert!((1..=400).contains(&row.get::<_, i64>("activities")), "{row:?}");
             assert!((10..=22).contains(&row.get::<_, i64>("fewest_open")), "{row:?}");
             assert!((10..=22).contains(&row.get::<_, i64>("most_open")), "{row:?}");
             assert!(row.get::<_, i64>("most_done") <= 8, "{row:?}");
-            assert_eq!(row.get::<_, i32>("recent"), 60);
             let at_work: Vec<String> = row.get("at_work");
             assert_eq!(at_work, ["daria", "emeka", "freya", "gael", "hana"], "whoever logs in works alone");
             assert!(row.get::<_, i64>("mentions") > 0, "{row:?}");
@@ -216,7 +204,6 @@ mod tests {
           (select min(open) from cards) as fewest_open,
           (select max(open) from cards) as most_open,
           (select max(done) from cards) as most_done,
-          (select max(cardinality(recent)) from public.kpi_values) as recent,
           (select array_agg(distinct actor_id order by actor_id) from public.activities where action = 'moved') as at_work,
           (select count(*) from public.notifications where kind = 'mention') as mentions";
 

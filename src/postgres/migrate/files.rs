@@ -21,7 +21,7 @@ pub(super) const FILES: [File; 7] = [
     file!("0003_workflows"),
     file!("0004_entries"),
     file!("0005_activities"),
-    file!("0006_kpi_values"),
+    file!("0006_kpis"),
     file!("0007_records"),
 ];
 

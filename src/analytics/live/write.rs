@@ -1,0 +1,111 @@
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::statements::{ADD, BOARDS, FORGET, MOVE, PROGRESS, SWEEP};
+use super::tally::{Taken, rows};
+use super::{Error, Live, PART, Turn, settle};
+use crate::postgres::{self, Access, Begun, Work};
+use crate::telemetry::metric;
+
+/// For what is written at once.
+const TIMEOUT: Duration = Duration::from_mins(1);
+const PATH: &str = "pg_catalog";
+
+impl Live {
+    pub(super) async fn begin(&self, access: Access, timeout: Duration) -> Result<Begun, postgres::Error> {
+        Work::begin(&self.pool, None, PATH, access, timeout).await
+    }
+
+    /// The cursor that is written, if one is, and by which rules was counted.
+    pub(super) async fn progress(&self) -> Result<Option<(String, i32)>, postgres::Error> {
+        let Begun { work, .. } = self.begin(Access::Read, TIMEOUT).await?;
+        let row = work.first(PROGRESS, &[]).await?;
+        work.end().await?;
+        Ok(row.and_then(|row| Some((row.text(0)?.to_owned(), row.text(1)?.parse().ok()?))))
+    }
+
+    /// Has whoever keeps the counters count them anew.
+    ///
+    /// # Errors
+    /// Those of the conversation with PostgreSQL.
+    pub async fn forget(&self) -> Result<(), postgres::Error> {
+        let Begun { work, .. } = self.begin(Access::Write, TIMEOUT).await?;
+        work.first(FORGET, &[]).await?;
+        work.commit().await.map(drop)
+    }
+
+    /// Whether the counters are counted.
+    ///
+    /// # Errors
+    /// Those of the conversation with PostgreSQL.
+    pub async fn is_counted(&self) -> Result<bool, postgres::Error> {
+        Ok(self.progress().await?.is_some())
+    }
+}
+
+impl Turn<'_> {
+    /// Writes what has gathered, and the place up to which that is all.
+    pub(super) async fn write(&mut self) -> Result<(), Error> {
+        let began = Instant::now();
+        let Taken { counts, boards } = self.tally.take();
+        self.due = None;
+        let cursor = self.reading.place().cursor().encode();
+        if cursor != self.written {
+            let Begun { work, .. } = self.live.begin(Access::Write, TIMEOUT).await?;
+            if work.first(MOVE, &[Some(&self.written), Some(&cursor)]).await?.is_none() {
+                return Err(Error::Overtaken);
+            }
+            if !counts.is_empty() {
+                let rows = rows(&counts);
+                work.rows(ADD, &[Some(&rows)]).await?;
+                work.rows(SWEEP, &[Some(&rows)]).await?;
+            }
+            if let Some(boards) = boards.as_ref().filter(|boards| !boards.is_empty()) {
+                let boards: Vec<_> = boards.iter().map(i64::to_string).collect();
+                settle::settle(&work, &format!("{{{}}}", boards.join(","))).await?;
+            }
+            work.commit().await?;
+            self.written = cursor;
+            metrics::counter!(metric::KPI_WRITES).increment(1);
+        }
+        if boards.is_none() {
+            self.settle_all().await?;
+        }
+        metrics::histogram!(metric::KPI_WRITE_SECONDS).record(began.elapsed().as_secs_f64());
+        // Until then more gathers.
+        self.rest = Instant::now() + began.elapsed() * (PART - 1);
+        Ok(())
+    }
+
+    /// Works the values of all boards out anew, some boards at a time.
+    pub(super) async fn settle_all(&self) -> Result<(), Error> {
+        let mut after = i64::MIN.to_string();
+        loop {
+            let Begun { work, .. } = self.live.begin(Access::Write, TIMEOUT).await?;
+            let boards = work.rows(BOARDS, &[Some(&after)]).await?;
+            let boards: Vec<_> = boards.iter().filter_map(|row| row.text(0)).collect();
+            let Some(last) = boards.last() else {
+                work.end().await?;
+                return Ok(());
+            };
+            settle::settle(&work, &format!("{{{}}}", boards.join(","))).await?;
+            work.commit().await?;
+            after = (*last).to_owned();
+        }
+    }
+
+    /// Once a minute: values are sampled, and where the last hours have become others, those of all boards.
+    pub(super) async fn sample(&mut self) -> Result<(), Error> {
+        self.write().await?;
+        let hour = super::hour();
+        if self.hour != hour {
+            self.hour = hour;
+            self.settle_all().await?;
+        }
+        let Begun { work, .. } = self.live.begin(Access::Write, TIMEOUT).await?;
+        settle::sample(&work).await?;
+        work.commit().await?;
+        Ok(())
+    }
+}

@@ -1,0 +1,6 @@
+//! Measures: each against a computation of its own, over histories that chance writes, while parts are killed.
+
+mod exactly_once;
+mod independent;
+mod live;
+mod work;

@@ -1,0 +1,138 @@
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use crate::app::house::App;
+
+/// What measures come to, from the rows themselves.
+pub(crate) async fn measures(app: &App) -> BTreeMap<(i64, String, String), f64> {
+    const BOARDS: &str = "select id from public.boards";
+    const STATES: &str = "select id, board_id, kind from public.workflow_states";
+    const CARDS: &str = "
+        select
+          board_id, state_id, category_id, assignee_id,
+          closed_at is null as open,
+          extract(epoch from now()) as now,
+          case when isfinite(closed_at) then extract(epoch from closed_at) end as closed,
+          case when isfinite(created_at) then extract(epoch from created_at) end as created,
+          case when isfinite(started_at) then extract(epoch from started_at) end as started,
+          due_at is not null as is_due,
+          closed_at <= due_at as met
+        from public.entries";
+    const DOINGS: &str = "
+        select board_id, actor_id, extract(epoch from at) as at, extract(epoch from now()) as now
+        from public.activities
+        where isfinite(at)";
+    let mut found = BTreeMap::new();
+    let mut spans: BTreeMap<(i64, &str), Vec<f64>> = BTreeMap::new();
+    let mut dues: BTreeMap<i64, (f64, f64)> = BTreeMap::new();
+    let mut add = |board: i64, kpi: &str, item: String, by: f64| {
+        *found.entry((board, kpi.to_owned(), item)).or_default() += by;
+    };
+    for board in app.select(BOARDS).await {
+        for kpi in ["open", "work_in_progress", "throughput"] {
+            add(number(&board["id"]), kpi, String::new(), 0.0);
+        }
+    }
+    let states = app.select(STATES).await;
+    for state in &states {
+        add(number(&state["board_id"]), "entries_by_state", state["id"].to_string(), 0.0);
+    }
+    for card in app.select(CARDS).await {
+        let board = number(&card["board_id"]);
+        let state = states.iter().find(|state| state["id"] == card["state_id"]).expect("cards have one");
+        add(board, "entries_by_state", state["id"].to_string(), 1.0);
+        if state["kind"] != "done" {
+            add(board, "open", String::new(), 1.0);
+        }
+        if state["kind"] == "active" {
+            add(board, "work_in_progress", String::new(), 1.0);
+        }
+        if card["open"] == true {
+            add(board, "entries_by_category", name(&card["category_id"]), 1.0);
+            add(board, "entries_by_assignee", name(&card["assignee_id"]), 1.0);
+        }
+        let now = card["now"].as_f64().expect("a moment");
+        let Some(closed) = card["closed"].as_f64() else { continue };
+        // This hour and the twenty-three before it; today and the twenty-nine days before it.
+        if (closed / 3_600.0).floor() > (now / 3_600.0).floor() - 24.0 {
+            add(board, "throughput", String::new(), 1.0);
+        }
+        if (closed / 86_400.0).floor() < (now / 86_400.0).floor() - 29.0 {
+            continue;
+        }
+        for (kpi, since) in [("lead", &card["created"]), ("cycle", &card["started"])] {
+            if let Some(since) = since.as_f64() {
+                spans.entry((board, kpi)).or_default().push((closed - since).max(0.0));
+            }
+        }
+        if card["is_due"] == true {
+            let (met, all) = dues.entry(board).or_default();
+            *met += f64::from(u8::from(card["met"] == true));
+            *all += 1.0;
+        }
+    }
+    for doing in app.select(DOINGS).await {
+        let (at, now) = (doing["at"].as_f64().expect("a moment"), doing["now"].as_f64().expect("a moment"));
+        if (at / 86_400.0).floor() >= (now / 86_400.0).floor() - 6.0 {
+            add(number(&doing["board_id"]), "activity_by_user", name(&doing["actor_id"]), 1.0);
+        }
+    }
+    for ((board, kpi), mut spans) in spans {
+        spans.sort_by(f64::total_cmp);
+        for percent in [50, 85] {
+            let rank = (spans.len() * percent).div_ceil(100);
+            add(board, &format!("{kpi}_time_p{percent}"), String::new(), spans[rank - 1]);
+        }
+    }
+    for (board, (met, all)) in dues {
+        add(board, "sla_attainment", String::new(), met / all);
+    }
+    found
+}
+
+/// What is shown.
+pub(crate) async fn shown(app: &App) -> BTreeMap<(i64, String, String), f64> {
+    const VALUES: &str = "
+        select v.board_id, v.kpi, v.item, v.value
+        from public.kpi_values as v
+        join public.kpis as k on k.name = v.kpi
+        where k.query is null";
+    let rows = app.select(VALUES).await;
+    let key = |row: &Value| {
+        let text = |name: &str| row[name].as_str().expect("a text").to_owned();
+        (number(&row["board_id"]), text("kpi"), text("item"))
+    };
+    rows.iter().map(|row| (key(row), row["value"].as_f64().expect("a number"))).collect()
+}
+
+/// Which measures are not what they come to; percentiles may be 2 % (and a second) beside.
+pub(crate) fn different(
+    expected: &BTreeMap<(i64, String, String), f64>,
+    shown: &BTreeMap<(i64, String, String), f64>,
+) -> Vec<String> {
+    let keys = expected.keys().chain(shown.keys());
+    let is_near = |key: &(i64, String, String)| match (expected.get(key), shown.get(key)) {
+        (Some(expected), Some(shown)) if key.1.contains("_time_") => {
+            (expected - shown).abs() <= expected * 0.02 + 1.0
+        }
+        (Some(expected), Some(shown)) => (expected - shown).abs() < 1e-9,
+        _ => false,
+    };
+    keys.filter(|key| !is_near(key))
+        .map(|key| format!("{key:?}: {:?}, shown {:?}", expected.get(key), shown.get(key)))
+        .collect()
+}
+
+fn number(value: &Value) -> i64 {
+    value.as_i64().expect("a number")
+}
+
+/// As the items of measures are named.
+fn name(value: &Value) -> String {
+    match value {
+        Value::Null => "-".to_owned(),
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    }
+}

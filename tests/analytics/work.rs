@@ -1,0 +1,142 @@
+use tokio_postgres::{Client, Error};
+
+use crate::fixture::Database;
+
+/// Some boards with people, as a workspace begins.
+pub(crate) const BEGINNING: &str = "
+insert into public.users (id, name, hue)
+select 'person ' || n, 'Person ' || n, n from generate_series(1, 6) as n;
+insert into public.boards (name) select 'Board ' || n from generate_series(1, 4) as n;
+select app.plant_workflow(id) from public.boards;
+insert into public.categories (board_id, name)
+select b.id, 'Category ' || n from public.boards as b cross join generate_series(1, 3) as n;
+insert into public.board_members (board_id, user_id, role)
+select b.id, u.id, case u.id when 'person 1' then 'admin' else 'member' end
+from public.boards as b
+cross join public.users as u";
+
+/// Cards that have been there for up to sixty days, some of them done, with and without dates.
+const CREATE: &str = "
+insert into public.entries (
+  board_id, title, state_id, position, category_id, assignee_id, due_at, created_at, started_at, closed_at
+)
+select
+  board_id, 'Card', state_id, clock_timestamp()::text || random(), category_id, assignee_id,
+  case when random() < 0.1 then 'infinity' when random() < 0.7 then created_at + random() * interval '20 days' end,
+  created_at,
+  created_at + random() * interval '5 days' - interval '1 hour',
+  case when random() < 0.7 then created_at + random() * interval '30 days' - interval '2 hours' end
+from (
+  select
+    b.id as board_id,
+    (select s.id from public.workflow_states as s where s.board_id = b.id and n > 0 order by random() limit 1) as state_id,
+    case when random() < 0.7 then
+      (select c.id from public.categories as c where c.board_id = b.id and n > 0 order by random() limit 1)
+    end as category_id,
+    case when random() < 0.7 then 'person ' || (1 + floor(random() * 6)) end as assignee_id,
+    now() - random() * interval '60 days' as created_at
+  from generate_series(1, 1 + floor(random() * 20)::integer) as n
+  cross join lateral (
+    select id from public.boards where n > 0 and exists (select from public.workflow_states as s where s.board_id = boards.id)
+    order by random() limit 1
+  ) as b
+) as new";
+const MOVE: &str = "
+update public.entries as e
+set state_id = (select s.id from public.workflow_states as s where s.board_id = e.board_id order by random() limit 1),
+    position = clock_timestamp()::text || random()
+where id in (select id from public.entries order by random() limit 1 + floor(random() * 5)::integer)";
+const CHANGE: &str = "
+update public.entries as e
+set title = 'Card ' || random(),
+    assignee_id = case when random() < 0.5 then 'person ' || (1 + floor(random() * 6)) end,
+    category_id = case when random() < 0.5 then
+      (select c.id from public.categories as c where c.board_id = e.board_id order by random() limit 1)
+    end,
+    due_at = case when random() < 0.5 then now() + (random() - 0.5) * interval '40 days' end
+where id in (select id from public.entries order by random() limit 1 + floor(random() * 5)::integer)";
+const RETELL: &str = "update public.entries set title = title || '.' where id in (select id from public.entries order by random() limit 30)";
+const DELETE: &str =
+    "delete from public.entries where id in (select id from public.entries order by random() limit 2)";
+const ACT: &str = "
+insert into public.activities (board_id, actor_id, subject, action, at)
+select b.id, case when random() < 0.9 then 'person ' || (1 + floor(random() * 6)) end, 'board', 'changed',
+  case when random() < 0.02 then '-infinity' else now() - random() * interval '20 days' end
+from public.boards as b
+cross join generate_series(1, 3)
+order by random()
+limit 4";
+const FORGET: &str =
+    "delete from public.activities where id in (select id from public.activities order by random() limit 3)";
+const FOUND: &str = "
+with founded as (insert into public.boards (name) values ('Another') returning id)
+select app.plant_workflow(id) from founded";
+const CLOSE: &str = "
+delete from public.boards
+where id = (select id from public.boards order by random() limit 1)
+  and (select count(*) from public.boards) > 3";
+const LEAVE: &str = "delete from public.users where id = (select 'person ' || (2 + floor(random() * 5)))";
+const ENTER: &str = "
+insert into public.users (id, name, hue)
+select 'person ' || n, 'Person', n from generate_series(1, 6) as n
+on conflict do nothing";
+const RENAME: &str = "
+update public.workflow_states
+set kind = (array['open', 'active', 'done'])[1 + floor(random() * 3)::integer]
+where id = (select id from public.workflow_states order by random() limit 1)";
+
+/// What somebody does, and how often beside the others.
+const THINGS: [(&str, usize); 13] = [
+    (CREATE, 20),
+    (MOVE, 20),
+    (CHANGE, 12),
+    (RETELL, 4),
+    (DELETE, 6),
+    (ACT, 16),
+    (FORGET, 3),
+    (FOUND, 1),
+    (CLOSE, 1),
+    (LEAVE, 1),
+    (ENTER, 2),
+    (RENAME, 1),
+    ("select 1", 1),
+];
+
+/// Does some things in a transaction each, a few of which are taken back; others may be in the way of them.
+pub(crate) async fn work(client: &Client, transactions: usize) -> Result<(), Error> {
+    let together: usize = THINGS.iter().map(|(_, weight)| weight).sum();
+    for _ in 0..transactions {
+        let things = (0..fastrand::usize(1..4)).map(|_| {
+            let mut at = fastrand::usize(..together);
+            let found = THINGS.iter().find(|(_, weight)| {
+                let found = at < *weight;
+                at = at.saturating_sub(*weight);
+                found
+            });
+            found.expect("within all of them").0
+        });
+        let things: Vec<_> = things.collect();
+        let end = if fastrand::u8(..) < 25 { "rollback" } else { "commit" };
+        let done = client.batch_execute(&format!("begin; {}; {end}", things.join(";"))).await;
+        if let Err(error) = done {
+            let in_the_way = error.code().is_some_and(|state| ["23", "40"].contains(&&state.code()[..2]));
+            if !in_the_way {
+                return Err(error);
+            }
+            client.batch_execute("rollback").await?;
+        }
+    }
+    Ok(())
+}
+
+/// The number of counters that are not what the tables come to.
+const DIFFERENT: &str = "
+select count(*)
+from (table app.kpi_counted) as c
+full join app.kpi_counters as k using (board_id, measure, item, at)
+where c.count is distinct from k.count or c.sum is distinct from k.sum";
+
+/// Whether the counters are what the tables come to, at one moment.
+pub(crate) async fn is_counted(database: &Database) -> bool {
+    database.number(DIFFERENT).await == 0
+}
