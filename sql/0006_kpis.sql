@@ -273,3 +273,60 @@ select board_id, 'activity', coalesce(actor_id, ''), date_trunc('hour', at, 'UTC
 from public.activities
 where isfinite(at)
 group by board_id, actor_id, date_trunc('hour', at, 'UTC');
+
+-- When each measure that a query gives was read last.
+create table app.kpi_queries (
+  kpi text primary key references public.kpis (name) on delete cascade,
+  measured_at timestamptz not null
+);
+
+-- Reads a measure by its query, and writes the values that have changed; how many. For the server alone.
+create function app.measure(measure text) returns bigint
+language plpgsql
+set search_path = ''
+as $$
+declare
+  definition public.kpis;
+  changed bigint;
+begin
+  select * into definition from public.kpis where name = measure and query is not null and enabled;
+  if not found then
+    return 0;
+  end if;
+  insert into app.kpi_queries as kept (kpi, measured_at) values (measure, now())
+  on conflict (kpi) do update set measured_at = excluded.measured_at;
+  execute format(
+    'with asked as materialized (%s),
+    shown as materialized (
+      select a.board_id::bigint as board_id, coalesce(a.item::text, '''') as item, a.value::double precision as value
+      from asked as a
+      join public.boards as b on b.id = a.board_id
+      where a.value is not null
+      for key share of b
+    ),
+    gone as (
+      delete from public.kpi_values as v
+      where v.kpi = $1
+        and not exists (select from shown as s where s.board_id = v.board_id and s.item = v.item)
+      returning 1
+    ),
+    written as (
+      insert into public.kpi_values as kept (board_id, kpi, item, value, audience, recent)
+      select board_id, $1, item, value, $2, array[value]
+      from shown
+      on conflict (board_id, kpi, item) do update set
+        value = excluded.value,
+        audience = excluded.audience,
+        measured_at = now()
+      where kept.value is distinct from excluded.value
+        or kept.audience is distinct from excluded.audience
+      returning 1
+    )
+    select (select count(*) from gone) + (select count(*) from written)',
+    definition.query
+  ) into changed using measure, definition.audience;
+  return changed;
+end;
+$$;
+
+revoke execute on function app.measure(text) from public;

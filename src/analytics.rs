@@ -6,12 +6,15 @@
 //!                        └── counted anew from the tables where the journal does not lead on
 //! ```
 //!
+//! Work by the clock is in [`jobs`].
+//!
 //! Of all processes one keeps the counters; what it writes names the place in the journal up to which it was counted, in
 //! the same transaction, and only from the place that the last one wrote: so each change counts once, whoever is killed
 //! when.
 //!
 //! Never here: a look at a table for a change, or anything that a command waits for.
 
+pub mod jobs;
 mod live;
 
 pub use live::{Config as LiveConfig, DriftError, Live};

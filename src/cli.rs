@@ -2,6 +2,7 @@
 
 pub mod check;
 pub mod demo;
+pub mod jobs;
 pub mod migrate;
 pub mod rotate;
 pub mod serve;
@@ -48,6 +49,7 @@ enum Command {
     Demo(demo::Arguments),
     Migrate(migrate::Arguments),
     Rotate(rotate::Arguments),
+    Jobs(jobs::Arguments),
     Check(check::Arguments),
     Teardown(teardown::Arguments),
     Tail(Box<tail::Arguments>),
@@ -72,6 +74,8 @@ enum Error {
     Migrate(#[from] migrate::Error),
     #[error(transparent)]
     Rotate(#[from] rotate::Error),
+    #[error(transparent)]
+    Jobs(#[from] jobs::Error),
     #[error(transparent)]
     Check(#[from] check::Error),
     #[error(transparent)]
@@ -98,6 +102,7 @@ impl Error {
             Self::Demo(error) => error.exit_status(),
             Self::Migrate(error) => error.exit_status(),
             Self::Rotate(error) => error.exit_status(),
+            Self::Jobs(error) => error.exit_status(),
             Self::Check(error) => error.exit_status(),
             Self::Teardown(error) => error.exit_status(),
             Self::Tail(error) => error.exit_status(),
@@ -136,6 +141,7 @@ impl Command {
             Self::Demo(arguments) => Ok(Box::pin(demo::run(arguments, settings.layers()?)).await?),
             Self::Migrate(arguments) => Ok(migrate::run(arguments, settings.layers()?).await?),
             Self::Rotate(arguments) => Ok(rotate::run(arguments, settings.layers()?).await?),
+            Self::Jobs(arguments) => Ok(jobs::run(arguments, settings.layers()?).await?),
             Self::Check(arguments) => Ok(Box::pin(check::run(arguments, settings.layers()?)).await?),
             Self::Teardown(arguments) => Ok(teardown::run(arguments, settings.layers()?).await?),
             Self::Token(arguments) => Ok(token::run(arguments, settings.layers()?)?),

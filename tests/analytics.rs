@@ -2,5 +2,6 @@
 
 mod exactly_once;
 mod independent;
+mod jobs;
 mod live;
 mod work;

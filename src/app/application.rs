@@ -4,6 +4,7 @@ use tokio::sync::watch;
 
 use super::{Error, Server};
 use crate::analytics::Live;
+use crate::analytics::jobs::Jobs;
 use crate::cache::{Cache, Marks, Point};
 use crate::command::{self, Commands};
 use crate::config::{AuthMode, Config};
@@ -62,11 +63,13 @@ impl Server<'_> {
         if let Some(config) = self.config.live() {
             let pool =
                 Pool::new(self.settings.clone(), ANALYTICS_SESSIONS, self.config.postgres.connect_timeout)?;
-            let live = Live::new(config, pool, hub.clone());
+            let live = Live::new(config, pool.clone(), hub.clone());
+            let jobs = Jobs::new(self.config.jobs.config(), pool, live.clone());
             let scope = self.core.clone();
             self.core.spawn("measures", async move {
                 // What is committed before the slot is there comes round to nobody.
                 if streams(streaming, &scope).await {
+                    scope.spawn("jobs", jobs.keep(scope.clone()));
                     live.keep(scope).await;
                 }
             });

@@ -25,7 +25,7 @@ mod page;
 mod postgres;
 mod values;
 
-pub use analytics::Analytics;
+pub use analytics::{Analytics, Jobs};
 pub use app::App;
 pub use auth::{Auth, AuthMode, Jwt, Login};
 pub use cache::{Cache, CacheBackend};
@@ -78,6 +78,8 @@ pub struct Config {
     pub app: App,
     /// Its measures.
     pub analytics: Analytics,
+    /// Work by the clock.
+    pub jobs: Jobs,
     /// Log lines.
     #[serde(with = "Telemetry")]
     pub telemetry: telemetry::Config,

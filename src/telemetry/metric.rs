@@ -155,6 +155,11 @@ catalogue! {
     /// Counters that were not what the tables came to, when they were compared last.
     gauge KPI_DRIFT = "tidegate_kpi_drift", Count;
 
+    /// Runs of jobs that have ended, by `job` and `status`: succeeded, failed or refused.
+    counter JOB_RUNS = "tidegate_job_runs_total", Count;
+    /// Time that a run took, by `job`.
+    histogram JOB_SECONDS = "tidegate_job_seconds", Seconds;
+
     /// Tokens and sessions that were refused, by `reason`.
     counter AUTH_REFUSED = "tidegate_auth_refused_total", Count;
     /// Attempts to fetch the keys of tokens, by `reason`: `ok` or `failed`.

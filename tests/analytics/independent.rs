@@ -4,8 +4,12 @@ use serde_json::Value;
 
 use crate::app::house::App;
 
+/// Values by board, measure and item.
+pub(crate) type Values = BTreeMap<(i64, String, String), f64>;
+
 /// What measures come to, from the rows themselves.
-pub(crate) async fn measures(app: &App) -> BTreeMap<(i64, String, String), f64> {
+#[expect(clippy::too_many_lines, reason = "one computation, to be read beside the definitions")]
+pub(crate) async fn measures(app: &App) -> Values {
     const BOARDS: &str = "select id from public.boards";
     const STATES: &str = "select id, board_id, kind from public.workflow_states";
     const CARDS: &str = "
@@ -92,7 +96,7 @@ pub(crate) async fn measures(app: &App) -> BTreeMap<(i64, String, String), f64> 
 }
 
 /// What is shown.
-pub(crate) async fn shown(app: &App) -> BTreeMap<(i64, String, String), f64> {
+pub(crate) async fn shown(app: &App) -> Values {
     const VALUES: &str = "
         select v.board_id, v.kpi, v.item, v.value
         from public.kpi_values as v
@@ -107,10 +111,7 @@ pub(crate) async fn shown(app: &App) -> BTreeMap<(i64, String, String), f64> {
 }
 
 /// Which measures are not what they come to; percentiles may be 2 % (and a second) beside.
-pub(crate) fn different(
-    expected: &BTreeMap<(i64, String, String), f64>,
-    shown: &BTreeMap<(i64, String, String), f64>,
-) -> Vec<String> {
+pub(crate) fn different(expected: &Values, shown: &Values) -> Vec<String> {
     let keys = expected.keys().chain(shown.keys());
     let is_near = |key: &(i64, String, String)| match (expected.get(key), shown.get(key)) {
         (Some(expected), Some(shown)) if key.1.contains("_time_") => {

@@ -205,7 +205,7 @@ fn a_measure_alerts_when_it_gets_past_its_threshold_and_not_while_it_stays() {
         let mut counts = Vec::new();
         for value in [10.0, 10.5, 11.0, 99.0, 10.0, 10.0, 9.0, 8.0, 12.0, 12.0] {
             office.measure("open", value).await;
-            office.measure("other", value * 2.0).await;
+            office.measure("work_in_progress", value * 2.0).await;
             counts.push((office.told(&office.ben).await.len(), office.told(&office.cleo).await.len()));
         }
         let (above, below): (Vec<_>, Vec<_>) = counts.into_iter().unzip();

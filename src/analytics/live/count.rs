@@ -73,11 +73,11 @@ impl Live {
     }
 
     /// Compares the counters with the tables, as of one moment, while both go on: what was counted between where the
-    /// counters stand and that moment is read in the journal once more.
+    /// counters stand and that moment is read in the journal once more. Gives how many there are.
     ///
     /// # Errors
     /// [`DriftError`]
-    pub async fn check(&self) -> Result<(), DriftError> {
+    pub async fn check(&self) -> Result<u64, DriftError> {
         let not_now = |error: Error| match error {
             Error::Postgres(error) => DriftError::Postgres(error),
             error => DriftError::NotNow(error.to_string()),
@@ -101,11 +101,12 @@ impl Live {
         let found = work.first(DRIFT, &[Some(&between)]).await?;
         work.end().await?;
         let text = |place| found.as_ref().and_then(|row| row.text(place));
-        let count = text(0).and_then(|count| count.parse().ok()).unwrap_or(0);
+        let number = |place| text(place).and_then(|count: &str| count.parse().ok()).unwrap_or(0);
+        let count = number(0);
         #[expect(clippy::cast_precision_loss, reason = "gauges are floats; counts stay far below 2^52")]
         metrics::gauge!(metric::KPI_DRIFT).set(count as f64);
         match count {
-            0 => Ok(()),
+            0 => Ok(number(2)),
             count => Err(DriftError::Drift { count, first: text(1).unwrap_or_default().to_owned() }),
         }
     }

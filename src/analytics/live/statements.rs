@@ -24,6 +24,8 @@ update app.kpi_progress
 set cursor = null
 returning ''";
 
+pub(super) const COUNTERS: &str = "select count(*)::text from app.kpi_counters";
+
 pub(super) const ADD: &str = "
 insert into app.kpi_counters as kept (board_id, measure, item, at, count, sum)
 select
@@ -89,7 +91,8 @@ kept as (
 select
   count(*)::text,
   min(format('board %s, %s `%s` at %s: %s (%s s) kept, %s (%s s) counted',
-    board_id, measure, item, at, coalesce(k.count, 0), coalesce(k.sum, 0), coalesce(c.count, 0), coalesce(c.sum, 0)))
+    board_id, measure, item, at, coalesce(k.count, 0), coalesce(k.sum, 0), coalesce(c.count, 0), coalesce(c.sum, 0))),
+  (select count(*)::text from counted)
 from counted as c
 full join kept as k using (board_id, measure, item, at)
 where c.count is distinct from k.count or c.sum is distinct from k.sum";

@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::statements::{ADD, BOARDS, FORGET, MOVE, PROGRESS, SWEEP};
+use super::statements::{ADD, BOARDS, COUNTERS, FORGET, MOVE, PROGRESS, SWEEP};
 use super::tally::{Taken, rows};
 use super::{Error, Live, PART, Turn, settle};
 use crate::postgres::{self, Access, Begun, Work};
@@ -41,6 +41,17 @@ impl Live {
     /// Those of the conversation with PostgreSQL.
     pub async fn is_counted(&self) -> Result<bool, postgres::Error> {
         Ok(self.progress().await?.is_some())
+    }
+
+    /// How many there are.
+    ///
+    /// # Errors
+    /// Those of the conversation with PostgreSQL.
+    pub async fn counters(&self) -> Result<u64, postgres::Error> {
+        let Begun { work, .. } = self.begin(Access::Read, TIMEOUT).await?;
+        let row = work.first(COUNTERS, &[]).await?;
+        work.end().await?;
+        Ok(row.and_then(|row| row.text(0)?.parse().ok()).unwrap_or(0))
     }
 }
 

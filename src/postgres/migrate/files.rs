@@ -15,7 +15,7 @@ macro_rules! file {
 
 /// All of them, in the order in which they build up. One that has been released is never changed again: the next one
 /// mends it.
-pub(super) const FILES: [File; 7] = [
+pub(super) const FILES: [File; 8] = [
     file!("0001_people"),
     file!("0002_boards"),
     file!("0003_workflows"),
@@ -23,6 +23,7 @@ pub(super) const FILES: [File; 7] = [
     file!("0005_activities"),
     file!("0006_kpis"),
     file!("0007_records"),
+    file!("0008_jobs"),
 ];
 
 impl File {

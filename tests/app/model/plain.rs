@@ -213,7 +213,7 @@ impl Model {
 
     fn movement(&mut self, command: &Command, row: &Value) -> Vec<Told> {
         let before = self.entries[&command.target].clone();
-        is_changed(command, &before, row, &["state_id", "position", "closed_at"]);
+        is_changed(command, &before, row, &["state_id", "position", "started_at", "closed_at"]);
         let states = &self.states[&board_of(row)];
         let way =
             WAYS.iter().find(|(way, _)| *way == command.other).map(|(_, to)| Value::from(&*states[*to]));
@@ -228,6 +228,9 @@ impl Model {
         };
         if done(&before) && done(row) {
             assert_eq!(before["closed_at"], row["closed_at"], "{command:?}");
+        }
+        if before["started_at"].is_string() {
+            assert_eq!(before["started_at"], row["started_at"], "{command:?}");
         }
         self.entries.insert(id(row), row.clone());
         vec![(board_of(row), "entry", action, Some(id(row)))]
@@ -256,6 +259,9 @@ impl Model {
         let states = &self.states[&board_of(row)];
         let is_done = states.last().is_some_and(|done| row["state_id"] == **done);
         assert_eq!(row["closed_at"].is_string(), is_done, "{row}");
+        // Work begins where a card leaves the first state for the first time.
+        let is_begun = states.first().is_none_or(|open| row["state_id"] != **open);
+        assert!(row["started_at"].is_string() || !is_begun, "{row}");
     }
 }
 
