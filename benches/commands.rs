@@ -20,6 +20,7 @@ use support::server::Server;
 use tidegate::auth::{Algorithm, ClaimPath, Rules, Secret, mint};
 use tidegate::cli::demo::cluster::Binaries;
 use tidegate::command::Commands;
+use tidegate::postgres::migrate::Schema;
 use tidegate::postgres::{Settings, migrate};
 
 const SECRET: &str = "a secret of the benches, and of nobody else: long enough for each of the hashes.";
@@ -66,7 +67,9 @@ async fn run() {
     let postgres = connect(&database.cluster.url("postgres")).await;
     postgres.batch_execute(&format!("create database {NAME}")).await.expect("a fresh cluster");
     let url = database.cluster.url(NAME);
-    migrate::run(&Settings::parse(&url).expect("the cluster's own")).await.expect("a fresh database");
+    migrate::run(Schema::Application, &Settings::parse(&url).expect("the cluster's own"))
+        .await
+        .expect("a fresh database");
     for sql in PLANT.split_inclusive(';') {
         connect(&url).await.batch_execute(sql).await.expect("the schema takes it");
     }

@@ -58,11 +58,12 @@ from public.boards as b
 left join public.entries as e on e.board_id = b.id and e.due_at <= now() and e.closed_at is null
 group by b.id'),
   ('transitions_failed', 'Refused', 'number', 'last', '*/5 * * * *',
-    'Moves and transitions that were refused within the last 24 hours: limits, guards, roles, missing fields.', '
+    'Moves and transitions of cards that were refused within the last 24 hours: no way there, guards, roles, missing fields, limits.', '
 select b.id as board_id, '''' as item, count(a.id)::double precision as value
 from public.boards as b
+left join public.entries as e on e.board_id = b.id
 left join app.user_actions as a
-  on a.board_id = b.id and a.action = ''refused'' and a.at > now() - interval ''24 hours''
+  on a.entry_id = e.id and a.action = ''refused'' and a.at > now() - interval ''24 hours''
 group by b.id');
 
 -- What each comes to now, for those who follow it.

@@ -19,6 +19,7 @@ mod board;
 mod entry;
 mod export;
 mod figure;
+mod history;
 mod me;
 mod operation;
 mod page;
@@ -36,11 +37,11 @@ use crate::hub;
 use crate::policy::Policies;
 use crate::postgres::Pool;
 use crate::shutdown::Scope;
-use crate::workspace::Vault;
 use crate::workspace::tables::interests;
+use crate::workspace::{Code, Fault, Id, Vault};
 
-use action::Actions;
-pub use figure::CHARTS;
+use action::{Action, Actions};
+pub use figure::charts;
 pub use operation::{Answer, Asked, Catalogue, Kind, Read, Shown};
 pub use read::{Answered, Request};
 use replica::Replicas;
@@ -93,6 +94,8 @@ pub struct Parts {
     pub cache: Cache,
     /// Opens contacts.
     pub vault: Vault,
+    /// Where the history is, if one is kept.
+    pub warehouse: Option<Pool>,
 }
 
 /// Makes reads. Cloning shares it.
@@ -108,6 +111,7 @@ struct Shared {
     marks: Arc<Marks>,
     policies: Policies,
     vault: Vault,
+    warehouse: Option<Pool>,
     store: Store,
     actions: Actions,
     catalogue: Catalogue,
@@ -128,6 +132,7 @@ impl Queries {
             marks: parts.marks,
             policies: parts.policies,
             vault: parts.vault,
+            warehouse: parts.warehouse,
             store,
             actions,
             catalogue: Catalogue::new(),
@@ -136,6 +141,15 @@ impl Queries {
                 .map(|of| (TableName::new(of.table.0, of.table.1), of.columns))
                 .collect(),
         }))
+    }
+
+    /// Notes that somebody's movement of a card was refused, if its workflow did that.
+    pub fn note_refusal(&self, user: &str, entry: &str, fault: &Fault) {
+        let by_workflow = matches!(fault.code, Code::NoTransition | Code::TransitionRefused | Code::WipLimit);
+        // What is no number names no card.
+        if by_workflow && let Some(entry) = Id::parse(entry) {
+            self.0.actions.note(user, Action::refused(entry.as_str(), fault.code.as_str()));
+        }
     }
 
     /// The reads there are.

@@ -1,7 +1,7 @@
 //! The reference application's schema, applied: once, in order, and by whoever may.
 
 use futures_util::future::join_all;
-use tidegate::postgres::migrate::{self, Error, State};
+use tidegate::postgres::migrate::{self, Error, Schema, State};
 use tidegate::postgres::{Connection, Settings};
 use tidegate::telemetry::Chain;
 
@@ -19,12 +19,12 @@ fn settings_as(database: &Database, role: &str) -> Settings {
 }
 
 async fn states(database: &Database) -> Vec<State> {
-    let standing = migrate::list(&settings(database)).await.expect("it can look");
+    let standing = migrate::list(Schema::Application, &settings(database)).await.expect("it can look");
     standing.into_iter().map(|standing| standing.state).collect()
 }
 
 async fn refusal(database: &Database) -> Error {
-    migrate::run(&settings(database)).await.expect_err("it cannot go on")
+    migrate::run(Schema::Application, &settings(database)).await.expect_err("it cannot go on")
 }
 
 #[test]
@@ -37,11 +37,14 @@ fn a_fresh_database_gets_every_migration_once() {
             0,
             "to list changes nothing"
         );
-        let applied = migrate::run(&settings(&database)).await.expect("it may");
+        let applied = migrate::run(Schema::Application, &settings(&database)).await.expect("it may");
         assert_eq!((applied.len(), applied[0].as_str()), (FILES, "0001_people"));
         assert!(applied.is_sorted(), "{applied:?}");
         assert!(states(&database).await.iter().all(|state| matches!(state, State::Applied { .. })));
-        assert!(migrate::run(&settings(&database)).await.expect("it may").is_empty(), "nothing is left");
+        assert!(
+            migrate::run(Schema::Application, &settings(&database)).await.expect("it may").is_empty(),
+            "nothing is left"
+        );
         let keyless = "
             select count(*)
             from pg_class
@@ -57,7 +60,7 @@ fn a_fresh_database_gets_every_migration_once() {
 fn a_history_that_is_not_ours_is_refused_by_name() {
     scenario(async |test| {
         let database = test.database().await;
-        let _ = migrate::run(&settings(&database)).await.expect("it may");
+        let _ = migrate::run(Schema::Application, &settings(&database)).await.expect("it may");
         let kept = "create table kept as table app.schema_history";
         database.execute(kept).await;
         for (tampering, told) in [
@@ -90,7 +93,9 @@ fn a_history_that_is_not_ours_is_refused_by_name() {
             assert_eq!(refusal(&database).await.to_string(), told);
             database.execute("truncate app.schema_history; insert into app.schema_history table kept").await;
         }
-        assert!(migrate::run(&settings(&database)).await.expect("it is mended").is_empty());
+        assert!(
+            migrate::run(Schema::Application, &settings(&database)).await.expect("it is mended").is_empty()
+        );
     });
 }
 
@@ -113,7 +118,7 @@ fn a_migration_that_fails_leaves_nothing_of_itself_and_the_rest_comes_when_it_is
         assert_eq!(database.number(left).await, 0);
         assert_eq!(states(&database).await[2..].iter().filter(|state| **state == State::Pending).count(), 4);
         database.execute("drop table comments").await;
-        let applied = migrate::run(&settings(&database)).await.expect("it is mended");
+        let applied = migrate::run(Schema::Application, &settings(&database)).await.expect("it is mended");
         assert_eq!((applied.len(), applied[0].as_str()), (4, "0004_entries"));
     });
 }
@@ -133,7 +138,10 @@ fn a_table_that_somebody_locks_is_not_waited_for_for_ever() {
             "{told}"
         );
         holder.batch_execute("commit").await.expect("open");
-        assert_eq!(migrate::run(&settings(&database)).await.expect("it is free").len(), 4);
+        assert_eq!(
+            migrate::run(Schema::Application, &settings(&database)).await.expect("it is free").len(),
+            4
+        );
     });
 }
 
@@ -142,7 +150,7 @@ fn those_who_migrate_at_the_same_time_wait_for_each_other() {
     scenario(async |test| {
         let database = test.database().await;
         let settings = settings(&database);
-        let outcomes = join_all((0..4).map(|_| migrate::run(&settings))).await;
+        let outcomes = join_all((0..4).map(|_| migrate::run(Schema::Application, &settings))).await;
         let mut applied: Vec<_> =
             outcomes.into_iter().map(|outcome| outcome.expect("it may").len()).collect();
         applied.sort_unstable();
@@ -174,13 +182,18 @@ fn the_owner_of_the_database_need_not_be_a_superuser() {
             ))
             .await;
 
-        let applied = migrate::run(&settings_as(&first, "builder")).await.expect("it makes the roles");
+        let applied = migrate::run(Schema::Application, &settings_as(&first, "builder"))
+            .await
+            .expect("it makes the roles");
         assert_eq!(applied.len(), FILES);
-        let error = migrate::run(&settings_as(&second, "tenant")).await.expect_err("they are not its own");
+        let error = migrate::run(Schema::Application, &settings_as(&second, "tenant"))
+            .await
+            .expect_err("they are not its own");
         let told = Chain(&error).to_string();
         assert!(told.starts_with("could not apply migration `0001_people`: "), "{told}");
         second.execute("grant app_user, app_lead, app_anonymous to tenant").await;
-        let applied = migrate::run(&settings_as(&second, "tenant")).await.expect("now they are");
+        let applied =
+            migrate::run(Schema::Application, &settings_as(&second, "tenant")).await.expect("now they are");
         assert_eq!(applied.len(), FILES);
 
         for settings in [settings_as(&first, "builder"), settings_as(&second, "tenant")] {

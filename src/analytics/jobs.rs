@@ -18,6 +18,7 @@ use std::time::Duration;
 use serde_json::Value;
 use tokio::time::{sleep, timeout};
 
+use super::etl::{Etl, Range};
 use super::live::{DriftError, Live};
 use crate::postgres::{self, Pool};
 
@@ -48,6 +49,7 @@ pub struct Jobs {
     pool: Pool,
     history: History,
     live: Live,
+    etl: Etl,
     runner: String,
 }
 
@@ -62,6 +64,14 @@ pub enum Kind {
     Recount = 3,
     /// Lets old things go.
     Upkeep = 4,
+    /// Takes the values of measures into the history.
+    Sample = 5,
+    /// Loads what has come into the history.
+    Hourly = 6,
+    /// The same, and compares the last days.
+    Daily = 7,
+    /// Loads a range once more.
+    Backfill = 8,
 }
 
 /// Why a run failed.
@@ -73,13 +83,24 @@ enum Failure {
     Measures(String),
     #[error(transparent)]
     Drift(#[from] DriftError),
+    #[error("a backfill needs `from` and `to`, as in 2026-01-01 and 2026-02-01")]
+    NoRange,
     #[error("counters were not counted within {0:?}: does a server keep them?")]
     NotCounted(Duration),
 }
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Measures, Self::Check, Self::Recount, Self::Upkeep];
+    pub const ALL: [Self; 8] = [
+        Self::Measures,
+        Self::Sample,
+        Self::Hourly,
+        Self::Daily,
+        Self::Backfill,
+        Self::Check,
+        Self::Recount,
+        Self::Upkeep,
+    ];
 
     /// Its name in the configuration, on the command line and in `app.job_runs`.
     pub const fn name(self) -> &'static str {
@@ -88,6 +109,10 @@ impl Kind {
             Self::Check => "check",
             Self::Recount => "recount",
             Self::Upkeep => "upkeep",
+            Self::Sample => "sample",
+            Self::Hourly => "hourly",
+            Self::Daily => "daily",
+            Self::Backfill => "backfill",
         }
     }
 
@@ -97,7 +122,11 @@ impl Kind {
             Self::Measures => "reads the measures that queries give",
             Self::Check => "compares counters with the tables, and has them counted anew where they differ",
             Self::Recount => "counts all cards and activities anew",
-            Self::Upkeep => "forgets old runs",
+            Self::Upkeep => "makes room in the history, and lets go what is too old",
+            Self::Sample => "takes the values of measures into the history",
+            Self::Hourly => "loads what has come into the history, and derives charts from it",
+            Self::Daily => "the same, and compares the last days with what is loaded of them",
+            Self::Backfill => "loads a range of the history once more",
         }
     }
 
@@ -108,23 +137,31 @@ impl Kind {
 
     /// Whether a run that failed is worth another: not where the failure is the finding.
     const fn is_tried_again(self) -> bool {
-        !matches!(self, Self::Check)
+        !matches!(self, Self::Check | Self::Backfill)
     }
 }
 
 impl Jobs {
     /// On sessions of `pool`.
-    pub fn new(config: Config, pool: Pool, live: Live) -> Self {
-        Self { config, history: History::new(pool.clone()), pool, live, runner: clock::runner() }
+    pub fn new(config: Config, pool: Pool, live: Live, etl: Etl) -> Self {
+        Self { config, history: History::new(pool.clone()), pool, live, etl, runner: clock::runner() }
     }
 
     /// Does a job; how many rows it has written.
-    async fn perform(&self, kind: Kind, _parameters: &Value) -> Result<u64, Failure> {
+    async fn perform(&self, kind: Kind, parameters: &Value) -> Result<u64, Failure> {
         match kind {
             Kind::Measures => self.measure().await,
             Kind::Check => self.check().await,
             Kind::Recount => self.recount().await,
-            Kind::Upkeep => Ok(self.history.forget(self.config.kept).await?),
+            Kind::Upkeep => Ok(self.etl.retain().await? + self.history.forget(self.config.kept).await?),
+            Kind::Sample => Ok(self.etl.sample().await?),
+            Kind::Hourly => Ok(self.etl.hourly().await?),
+            Kind::Daily => Ok(self.etl.daily().await?),
+            Kind::Backfill => {
+                let moment = |name: &str| parameters[name].as_str().map(str::to_owned);
+                let (from, to) = moment("from").zip(moment("to")).ok_or(Failure::NoRange)?;
+                Ok(self.etl.backfill(&Range { from, to }).await?)
+            }
         }
     }
 

@@ -3,13 +3,14 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 use super::{Error, Server};
-use crate::analytics::Live;
 use crate::analytics::jobs::Jobs;
+use crate::analytics::{Etl, Live};
 use crate::cache::{Cache, Marks, Point};
 use crate::command::{self, Commands};
 use crate::config::{AuthMode, Config};
 use crate::journal::Status;
 use crate::policy::Policies;
+use crate::postgres::migrate::Schema;
 use crate::postgres::{self, Pool, migrate};
 use crate::query::{self, Queries};
 use crate::shutdown::Scope;
@@ -43,7 +44,8 @@ impl Server<'_> {
         let vault = Vault::new(app.contact_keys.clone());
         let commands = Commands::new(self.config.commands(), primary.clone(), vault.clone());
         let (hub, policies, cache) = (hub.clone(), policies.clone(), cache.clone());
-        let parts = query::Parts { primary, replicas, hub, marks, policies, cache, vault };
+        let warehouse = self.config.live().map(|_| pool(self.config.warehouse())).transpose()?;
+        let parts = query::Parts { primary, replicas, hub, marks, policies, cache, vault, warehouse };
         let queries = Queries::start(self.config.queries(), parts, &self.core);
         Ok(Some(http::Application::new(commands, queries, app.max_body_bytes)))
     }
@@ -64,7 +66,10 @@ impl Server<'_> {
             let pool =
                 Pool::new(self.settings.clone(), ANALYTICS_SESSIONS, self.config.postgres.connect_timeout)?;
             let live = Live::new(config, pool.clone(), hub.clone());
-            let jobs = Jobs::new(self.config.jobs.config(), pool, live.clone());
+            let warehouse =
+                Pool::new(self.config.warehouse(), ANALYTICS_SESSIONS, self.config.postgres.connect_timeout)?;
+            let etl = Etl::new(pool.clone(), warehouse, self.config.retention());
+            let jobs = Jobs::new(self.config.jobs.config(), pool, live.clone(), etl);
             let scope = self.core.clone();
             self.core.spawn("measures", async move {
                 // What is committed before the slot is there comes round to nobody.
@@ -79,7 +84,14 @@ impl Server<'_> {
 
     /// The application's tables are there.
     async fn must_be_migrated(&self) -> Result<(), Error> {
-        let standing = match migrate::list(&self.settings).await {
+        let standing = async {
+            let mut standing = migrate::list(Schema::Application, &self.settings).await?;
+            if self.config.live().is_some() {
+                standing.extend(migrate::list(Schema::Analytics, &self.config.warehouse()).await?);
+            }
+            Ok(standing)
+        };
+        let standing = match standing.await {
             Ok(standing) => standing,
             // It was there a moment ago, and will be again: then requests find out.
             Err(migrate::Error::Postgres(error)) if error.recovery() == postgres::Recovery::Retry => {

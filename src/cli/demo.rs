@@ -39,7 +39,7 @@ use tokio_postgres::NoTls;
 
 use super::serve;
 use crate::config::{self, Config, Layers};
-use crate::postgres::migrate;
+use crate::postgres::migrate::{self, Schema};
 use crate::shutdown::{self, Drained, Scope, Signals};
 use crate::telemetry;
 use broker::Broker;
@@ -279,7 +279,11 @@ async fn prepare(cluster: &Cluster, config: &Config) -> Result<(), Error> {
         client.batch_execute(&format!("create database {DATABASE}")).await
     })
     .await?;
-    migrate::run(&config.postgres.settings()).await?;
+    for (schema, settings) in
+        [(Schema::Application, config.postgres.settings()), (Schema::Analytics, config.warehouse())]
+    {
+        migrate::run(schema, &settings).await?;
+    }
     connected(&cluster.url(DATABASE), async |client| simulator::plant(client).await).await?;
     Ok(())
 }

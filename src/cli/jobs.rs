@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 use jiff::Timestamp;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
 use super::check;
@@ -30,6 +30,12 @@ enum What {
     Run {
         /// The job, as `list` shows it.
         job: String,
+        /// For `backfill`: the first day or moment, as in 2026-01-01.
+        #[arg(long, value_name = "MOMENT", requires = "to")]
+        from: Option<String>,
+        /// For `backfill`: the first day or moment that is no longer of it.
+        #[arg(long, value_name = "MOMENT", requires = "from")]
+        to: Option<String>,
         /// How long to wait for its end, in seconds; 0 to ask and go.
         #[arg(long, default_value_t = 600, value_name = "SECONDS")]
         wait: u64,
@@ -107,9 +113,13 @@ pub async fn run(arguments: Arguments, layers: Layers) -> Result<(), Error> {
     let history = History::new(pool);
     let told = match arguments.what {
         What::List => list(&config, &history).await?,
-        What::Run { job, wait } => {
+        What::Run { job, from, to, wait } => {
             let kind = Kind::named(&job).ok_or(Error::Unknown(job))?;
-            ask(&history, kind, Duration::from_secs(wait)).await?
+            let parameters = match from.zip(to) {
+                Some((from, to)) => json!({"from": from, "to": to}),
+                None => json!({}),
+            };
+            ask(&history, kind, &parameters, Duration::from_secs(wait)).await?
         }
         What::History { job, limit, json } => {
             if let Some(job) = job.as_ref().filter(|job| Kind::named(job).is_none()) {
@@ -146,9 +156,9 @@ async fn list(config: &Config, history: &History) -> Result<String, Error> {
 const BEGINS_WITHIN: Duration = Duration::from_secs(15);
 const LOOK: Duration = Duration::from_millis(200);
 
-async fn ask(history: &History, kind: Kind, wait: Duration) -> Result<String, Error> {
+async fn ask(history: &History, kind: Kind, parameters: &Value, wait: Duration) -> Result<String, Error> {
     let job = kind.name().to_owned();
-    let id = history.request(&job, &json!({})).await?;
+    let id = history.request(&job, parameters).await?;
     if wait.is_zero() {
         return Ok(format!("asked for run {id} of `{job}`\n"));
     }

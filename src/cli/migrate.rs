@@ -7,7 +7,7 @@ use clap::Args;
 
 use crate::config::{self, Layers};
 use crate::postgres;
-use crate::postgres::migrate::{self, Standing, State};
+use crate::postgres::migrate::{self, Schema, Standing, State};
 
 use super::check;
 
@@ -51,27 +51,38 @@ impl Error {
 /// # Errors
 /// [`Error`], with an exit status of its own.
 pub async fn run(arguments: Arguments, layers: Layers) -> Result<(), Error> {
-    let settings = layers.load()?.postgres.settings();
-    if arguments.list {
-        let standing = migrate::list(&settings).await?;
-        return Ok(check::print(listed(&standing).as_bytes())?);
+    let config = layers.load()?;
+    let mut schemas = vec![(Schema::Application, config.postgres.settings(), "")];
+    if config.analytics.enabled {
+        schemas.push((Schema::Analytics, config.warehouse(), "analytics/"));
     }
-    let outcome = migrate::run(&settings).await;
-    let told = match &outcome {
-        Ok(applied) if applied.is_empty() => "nothing to apply\n".to_owned(),
-        Ok(applied) | Err(migrate::Error::Refused { applied, .. }) => told(applied),
-        Err(_) => String::new(),
-    };
-    check::print(told.as_bytes())?;
-    Ok(outcome.map(drop)?)
+    let mut anything = false;
+    for (schema, settings, folder) in schemas {
+        if arguments.list {
+            let standing = migrate::list(schema, &settings).await?;
+            check::print(listed(folder, &standing).as_bytes())?;
+            continue;
+        }
+        let outcome = migrate::run(schema, &settings).await;
+        if let Ok(applied) | Err(migrate::Error::Refused { applied, .. }) = &outcome {
+            anything |= !applied.is_empty();
+            check::print(told(folder, applied).as_bytes())?;
+        }
+        outcome?;
+    }
+    if !anything && !arguments.list {
+        check::print(b"nothing to apply\n")?;
+    }
+    Ok(())
 }
 
-fn told(applied: &[String]) -> String {
-    lines(applied.iter().map(|migration| format!("applied {migration}")))
+fn told(folder: &str, applied: &[String]) -> String {
+    lines(applied.iter().map(|migration| format!("applied {folder}{migration}")))
 }
 
-fn listed(standing: &[Standing]) -> String {
-    lines(standing.iter().map(|Standing { migration, state }| format!("{migration}: {}", worded(state))))
+fn listed(folder: &str, standing: &[Standing]) -> String {
+    let line = |Standing { migration, state }: &Standing| format!("{folder}{migration}: {}", worded(state));
+    lines(standing.iter().map(line))
 }
 
 fn lines(lines: impl Iterator<Item = String>) -> String {
@@ -97,6 +108,6 @@ mod tests {
         let at = || "2026-03-01 08:30:00+00".to_owned();
         let standing = [("0001_a", State::Applied { at: at() }), ("0002_b", State::Pending)]
             .map(|(migration, state)| Standing { migration: migration.into(), state });
-        assert_eq!(listed(&standing), "0001_a: applied 2026-03-01 08:30:00+00\n0002_b: to be applied\n");
+        assert_eq!(listed("", &standing), "0001_a: applied 2026-03-01 08:30:00+00\n0002_b: to be applied\n");
     }
 }

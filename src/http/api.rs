@@ -28,6 +28,8 @@ const DOCUMENT: &str = "/openapi.json";
 /// See <https://www.ietf.org/archive/id/draft-ietf-httpapi-idempotency-key-header-06.html>.
 const IDEMPOTENCY_KEY: &str = "idempotency-key";
 /// What the caller has seen of the log already.
+/// What commands about one card begin with.
+const ENTRIES: &str = "/v1/entries/{entry}/";
 const MIN_LSN: &str = "tidegate-min-lsn";
 
 /// What a request is for.
@@ -143,7 +145,18 @@ async fn command(
     let fingerprint = fingerprint(&[head.method.as_str(), head.uri.path()], version, &body);
     let input = Input { path, body: parsed(operation, &body)?, version };
     let key = key.map(|key| Key { key, fingerprint });
-    let reply = app.commands.run(command::Request { identity, operation, input, key }).await?;
+    let parts = input.path.clone();
+    let reply = match app.commands.run(command::Request { identity, operation, input, key }).await {
+        Ok(reply) => reply,
+        Err(fault) => {
+            if let (true, Some(user), Some(entry)) =
+                (operation.path.starts_with(ENTRIES), identity.subject(), parts.first())
+            {
+                app.queries.note_refusal(&user, entry, &fault);
+            }
+            return Err(fault);
+        }
+    };
     // As it was written: nothing of a number is to be lost on the way.
     let answer = match &reply.outcome.row {
         Some(row) => {

@@ -172,7 +172,9 @@ fn in_path(path: &str) -> Vec<Value> {
             "rule" => json!({
                 "type": "string", "format": "uuid", "examples": ["b0a9c0de-2f0e-4a54-9d5e-7a1f3c5d7e9b"],
             }),
-            "name" if path.starts_with("/v1/charts/") => json!({"type": "string", "enum": query::CHARTS}),
+            "name" if path.starts_with("/v1/charts/") => {
+                json!({"type": "string", "enum": query::charts().collect::<Vec<_>>()})
+            }
             "name" => json!({"type": "string", "minLength": 1, "maxLength": 100, "examples": ["start"]}),
             _ => json!({"type": "string", "pattern": Id::PATTERN, "examples": ["1"]}),
         };

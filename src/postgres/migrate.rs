@@ -1,9 +1,10 @@
-//! The reference application's schema: the numbered files of `sql/`, each applied once, in order.
+//! The reference application's schema and that of its history: the numbered files of `sql/` and `sql/analytics/`, each
+//! applied once, in order.
 //!
 //! ```text
 //!  FILES ──▶ standing ──▶ pending ones ──▶ a transaction each: the file's statements and its line in the history
 //!               ▲
-//!      app.schema_history: version, name, when, checksum (refinery's)
+//!      schema_history: version, name, when, checksum (refinery's)
 //! ```
 //!
 //! Whoever applies holds a lock of the session, so that others who do so at the same time wait, and then find nothing
@@ -21,22 +22,52 @@ use tokio_postgres::error::SqlState;
 use tokio_postgres::types::Type;
 
 use super::{Connection, Error as PostgresError, Settings};
-use files::{FILES, name_of};
+use files::{ANALYTICS, APPLICATION, File, name_of};
 
-/// Where refinery keeps what was applied.
-const HISTORY_TABLE: &str = "app.schema_history";
+/// What is migrated, each with a history of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Schema {
+    /// The application: `public`, and `app` for what is nobody's to follow.
+    Application,
+    /// Its history: `analytics`.
+    Analytics,
+}
+
+impl Schema {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Application => "app",
+            Self::Analytics => "analytics",
+        }
+    }
+
+    const fn files(self) -> &'static [File] {
+        match self {
+            Self::Application => APPLICATION,
+            Self::Analytics => ANALYTICS,
+        }
+    }
+
+    /// Where refinery keeps what was applied.
+    fn history_table(self) -> String {
+        format!("{}.schema_history", self.name())
+    }
+
+    fn migrations(self) -> Vec<Migration> {
+        self.files().iter().map(File::migration).collect()
+    }
+}
 
 const HAS_HISTORY: &str = "select to_regclass($1) is not null";
 
-/// Refinery takes the texts of its table for granted, so they are looked at here first.
+/// Refinery takes the texts of its table for granted, so they are looked at here first. The table's name follows.
 const HISTORY: &str = r"
 select version,
        name,
        checksum,
        date_trunc('second', applied_on::timestamptz)::text as at,
        applied_on ~ '^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z$' as dated
-  from app.schema_history
- order by version";
+  from ";
 
 /// «tidegate» in ASCII, as one number. Such locks are a database's own.
 const LOCK: i64 = 0x7469_6465_6761_7465;
@@ -147,11 +178,11 @@ struct Line {
 ///
 /// # Errors
 /// [`Error`]. What was applied by then stays.
-pub async fn run(settings: &Settings) -> Result<Vec<String>, Error> {
+pub async fn run(schema: Schema, settings: &Settings) -> Result<Vec<String>, Error> {
     let mut session = Connection::open(settings).await?;
     let client = session.client_mut();
     take_turn(client).await?;
-    let applied = apply(client).await;
+    let applied = apply(schema, client).await;
     // With the session the lock is gone, too.
     let _ = client.query_typed("select pg_advisory_unlock($1)", &[(&LOCK, Type::INT8)]).await;
     applied
@@ -161,8 +192,8 @@ pub async fn run(settings: &Settings) -> Result<Vec<String>, Error> {
 ///
 /// # Errors
 /// Those of the conversation; [`Error::Illegible`].
-pub async fn list(settings: &Settings) -> Result<Vec<Standing>, Error> {
-    standing(&*Connection::open(settings).await?).await
+pub async fn list(schema: Schema, settings: &Settings) -> Result<Vec<Standing>, Error> {
+    standing(schema, &*Connection::open(settings).await?).await
 }
 
 /// Waits until nobody else migrates this database.
@@ -179,17 +210,18 @@ async fn take_turn(client: &mut Client) -> Result<(), Error> {
     })
 }
 
-async fn apply(client: &mut Client) -> Result<Vec<String>, Error> {
+async fn apply(schema: Schema, client: &mut Client) -> Result<Vec<String>, Error> {
     // Of the session, which is ours alone and ends here: the transactions are refinery's.
+    let name = schema.name();
     let prepare =
-        format!("set lock_timeout = {}; create schema if not exists app;", LOCK_TIMEOUT.as_millis());
+        format!("set lock_timeout = {}; create schema if not exists {name};", LOCK_TIMEOUT.as_millis());
     client
         .batch_execute(&prepare)
         .await
-        .map_err(PostgresError::query("make the schema `app`"))
+        .map_err(PostgresError::query("make the schema of migrations"))
         .map_err(Error::from)?;
     let mut pending = Vec::new();
-    for Standing { migration, state } in standing(client).await? {
+    for Standing { migration, state } in standing(schema, client).await? {
         match state {
             State::Applied { .. } => {}
             State::Pending => pending.push(migration),
@@ -198,7 +230,7 @@ async fn apply(client: &mut Client) -> Result<Vec<String>, Error> {
             State::Unknown { .. } => return Err(Error::Unknown { migration }),
         }
     }
-    match runner().run_async(client).await {
+    match runner(schema).run_async(client).await {
         Ok(_) => Ok(pending),
         Err(error) => {
             let Some(count) = error.report().map(|report| report.applied_migrations().len()) else {
@@ -211,25 +243,26 @@ async fn apply(client: &mut Client) -> Result<Vec<String>, Error> {
     }
 }
 
-fn runner() -> Runner {
-    let mut runner = Runner::new(&FILES.map(|file| file.migration()));
-    runner.set_migration_table_name(HISTORY_TABLE);
+fn runner(schema: Schema) -> Runner {
+    let mut runner = Runner::new(&schema.migrations());
+    runner.set_migration_table_name(schema.history_table());
     runner
 }
 
-async fn standing(client: &Client) -> Result<Vec<Standing>, Error> {
-    let history = history(client).await?;
-    Ok(judge(&FILES.map(|file| file.migration()), history))
+async fn standing(schema: Schema, client: &Client) -> Result<Vec<Standing>, Error> {
+    let history = history(schema, client).await?;
+    Ok(judge(&schema.migrations(), history))
 }
 
-async fn history(client: &Client) -> Result<BTreeMap<i32, Line>, Error> {
+async fn history(schema: Schema, client: &Client) -> Result<BTreeMap<i32, Line>, Error> {
     let read = PostgresError::query("read the history of migrations");
-    let row = client.query_typed_one(HAS_HISTORY, &[(&HISTORY_TABLE, Type::TEXT)]).await.map_err(read)?;
+    let table = schema.history_table();
+    let row = client.query_typed_one(HAS_HISTORY, &[(&table, Type::TEXT)]).await.map_err(read)?;
     if !row.try_get(0).map_err(read)? {
         return Ok(BTreeMap::new());
     }
     let mut lines = BTreeMap::new();
-    for row in client.query_typed(HISTORY, &[]).await.map_err(read)? {
+    for row in client.query_typed(&format!("{HISTORY}{table} order by version"), &[]).await.map_err(read)? {
         let version = row.try_get("version").map_err(read)?;
         let text = |column: &str| row.try_get::<_, Option<String>>(column).map_err(read);
         let dated = row.try_get::<_, Option<bool>>("dated").map_err(read)? == Some(true);
@@ -286,7 +319,7 @@ mod tests {
     use super::*;
 
     fn migrations(count: usize) -> Vec<Migration> {
-        FILES.iter().take(count).map(files::File::migration).collect()
+        APPLICATION.iter().take(count).map(File::migration).collect()
     }
 
     fn line(migration: &Migration) -> (i32, Line) {

@@ -1,6 +1,6 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
@@ -11,13 +11,21 @@ use crate::telemetry::{Chain, metric};
 /// What somebody looked at, searched for or took away.
 #[derive(Clone, Debug)]
 pub(super) struct Action {
-    /// `viewed`, `searched` or `exported`.
+    /// `viewed`, `searched`, `exported` or `refused`.
     pub(super) verb: &'static str,
     /// What, as in `entry`.
     pub(super) subject: &'static str,
     pub(super) board: Option<String>,
     pub(super) entry: Option<String>,
     pub(super) detail: Value,
+}
+
+impl Action {
+    /// A movement of a card that was refused.
+    pub(super) fn refused(entry: &str, code: &str) -> Self {
+        let detail = json!({"code": code});
+        Self { verb: "refused", subject: "entry", board: None, entry: Some(entry.to_owned()), detail }
+    }
 }
 
 /// Writes what people did in batches, behind the answers: nobody waits for it. What does not fit into the queue is counted

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use utoipa::ToSchema;
 
 use super::operation::{Reading, rows_of};
-use super::{Answer, Asked, Kind, Read, Shown};
+use super::{Answer, Asked, Kind, Read, Shown, history};
 use crate::command::statement;
 use crate::workspace::tables::KPI;
 use crate::workspace::{Fault, Id, Shape};
@@ -29,8 +29,14 @@ struct Which {
     days: Option<u16>,
 }
 
+/// Charts of what is counted.
+const CHARTS: [&str; 6] = ["states", "assignees", "categories", "created", "throughput", "activity"];
+
 /// The charts there are.
-pub const CHARTS: [&str; 6] = ["states", "assignees", "categories", "created", "throughput", "activity"];
+pub fn charts() -> impl Iterator<Item = &'static str> {
+    CHARTS.into_iter().chain(history::CHARTS)
+}
+
 /// A month.
 const DAYS: u16 = 30;
 
@@ -58,7 +64,9 @@ pub(super) fn reads() -> Vec<Read> {
             path: "/v1/charts/{name}",
             summary: "A chart: `states`, entries by state; `assignees` and `categories`, open entries by who answers for \
                       them and by category; `created` and `throughput`, entries created and closed by day; `activity`, \
-                      what happened by day",
+                      what happened by day. Of one board, by day, from its history: `flow`, entries in each state at the \
+                      day's end; `lead_time` and `cycle_time`, `p50` and `p85` of those closed, in seconds; `sla`, the \
+                      share closed in time; `time_in_state`, seconds on average in the states that were left",
             query: Some(Shape::of::<Which>()),
             kind: Kind::Charts,
             shown: Shown::Other("Chart", chart_schema),
@@ -68,7 +76,12 @@ pub(super) fn reads() -> Vec<Read> {
                     None => marks.table(table),
                 };
                 let names = if asked.part(0) == "categories" { "categories" } else { "workflow_states" };
-                vec![of("kpi_boards"), of(names), asked.membership(marks)]
+                let source = if history::CHARTS.contains(&asked.part(0)) {
+                    marks.table("kpis")
+                } else {
+                    of("kpi_boards")
+                };
+                vec![source, of(names), asked.membership(marks)]
             },
             run: |reading, asked| Box::pin(chart(reading, asked)),
             noted: None,
@@ -89,7 +102,8 @@ fn chart_schema() -> Value {
                     "required": ["x", "y"],
                     "properties": {
                         "x": {"type": ["string", "null"], "description": "A day in UTC, a state or a person; null for nobody."},
-                        "y": {"type": "integer"},
+                        "series": {"type": "string", "description": "Which of several lines, where there are."},
+                        "y": {"type": "number"},
                     },
                 },
             },
@@ -168,6 +182,10 @@ async fn kpis(reading: Reading<'_>, asked: &Asked) -> Result<Answer, Fault> {
 
 async fn chart(reading: Reading<'_>, asked: &Asked) -> Result<Answer, Fault> {
     let Which { board_id, days } = asked.query()?;
+    let days = days.unwrap_or(DAYS).to_string();
+    if history::CHARTS.contains(&asked.part(0)) {
+        return history::chart(reading, asked.part(0), board_id.as_ref(), &days).await;
+    }
     let statement = match asked.part(0) {
         "states" => STATES,
         "assignees" => ASSIGNEES,
@@ -177,7 +195,6 @@ async fn chart(reading: Reading<'_>, asked: &Asked) -> Result<Answer, Fault> {
         "activity" => by_day!("activity"),
         other => return Err(Fault::not_found("chart", other)),
     };
-    let days = days.unwrap_or(DAYS).to_string();
     let rows = reading.work.rows(statement, &[board_id.as_ref().map(Id::as_str), Some(&days)]).await?;
     let points: Vec<Value> = rows
         .iter()

@@ -1,15 +1,16 @@
 use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{activity, board, entry, export, figure, me, people};
+use super::{activity, board, entry, export, figure, history, me, people};
 use crate::cache::{Marks, Tag};
 use crate::command;
-use crate::postgres::{self, Work};
+use crate::postgres::{self, Pool, Work};
 use crate::workspace::{Code, Fault, Id, Person, Resource, Shape, Vault};
 
 /// One kind of read: where it is asked for, what may be asked, and what makes it.
@@ -91,6 +92,8 @@ pub struct Answer {
 pub(super) struct Reading<'a> {
     pub(super) work: &'a Work,
     pub(super) vault: &'a Vault,
+    /// Where the history is, if one is kept, and how long it may take.
+    pub(super) warehouse: Option<(&'a Pool, Duration)>,
 }
 
 impl Asked {
@@ -178,6 +181,7 @@ impl Catalogue {
             export::reads(),
             activity::reads(),
             figure::reads(),
+            history::reads(),
             people::reads(),
             me::reads(),
         ]

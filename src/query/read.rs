@@ -5,7 +5,7 @@ use tokio::time::timeout;
 
 use super::operation::Reading;
 use super::store::{Kept, Name};
-use super::{Answer, Asked, Kind, Queries, Read};
+use super::{Answer, Asked, Kind, Queries, Read, Shared};
 use crate::auth::Identity;
 use crate::cache::{Point, Tag};
 use crate::event::Lsn;
@@ -128,7 +128,9 @@ impl Queries {
     }
 
     async fn run(&self, request: &Request<'_>, work: Work) -> Result<Answer, Fault> {
-        let reading = Reading { work: &work, vault: &self.0.vault };
+        let Shared { vault, warehouse, config, .. } = &*self.0;
+        let warehouse = warehouse.as_ref().map(|pool| (pool, config.timeout));
+        let reading = Reading { work: &work, vault, warehouse };
         let answer = (request.read.run)(reading, &request.asked).await?;
         work.end().await?;
         Ok(answer)

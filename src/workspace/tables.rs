@@ -230,7 +230,7 @@ pub const fn interests() -> &'static [Interest] {
     const fn of(table: &'static str, columns: &'static [&'static str]) -> Interest {
         Interest { table: ("public", table), columns }
     }
-    const INTERESTS: [Interest; 15] = [
+    const INTERESTS: [Interest; 16] = [
         of("users", &["id"]),
         of("user_preferences", &["user_id"]),
         of("boards", &["id"]),
@@ -246,6 +246,7 @@ pub const fn interests() -> &'static [Interest] {
         of("notifications", &["user_id"]),
         of("kpi_values", &["board_id"]),
         of("kpi_boards", &["board_id"]),
+        of("kpis", &["name"]),
     ];
     &INTERESTS
 }

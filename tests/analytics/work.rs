@@ -140,3 +140,59 @@ where c.count is distinct from k.count or c.sum is distinct from k.sum";
 pub(crate) async fn is_counted(database: &Database) -> bool {
     database.number(DIFFERENT).await == 0
 }
+
+/// What people do by the application: a card is moved and its activity says from where to where, now or, as when it was
+/// told late, some days ago. Some are told twice, or of a day that is yet to come.
+pub(crate) const TOLD: &str = "
+create function told_move() returns void
+language plpgsql
+as $$
+declare
+  card public.entries;
+  was public.workflow_states;
+  next public.workflow_states;
+  moment timestamptz;
+begin
+  select * into card from public.entries order by random() limit 1;
+  if not found then
+    return;
+  end if;
+  select * into was from public.workflow_states where id = card.state_id;
+  select * into next from public.workflow_states where board_id = card.board_id order by random() limit 1;
+  select greatest(card.created_at, coalesce(max(at), card.created_at)) into moment
+  from public.activities
+  where entry_id = card.id and isfinite(at) and at < now();
+  moment := moment + random() * (now() - moment);
+  update public.entries
+  set state_id = next.id, position = clock_timestamp()::text || random()
+  where id = card.id;
+  insert into public.activities (board_id, actor_id, subject, action, entry_id, at, detail)
+  select card.board_id, 'person 1', 'entry', 'moved', card.id,
+    case when random() < 0.02 then now() + interval '3 days' else moment end,
+    jsonb_build_object('from', was.name, 'to', next.name)
+  from generate_series(1, case when random() < 0.05 then 2 else 1 end);
+end;
+$$;
+create function told_delete() returns void
+language plpgsql
+as $$
+declare
+  card public.entries;
+begin
+  delete from public.entries
+  where id = (select id from public.entries order by random() limit 1)
+  returning * into card;
+  insert into public.activities (board_id, actor_id, subject, action, entry_id)
+  select card.board_id, 'person 1', 'entry', 'deleted', card.id
+  where card.id is not null;
+end;
+$$";
+
+/// Cards that are moved and told of, and some that are deleted.
+pub(crate) async fn told(client: &Client, movements: usize) -> Result<(), Error> {
+    for _ in 0..movements {
+        let what = if fastrand::u8(..) < 12 { "select told_delete()" } else { "select told_move()" };
+        client.batch_execute(what).await?;
+    }
+    Ok(())
+}

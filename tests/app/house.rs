@@ -9,6 +9,7 @@ use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderMap};
 use hyper::{Method, Request};
 use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
+use tidegate::postgres::migrate::Schema;
 use tidegate::postgres::{Settings, migrate};
 use tokio::net::TcpStream;
 use tokio::sync::Mutex;
@@ -63,7 +64,9 @@ pub(crate) fn settings(more: &[(&str, &str)]) -> Vec<(String, String)> {
 /// Brings a database to the application's schema.
 pub(crate) async fn migrate(database: &Database) {
     let settings = Settings::parse(&database.url()).expect("a URL");
-    migrate::run(&settings).await.unwrap_or_else(|error| panic!("{error:?}"));
+    for schema in [Schema::Application, Schema::Analytics] {
+        migrate::run(schema, &settings).await.unwrap_or_else(|error| panic!("{error:?}"));
+    }
 }
 
 impl App {

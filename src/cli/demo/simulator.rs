@@ -144,6 +144,7 @@ async fn at(moment: Option<Instant>) {
 mod tests {
     use super::super::cluster::{Cluster, Options};
     use super::*;
+    use crate::postgres::migrate::Schema;
     use crate::postgres::{Settings, migrate};
 
     #[test]
@@ -165,7 +166,9 @@ mod tests {
         let cluster =
             Cluster::start(&Options::default().with("fsync", "off")).expect("PostgreSQL is installed");
         let url = cluster.url("postgres");
-        migrate::run(&Settings::parse(&url).expect("valid")).await.expect("the schema fits");
+        migrate::run(Schema::Application, &Settings::parse(&url).expect("valid"))
+            .await
+            .expect("the schema fits");
         let (mut client, connection) = tokio_postgres::connect(&url, NoTls).await.expect("it runs");
         let work = async {
             plant(&mut client).await?;

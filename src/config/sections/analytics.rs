@@ -3,9 +3,10 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use super::auth::set;
-use super::{Config, count, flag, milliseconds, parsed};
-use crate::analytics::LiveConfig;
+use super::{Config, ConnectionString, count, flag, milliseconds, parsed};
 use crate::analytics::jobs::{self, Kind, Schedule, Zone};
+use crate::analytics::{LiveConfig, Retention};
+use crate::postgres::Settings;
 
 /// `[analytics]`
 #[derive(Clone, Debug, Deserialize)]
@@ -15,6 +16,21 @@ pub struct Analytics {
     /// Whether measures are kept.
     #[serde(deserialize_with = "flag")]
     pub enabled: bool,
+    /// Where the history is; set if it is elsewhere.
+    #[serde(deserialize_with = "parsed")]
+    pub url: ConnectionString,
+    /// How long values by the minute are kept.
+    #[serde(deserialize_with = "count::<0, 36_500, _>")]
+    pub raw_days: usize,
+    /// By the hour.
+    #[serde(deserialize_with = "count::<0, 36_500, _>")]
+    pub hour_days: usize,
+    /// By the day.
+    #[serde(deserialize_with = "count::<0, 36_500, _>")]
+    pub day_days: usize,
+    /// What happened, one row each.
+    #[serde(deserialize_with = "count::<0, 36_500, _>")]
+    pub fact_days: usize,
     /// How long changes gather before they are written.
     #[serde(rename = "interval_ms", deserialize_with = "milliseconds::<10, 60_000, _>")]
     pub interval: Duration,
@@ -46,6 +62,15 @@ pub struct Jobs {
     /// [`Kind::Measures`]
     #[serde(deserialize_with = "set")]
     pub measures: Option<Schedule>,
+    /// [`Kind::Sample`]
+    #[serde(deserialize_with = "set")]
+    pub sample: Option<Schedule>,
+    /// [`Kind::Hourly`]
+    #[serde(deserialize_with = "set")]
+    pub hourly: Option<Schedule>,
+    /// [`Kind::Daily`]
+    #[serde(deserialize_with = "set")]
+    pub daily: Option<Schedule>,
     /// [`Kind::Check`]
     #[serde(deserialize_with = "set")]
     pub check: Option<Schedule>,
@@ -57,9 +82,14 @@ pub struct Jobs {
 impl Jobs {
     /// When each runs, and how.
     pub fn config(&self) -> jobs::Config {
-        let Self { time_zone, retries, retry, timeout, kept, measures, check, upkeep } = self.clone();
+        let Self { time_zone, retries, retry, timeout, kept, measures, sample, hourly, daily, check, upkeep } =
+            self.clone();
         let schedules = vec![
             (Kind::Measures, measures),
+            (Kind::Sample, sample),
+            (Kind::Hourly, hourly),
+            (Kind::Daily, daily),
+            (Kind::Backfill, None),
             (Kind::Check, check),
             (Kind::Recount, None),
             (Kind::Upkeep, upkeep),
@@ -78,7 +108,24 @@ impl Jobs {
 impl Config {
     /// How measures are kept, if they are.
     pub fn live(&self) -> Option<LiveConfig> {
-        let Analytics { enabled, interval, count_timeout } = self.analytics;
+        let Analytics { enabled, interval, count_timeout, .. } = self.analytics;
         (self.app.enabled && enabled).then_some(LiveConfig { interval, count_timeout })
+    }
+
+    /// Where the history is.
+    pub fn warehouse(&self) -> Settings {
+        self.analytics.url.settings().cloned().unwrap_or_else(|| self.postgres.settings())
+    }
+
+    /// How long it is kept.
+    pub fn retention(&self) -> Retention {
+        let days = |days: usize| u32::try_from(days).ok().filter(|days| *days > 0);
+        let Analytics { raw_days, hour_days, day_days, fact_days, .. } = self.analytics;
+        Retention {
+            raw_days: days(raw_days),
+            hour_days: days(hour_days),
+            day_days: days(day_days),
+            fact_days: days(fact_days),
+        }
     }
 }

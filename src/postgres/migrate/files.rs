@@ -13,9 +13,13 @@ macro_rules! file {
     };
 }
 
-/// All of them, in the order in which they build up. One that has been released is never changed again: the next one
-/// mends it.
-pub(super) const FILES: [File; 8] = [
+/// Those of the history.
+pub(super) const ANALYTICS: &[File] =
+    &[File { name: "0001_facts", sql: include_str!("../../../sql/analytics/0001_facts.sql") }];
+
+/// Those of the application, in the order in which they build up. One that has been released is never changed again: the
+/// next one mends it.
+pub(super) const APPLICATION: &[File] = &[
     file!("0001_people"),
     file!("0002_boards"),
     file!("0003_workflows"),
@@ -49,18 +53,23 @@ mod tests {
 
     #[test]
     fn every_file_of_the_schema_is_embedded_in_order() {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("sql");
-        let mut names: Vec<_> = fs::read_dir(folder)
-            .expect("the schema is part of the tree")
-            .map(|entry| entry.expect("readable").file_name().into_string().expect("ASCII"))
-            .collect();
-        names.sort();
-        assert_eq!(names, FILES.map(|file| format!("{}.sql", file.name)));
+        for (folder, files) in [("sql", APPLICATION), ("sql/analytics", ANALYTICS)] {
+            let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
+            let mut names: Vec<_> = fs::read_dir(folder)
+                .expect("the schema is part of the tree")
+                .map(|entry| entry.expect("readable"))
+                .filter(|entry| entry.path().is_file())
+                .map(|entry| entry.file_name().into_string().expect("ASCII"))
+                .collect();
+            names.sort();
+            let files: Vec<_> = files.iter().map(|file| format!("{}.sql", file.name)).collect();
+            assert_eq!(names, files);
+        }
     }
 
     #[test]
     fn the_numbers_have_no_gap_and_names_are_the_same_there_and_back() {
-        for (number, file) in (1..).zip(&FILES) {
+        for (number, file) in (1..).zip(APPLICATION).chain((1..).zip(ANALYTICS)) {
             let migration = file.migration();
             assert_eq!(migration.version(), number);
             assert_eq!(name_of(migration.version(), migration.name()), file.name);

@@ -1,0 +1,196 @@
+use super::{Etl, count};
+use crate::postgres::Error;
+
+/// Boards of which something was loaded: some at a time, as `{1,2,3}`.
+const TOUCHED: &str = "
+select array_agg(board_id)::text
+from (select distinct board_id from analytics.touched order by board_id limit 100) as few";
+
+/// Cards that were deleted, by their activities.
+const DELETED: &str = "
+with gone as (
+  update analytics.fact_entries as f
+  set gone = true
+  from analytics.touched as t, analytics.fact_activities as a
+  where t.board_id = any ($1::bigint[])
+    and f.entry_id = t.entry_id
+    and not f.gone
+    and a.entry_id = t.entry_id
+    and a.subject = 'entry'
+    and a.action = 'deleted'
+  returning 1
+)
+select count(*)::text from gone";
+
+/// How long each card that was touched was where: from its creation by its movements to its deletion.
+const SPANS: &str = "
+with card as materialized (
+  select distinct f.entry_id, f.board_id, f.state, f.created_at, f.gone
+  from analytics.touched as t
+  join analytics.fact_entries as f on f.entry_id = t.entry_id
+  where t.board_id = any ($1::bigint[])
+),
+movement as materialized (
+  select
+    c.entry_id,
+    row_number() over (partition by c.entry_id order by a.at, a.activity_id) as place,
+    greatest(a.at, c.created_at) as at,
+    a.from_state,
+    a.to_state
+  from card as c
+  join analytics.fact_activities as a on a.entry_id = c.entry_id and a.subject = 'entry'
+  where a.to_state is not null
+    and a.from_state is distinct from a.to_state
+),
+ending as (
+  select c.entry_id, coalesce(max(a.at), max(m.at), max(c.created_at)) as at
+  from card as c
+  left join analytics.fact_activities as a
+    on a.entry_id = c.entry_id and a.subject = 'entry' and a.action = 'deleted'
+  left join movement as m on m.entry_id = c.entry_id
+  where c.gone
+  group by c.entry_id
+),
+step as (
+  select c.entry_id, 0 as place, coalesce(m.from_state, c.state) as state, c.created_at as at
+  from card as c
+  left join movement as m on m.entry_id = c.entry_id and m.place = 1
+  union all
+  select entry_id, place, to_state, at
+  from movement
+),
+loaded as (
+  insert into analytics.fact_spans (entry_id, place, board_id, state, entered_at, left_at)
+  select
+    s.entry_id,
+    s.place,
+    c.board_id,
+    s.state,
+    s.at,
+    coalesce(
+      lead(s.at) over (partition by s.entry_id order by s.place),
+      case when e.at is not null then greatest(e.at, s.at) end
+    )
+  from step as s
+  join card as c on c.entry_id = s.entry_id
+  left join ending as e on e.entry_id = s.entry_id
+  returning 1
+)
+select count(*)::text from loaded";
+const FORGET_SPANS: &str = "
+delete from analytics.fact_spans as s
+using analytics.touched as t
+where t.board_id = any ($1::bigint[])
+  and s.entry_id = t.entry_id
+returning ''";
+
+/// From which day on charts are drawn anew.
+const FORGET_CHARTS: &str = "
+delete from analytics.chart_data as c
+using (
+  select board_id, min(since)::date as since
+  from analytics.touched
+  where board_id = any ($1::bigint[])
+  group by board_id
+) as t
+where c.board_id = t.board_id
+  and (c.day >= t.since or c.chart = 'flow')
+returning ''";
+const CHARTS: &str = "
+with t as materialized (
+  select board_id, min(since)::date as since
+  from analytics.touched
+  where board_id = any ($1::bigint[])
+  group by board_id
+),
+change as (
+  select s.board_id, s.state, s.entered_at::date as day, 1 as by
+  from analytics.fact_spans as s
+  join t on t.board_id = s.board_id
+  union all
+  select s.board_id, s.state, s.left_at::date, -1
+  from analytics.fact_spans as s
+  join t on t.board_id = s.board_id
+  where s.left_at is not null
+),
+closed as materialized (
+  select f.*, f.closed_at::date as day
+  from analytics.fact_entries as f
+  join t on t.board_id = f.board_id and f.closed_at >= t.since
+  where not f.gone
+),
+drawn (chart, board_id, series, day, y) as (
+  select 'flow', board_id, state, day,
+    sum(sum(by)) over (partition by board_id, state order by day)::double precision
+  from change
+  group by board_id, state, day
+  union all
+  select 'created', f.board_id, '', f.created_at::date, count(*)
+  from analytics.fact_entries as f
+  join t on t.board_id = f.board_id and f.created_at >= t.since
+  where not f.gone
+  group by f.board_id, f.created_at::date
+  union all
+  select 'throughput', board_id, '', day, count(*)
+  from closed
+  group by board_id, day
+  union all
+  select 'lead_time', board_id, 'p' || percent, day,
+    percentile_disc(percent / 100.0) within group (order by lead_seconds)
+  from closed
+  cross join (values (50), (85)) as wanted (percent)
+  group by board_id, day, percent
+  union all
+  select 'cycle_time', board_id, 'p' || percent, day,
+    percentile_disc(percent / 100.0) within group (order by cycle_seconds)
+  from closed
+  cross join (values (50), (85)) as wanted (percent)
+  where cycle_seconds is not null
+  group by board_id, day, percent
+  union all
+  select 'sla', board_id, '', day, count(*) filter (where on_time)::double precision / count(*)
+  from closed
+  where due_at is not null
+  group by board_id, day
+  union all
+  select 'activity', a.board_id, coalesce(a.actor_id, '-'), a.at::date, count(*)
+  from analytics.fact_activities as a
+  join t on t.board_id = a.board_id and a.at >= t.since
+  group by a.board_id, coalesce(a.actor_id, '-'), a.at::date
+  union all
+  select 'time_in_state', s.board_id, s.state, s.left_at::date, avg(extract(epoch from s.left_at - s.entered_at))
+  from analytics.fact_spans as s
+  join t on t.board_id = s.board_id and s.left_at >= t.since
+  group by s.board_id, s.state, s.left_at::date
+),
+loaded as (
+  insert into analytics.chart_data (chart, board_id, series, day, y)
+  select chart, board_id, series, day, y
+  from drawn
+  returning 1
+)
+select count(*)::text from loaded";
+const DONE: &str = "delete from analytics.touched where board_id = any ($1::bigint[]) returning ''";
+
+impl Etl {
+    /// Derives spans and charts anew from what was loaded since the last time.
+    pub(super) async fn derive(&self) -> Result<u64, Error> {
+        let mut derived = 0;
+        loop {
+            let work = self.step().await?;
+            let boards = work.first(TOUCHED, &[]).await?;
+            let Some(boards) = boards.as_ref().and_then(|row| row.text(0)) else {
+                work.commit().await?;
+                return Ok(derived);
+            };
+            let boards = [Some(boards)];
+            count(&work, DELETED, &boards).await?;
+            work.rows(FORGET_SPANS, &boards).await?;
+            derived += count(&work, SPANS, &boards).await?;
+            work.rows(FORGET_CHARTS, &boards).await?;
+            derived += count(&work, CHARTS, &boards).await?;
+            work.rows(DONE, &boards).await?;
+            work.commit().await?;
+        }
+    }
+}

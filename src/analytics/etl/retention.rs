@@ -1,0 +1,51 @@
+use super::{Etl, count};
+use crate::postgres::Error;
+
+/// How many days of each are kept; `None` for ever.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Retention {
+    /// Values by the minute.
+    pub raw_days: Option<u32>,
+    /// By the hour.
+    pub hour_days: Option<u32>,
+    /// By the day.
+    pub day_days: Option<u32>,
+    /// What happened, one row each.
+    pub fact_days: Option<u32>,
+}
+
+/// For the time that comes.
+const AHEAD: &str = "
+select
+  analytics.prepare('kpi_values_raw', now(), now() + interval '3 days')::text,
+  analytics.prepare('kpi_values_hour', now(), now() + interval '40 days')::text,
+  analytics.prepare('kpi_values_day', now(), now() + interval '40 days')::text,
+  analytics.prepare('fact_activities', now(), now() + interval '40 days')::text,
+  analytics.prepare('fact_user_actions', now(), now() + interval '40 days')::text";
+const RETIRE: &str = "select analytics.retire($1, now() - $2::integer * interval '1 day')::text";
+
+impl Etl {
+    /// Makes room for what comes, and lets go what is too old; how many parts went.
+    ///
+    /// # Errors
+    /// Those of the conversation with the analytics database.
+    pub async fn retain(&self) -> Result<u64, Error> {
+        let Retention { raw_days, hour_days, day_days, fact_days } = self.retention;
+        let work = self.step().await?;
+        work.rows(AHEAD, &[]).await?;
+        let mut dropped = 0;
+        for (table, days) in [
+            ("kpi_values_raw", raw_days),
+            ("kpi_values_hour", hour_days),
+            ("kpi_values_day", day_days),
+            ("fact_activities", fact_days),
+            ("fact_user_actions", fact_days),
+        ] {
+            if let Some(days) = days {
+                dropped += count(&work, RETIRE, &[Some(table), Some(&days.to_string())]).await?;
+            }
+        }
+        work.commit().await?;
+        Ok(dropped)
+    }
+}

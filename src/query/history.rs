@@ -1,0 +1,258 @@
+//! The history: series of measures, and charts of what happened.
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+use utoipa::ToSchema;
+
+use super::operation::{Reading, asked_for};
+use super::{Answer, Asked, Kind, Read, Shown};
+use crate::postgres::{Access, Begun, Work};
+use crate::workspace::{Code, Fault, Id, Shape};
+
+/// How fine.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+enum Resolution {
+    /// Each change, by the minute.
+    Raw,
+    /// By the hour.
+    Hour,
+    /// By the day (UTC).
+    #[default]
+    Day,
+    /// By the month (UTC).
+    Month,
+}
+
+/// Which part of a series.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct Which {
+    /// The board.
+    board_id: Id,
+    /// The first moment; a month before `to`, a year for days and all there is for months, if it is left out.
+    #[schema(format = DateTime)]
+    from: Option<String>,
+    /// The first moment that is no longer of it; now if it is left out.
+    #[schema(format = DateTime)]
+    to: Option<String>,
+    /// How fine; by the day if it is left out.
+    resolution: Option<Resolution>,
+    /// One part of a measure that has parts; all of them if it is left out.
+    item: Option<String>,
+}
+
+/// Charts that are drawn by day, from what happened.
+pub(super) const CHARTS: [&str; 5] = ["flow", "lead_time", "cycle_time", "sla", "time_in_state"];
+
+pub(super) fn reads() -> Vec<Read> {
+    vec![Read {
+        id: "getKpiSeries",
+        path: "/v1/kpis/{name}/series",
+        summary: "A measure of a board over time",
+        query: Some(Shape::of::<Which>()),
+        kind: Kind::Kpis,
+        shown: Shown::Other("KpiSeries", schema),
+        tags: |marks, asked| {
+            let board = asked.asks("board_id").unwrap_or_default();
+            vec![marks.table("kpis"), marks.rows("boards", "id", board), asked.membership(marks)]
+        },
+        run: |reading, asked| Box::pin(series(reading, asked)),
+        noted: None,
+    }]
+}
+
+fn schema() -> Value {
+    json!({
+        "type": "object",
+        "required": ["kpi", "unit", "resolution", "series"],
+        "properties": {
+            "kpi": {"type": "string"},
+            "unit": {"type": "string"},
+            "resolution": {"type": "string", "enum": ["raw", "hour", "day", "month"]},
+            "series": {
+                "type": "array",
+                "items": {
+                    "type": "object",
+                    "required": ["item", "points"],
+                    "properties": {
+                        "item": {"type": "string", "description": "The part; empty for the whole."},
+                        "points": {
+                            "type": "array",
+                            "description": "Where it changed: between two of them it stayed.",
+                            "items": {
+                                "type": "array",
+                                "description": "Seconds since 1970-01-01 00:00 UTC, and the value.",
+                                "prefixItems": [{"type": "integer"}, {"type": "number"}],
+                                "minItems": 2,
+                                "maxItems": 2,
+                            },
+                        },
+                    },
+                },
+            },
+        },
+    })
+}
+
+/// What it is, if whoever asks may see it: as they see its values now, or as any member does.
+const DEFINITION: &str = "
+select k.unit
+from public.kpis as k
+where k.name = $1
+  and (
+    exists (select from public.kpi_values as v where v.kpi = k.name and v.board_id = $2::bigint)
+    or (k.audience = 'members' and exists (select from public.boards as b where b.id = $2::bigint))
+  )";
+const BOARD: &str = "select id::text from public.boards where id = $1::bigint";
+
+/// At most so many points: of two hundred parts, or a year by the hour many times over.
+macro_rules! points {
+    ($table:literal, $back:literal) => {
+        concat!(
+            "
+with span as materialized (
+  select
+    coalesce($3::timestamptz, coalesce($4::timestamptz, now()) - interval '",
+            $back,
+            "') as since,
+    coalesce($4::timestamptz, now()) as until
+),
+point as (
+  select v.item, v.at, v.value
+  from span
+  join analytics.kpi_values_",
+            $table,
+            " as v
+    on v.board_id = $1::bigint and v.kpi = $2 and v.at >= span.since and v.at < span.until
+  where $5::text is null
+    or v.item = $5
+  limit 100000
+),
+before as (
+  select '' as item, span.since as at, v.value
+  from span
+  cross join lateral (
+    select value
+    from analytics.kpi_values_",
+            $table,
+            " as v
+    where v.board_id = $1::bigint
+      and v.kpi = $2
+      and v.item = ''
+      and v.at < span.since
+      and v.at >= span.since - interval '400 days'
+    order by v.at desc
+    limit 1
+  ) as v
+  where coalesce($5, '') = ''
+    and isfinite(span.since)
+)
+select
+  item,
+  json_agg(json_build_array(floor(extract(epoch from at))::bigint, value) order by at)::text
+from (
+  select item, at, value from point
+  union all
+  select item, at, value from before
+) as points
+group by item
+order by item
+limit 200"
+        )
+    };
+}
+
+async fn series(reading: Reading<'_>, asked: &Asked) -> Result<Answer, Fault> {
+    let Which { board_id, from, to, resolution, item } = asked.query()?;
+    let name = asked.part(0);
+    let board = board_id.as_str();
+    let definition = reading.work.first(DEFINITION, &[Some(name), Some(board)]).await?;
+    let definition = definition.ok_or_else(|| Fault::not_found("measure", name))?;
+    let resolution = resolution.unwrap_or_default();
+    let statement = match resolution {
+        Resolution::Raw => points!("raw", "1 day"),
+        Resolution::Hour => points!("hour", "30 days"),
+        Resolution::Day => points!("day", "1 year"),
+        Resolution::Month => points!("month", "200 years"),
+    };
+    let work = warehouse(reading).await?;
+    let values = [Some(board), Some(name), from.as_deref(), to.as_deref(), item.as_deref()];
+    let rows = work.rows(statement, &values).await.map_err(asked_for("from"))?;
+    work.end().await?;
+    let series = rows.iter().map(|row| {
+        let item = Value::from(row.text(0).unwrap_or_default());
+        format!("{{\"item\":{item},\"points\":{}}}", row.text(1).unwrap_or("[]"))
+    });
+    let series: Vec<_> = series.collect();
+    let (kpi, unit) = (Value::from(name), Value::from(definition.text(0).unwrap_or_default()));
+    let resolution = format!("{resolution:?}").to_lowercase();
+    let answer = format!(
+        "{{\"kpi\":{kpi},\"unit\":{unit},\"resolution\":\"{resolution}\",\"series\":[{}]}}",
+        series.join(",")
+    );
+    Ok(Answer::other(answer.into_bytes()))
+}
+
+/// What was in each state at the end of each day: on days without a change as on the day before.
+const FLOW: &str = "
+select d.day::date::text, s.series, c.y::text
+from generate_series(current_date - ($2::integer - 1), current_date, '1 day') as d (day)
+cross join (
+  select f.series, min(k.ordinal) as ordinal
+  from (select distinct series from analytics.chart_data where chart = 'flow' and board_id = $1::bigint) as f
+  left join analytics.dim_states as k on k.board_id = $1::bigint and k.name = f.series and not k.gone
+  group by f.series
+) as s
+cross join lateral (
+  select y
+  from analytics.chart_data as c
+  where c.chart = 'flow'
+    and c.board_id = $1::bigint
+    and c.series = s.series
+    and c.day <= d.day
+  order by c.day desc
+  limit 1
+) as c
+where $3::text = 'flow'
+order by d.day, s.ordinal nulls last, s.series";
+const DRAWN: &str = "
+select day::text, series, y::text
+from analytics.chart_data
+where chart = $3
+  and board_id = $1::bigint
+  and day > current_date - $2::integer
+order by day, series
+limit 20000";
+
+/// A chart of a board by day.
+pub(super) async fn chart(
+    reading: Reading<'_>,
+    name: &str,
+    board: Option<&Id>,
+    days: &str,
+) -> Result<Answer, Fault> {
+    let board = board.ok_or_else(|| Fault::field("board_id", "is needed: this chart is of one board"))?;
+    let known = reading.work.first(BOARD, &[Some(board.as_str())]).await?;
+    known.ok_or_else(|| Fault::not_found("board", board.as_str()))?;
+    let work = warehouse(reading).await?;
+    let statement = if name == "flow" { FLOW } else { DRAWN };
+    let rows = work.rows(statement, &[Some(board.as_str()), Some(days), Some(name)]).await?;
+    work.end().await?;
+    let points: Vec<Value> = rows
+        .iter()
+        .map(|row| {
+            let y: f64 = row.text(2).and_then(|y| y.parse().ok()).unwrap_or(0.0);
+            json!({"x": row.text(0), "series": row.text(1), "y": y})
+        })
+        .collect();
+    Ok(Answer::other(json!({"name": name, "points": points}).to_string().into_bytes()))
+}
+
+/// The history's database, as the server: what may be seen of it was asked of the application's before.
+async fn warehouse(reading: Reading<'_>) -> Result<Work, Fault> {
+    let none = || Fault::new(Code::Unavailable, "no history is kept: analytics.enabled is false");
+    let (pool, timeout) = reading.warehouse.ok_or_else(none)?;
+    let Begun { work, .. } = Work::begin(pool, None, "pg_catalog", Access::Read, timeout).await?;
+    Ok(work)
+}

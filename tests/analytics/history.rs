@@ -1,0 +1,409 @@
+//! The history: facts, what is derived from them, and what it comes to over years.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::{Value, json};
+
+use super::work::{BEGINNING, TOLD, told, work};
+use crate::app::house::{Api, App};
+use crate::commands::{on, outcome};
+use crate::fixture::{Database, eventually, scenario};
+
+/// Nothing is due but what a test asks for.
+const BY_HAND: [(&str, &str); 7] = [
+    ("analytics.enabled", "true"),
+    ("jobs.measures", ""),
+    ("jobs.sample", ""),
+    ("jobs.hourly", ""),
+    ("jobs.daily", ""),
+    ("jobs.check", ""),
+    ("jobs.upkeep", ""),
+];
+
+async fn job(database: &Database, arguments: &[&str]) {
+    let (status, told, error) = outcome(on(database, &[&["jobs", "run"], arguments].concat())).await;
+    assert_eq!(status, 0, "{arguments:?}: {told}{error}");
+}
+
+async fn start(database: Database) -> App {
+    let app = App::start_with(database, &BY_HAND).await;
+    app.database.execute(BEGINNING).await;
+    app.database.execute(TOLD).await;
+    app
+}
+
+/// All that the history holds, but when it was written.
+async fn everything(app: &App) -> BTreeSet<String> {
+    let mut held = BTreeSet::new();
+    for table in [
+        "dim_boards",
+        "dim_users",
+        "dim_states",
+        "dim_categories",
+        "fact_entries",
+        "fact_activities",
+        "fact_user_actions",
+        "fact_spans",
+        "rejects",
+        "chart_data",
+        "touched",
+    ] {
+        let rows = app.select(&format!("select * from analytics.{table}")).await;
+        held.extend(rows.into_iter().map(|mut row| {
+            row.as_object_mut().expect("rows are objects").remove("rejected_at");
+            format!("{table} {row}")
+        }));
+    }
+    held
+}
+
+/// Chart, board, series and day.
+type Drawn = BTreeMap<(String, i64, String, String), f64>;
+
+/// What charts have to show, from the application's own rows.
+async fn expected(app: &App) -> Drawn {
+    const CARDS: &str = "
+        select
+          e.id, e.board_id, s.name as state,
+          e.created_at::date::text as created_day, e.closed_at::date::text as closed_day,
+          extract(epoch from e.created_at) as created,
+          extract(epoch from e.closed_at) as closed,
+          case when isfinite(e.started_at) then extract(epoch from e.started_at) end as started,
+          e.due_at is not null as is_due,
+          e.closed_at <= e.due_at as met
+        from public.entries as e
+        join public.workflow_states as s on s.id = e.state_id
+        where not coalesce(e.closed_at < e.created_at, false)";
+    const DOINGS: &str = "
+        select id, board_id, coalesce(actor_id, '-') as actor, at::date::text as day
+        from public.activities
+        where isfinite(at) and at < now() + interval '1 day'
+          and id not in (select source_id from analytics.rejects where source = 'activities' and reason = 'it is told twice')";
+    let mut drawn = Drawn::new();
+    let mut spans: BTreeMap<(String, i64, String), Vec<f64>> = BTreeMap::new();
+    let mut dues: BTreeMap<(i64, String), (f64, f64)> = BTreeMap::new();
+    for card in app.select(CARDS).await {
+        let board = card["board_id"].as_i64().expect("a number");
+        let day = |name: &str| card[name].as_str().map(str::to_owned);
+        let mut add = |chart: &str, day: String| {
+            *drawn.entry((chart.to_owned(), board, String::new(), day)).or_default() += 1.0;
+        };
+        add("created", day("created_day").expect("cards have one"));
+        let Some(closed_day) = day("closed_day") else { continue };
+        add("throughput", closed_day.clone());
+        let closed = card["closed"].as_f64().expect("a moment");
+        for (chart, since) in [("lead_time", &card["created"]), ("cycle_time", &card["started"])] {
+            if let Some(since) = since.as_f64() {
+                let span = (closed - since).floor().max(0.0);
+                spans.entry((chart.to_owned(), board, closed_day.clone())).or_default().push(span);
+            }
+        }
+        if card["is_due"] == true {
+            let (met, all) = dues.entry((board, closed_day)).or_default();
+            *met += f64::from(u8::from(card["met"] == true));
+            *all += 1.0;
+        }
+    }
+    for ((chart, board, day), mut spans) in spans {
+        spans.sort_by(f64::total_cmp);
+        for percent in [50, 85] {
+            let rank = (spans.len() * percent).div_ceil(100);
+            drawn.insert((chart.clone(), board, format!("p{percent}"), day.clone()), spans[rank - 1]);
+        }
+    }
+    for ((board, day), (met, all)) in dues {
+        drawn.insert(("sla".to_owned(), board, String::new(), day), met / all);
+    }
+    for doing in app.select(DOINGS).await {
+        let text = |name: &str| doing[name].as_str().expect("a text").to_owned();
+        let board = doing["board_id"].as_i64().expect("a number");
+        *drawn.entry(("activity".to_owned(), board, text("actor"), text("day"))).or_default() += 1.0;
+    }
+    drawn
+}
+
+/// What they show, but for those by spans.
+async fn shown(app: &App) -> Drawn {
+    const CHARTS: &str = "
+        select chart, board_id, series, day::text, y
+        from analytics.chart_data
+        where chart not in ('flow', 'time_in_state')";
+    let rows = app.select(CHARTS).await;
+    let key = |row: &Value| {
+        let text = |name: &str| row[name].as_str().expect("a text").to_owned();
+        (text("chart"), row["board_id"].as_i64().expect("a number"), text("series"), text("day"))
+    };
+    rows.iter().map(|row| (key(row), row["y"].as_f64().expect("a number"))).collect()
+}
+
+fn must_agree(expected: &Drawn, shown: &Drawn) {
+    let keys: BTreeSet<_> = expected.keys().chain(shown.keys()).collect();
+    let near = |key| match (expected.get(key), shown.get(key)) {
+        (Some(a), Some(b)) => (a - b).abs() < 1e-9,
+        _ => false,
+    };
+    let wrong: Vec<_> = keys
+        .into_iter()
+        .filter(|key| !near(key))
+        .map(|key| format!("{key:?}: {:?}, shown {:?}", expected.get(key), shown.get(key)))
+        .collect();
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+/// Days on which flow charts show another number in a state than cards were there, by their movements.
+const WRONG_FLOW: &str = "
+with card as (
+  select f.entry_id, f.board_id, f.state, f.created_at, f.gone
+  from analytics.fact_entries as f
+),
+day as (select generate_series(current_date - 61, current_date, '1 day') + interval '1 day' as ends),
+-- Where each was at each day's end: the last movement before it, or else where the first one came from.
+stood as (
+  select c.board_id, d.ends, coalesce(
+    (select a.to_state from analytics.fact_activities a where a.entry_id = c.entry_id and a.subject = 'entry'
+       and a.to_state is not null and a.from_state is distinct from a.to_state and a.at < d.ends
+     order by a.at desc, a.activity_id desc limit 1),
+    (select a.from_state from analytics.fact_activities a where a.entry_id = c.entry_id and a.subject = 'entry'
+       and a.to_state is not null and a.from_state is distinct from a.to_state
+     order by a.at, a.activity_id limit 1),
+    c.state) as state
+  from card as c
+  join day as d on d.ends > c.created_at
+  where not c.gone
+),
+expected as (select board_id, ends, state, count(*) as count from stood group by 1, 2, 3),
+gone as (select distinct board_id from card where gone),
+shown as (
+  select s.board_id, d.ends, s.series as state,
+    (select y from analytics.chart_data c where c.chart = 'flow' and c.board_id = s.board_id and c.series = s.series
+       and c.day < d.ends order by c.day desc limit 1) as count
+  from (select distinct board_id, series from analytics.chart_data where chart = 'flow') as s
+  cross join day as d
+)
+select count(*)
+from expected as e
+full join shown as s using (board_id, ends, state)
+where coalesce(e.count, 0) <> coalesce(s.count, 0)
+  and board_id not in (select board_id from gone)";
+
+/// A card that was done before it was created, as an import writes one.
+const BACKWARDS: &str = "
+insert into public.entries (board_id, title, state_id, position, created_at, closed_at)
+select board_id, 'Backwards', id, 'backwards', now(), now() - interval '1 day'
+from public.workflow_states
+where kind = 'done'
+limit 1";
+
+#[test]
+fn charts_are_what_an_independent_computation_comes_to_however_late_it_is_told() {
+    scenario(async |test| {
+        let app = start(test.database().await).await;
+        for round in 0..4 {
+            work(&app.sql, 40).await.expect("valid SQL");
+            told(&app.sql, 60).await.expect("valid SQL");
+            // What was taken out by hand, and what nobody tells of, is found by the day.
+            job(&app.database, &[if round % 2 == 0 { "hourly" } else { "daily" }]).await;
+        }
+        app.database.execute(BACKWARDS).await;
+        job(&app.database, &["backfill", "--from", "2020-01-01", "--to", "2100-01-01"]).await;
+        job(&app.database, &["daily"]).await;
+        must_agree(&expected(&app).await, &shown(&app).await);
+        assert_eq!(app.database.number(WRONG_FLOW).await, 0);
+        let rejects =
+            app.select("select source, reason, count(*) from analytics.rejects group by 1, 2").await;
+        println!("{rejects:?}");
+        let reasons: BTreeSet<_> =
+            rejects.iter().map(|row| row["reason"].as_str().expect("a reason")).collect();
+        for reason in ["it is told twice", "it lies in the future", "it was done before it was created"] {
+            assert!(reasons.contains(reason), "{rejects:?}");
+        }
+    });
+}
+
+#[test]
+fn a_load_that_is_killed_and_run_again_comes_to_the_same_tables() {
+    scenario(async |test| {
+        test.expect_in_log("a job has failed");
+        let mut app = start(test.database().await).await;
+        work(&app.sql, 120).await.expect("valid SQL");
+        told(&app.sql, 300).await.expect("valid SQL");
+        for _ in 0..8 {
+            let asked = outcome(on(&app.database, &["jobs", "run", "hourly", "--wait", "0"])).await;
+            assert_eq!(asked.0, 0, "{asked:?}");
+            // Somewhere in the middle of it: its sessions are cut, which leaves what a killed process leaves.
+            let until = fastrand::u64(0..120);
+            eventually("it has begun", async || {
+                let running =
+                    "select count(*) from app.job_runs where job = 'hourly' and status <> 'waiting'";
+                (app.database.number(running).await > 0).then_some(())
+            })
+            .await;
+            tokio::time::sleep(std::time::Duration::from_millis(until)).await;
+            app.server.stop().await;
+            app = app.restart_with(&BY_HAND).await;
+            told(&app.sql, 5).await.expect("valid SQL");
+        }
+        job(&app.database, &["daily"]).await;
+        let kept = everything(&app).await;
+        job(&app.database, &["daily"]).await;
+        assert_eq!(everything(&app).await, kept, "a run more changes nothing");
+        app.database
+            .execute(
+                "truncate analytics.fact_entries, analytics.fact_activities, analytics.fact_user_actions,
+                   analytics.fact_spans, analytics.rejects, analytics.chart_data, analytics.touched,
+                   analytics.watermarks, analytics.dim_boards, analytics.dim_users, analytics.dim_states,
+                   analytics.dim_categories",
+            )
+            .await;
+        job(&app.database, &["daily"]).await;
+        let anew = everything(&app).await;
+        // Cards that are gone left facts behind, which nobody can load any more.
+        let gone = |held: &BTreeSet<String>| -> BTreeSet<String> {
+            held.iter()
+                .filter(|row| !row.contains("\"gone\": true") && !row.contains("\"gone\":true"))
+                .cloned()
+                .collect()
+        };
+        let differs: Vec<_> = gone(&kept)
+            .symmetric_difference(&gone(&anew))
+            .filter(|row| {
+                row.starts_with("fact_entries")
+                    || row.starts_with("fact_activities")
+                    || row.starts_with("rejects")
+            })
+            .cloned()
+            .collect();
+        assert!(differs.is_empty(), "{differs:#?}");
+    });
+}
+
+#[test]
+fn values_are_rolled_up_and_retention_drops_exactly_what_is_too_old() {
+    const RAW: &str = "
+        select analytics.prepare('kpi_values_raw', now() - interval '70 days', now());
+        insert into analytics.kpi_values_raw
+        select 1, kpi, '', date_trunc('minute', now() - n * interval '37 minutes'), n % 17, n % 17, n % 17, 1
+        from generate_series(0, 2700) as n
+        cross join (values ('open'), ('summed'), ('averaged')) as k (kpi);
+        insert into public.kpis (name, title, unit, rollup) values
+          ('summed', 'Summed', 'number', 'sum'), ('averaged', 'Averaged', 'number', 'mean')";
+    const WRONG: &str = "
+        with expected as (
+          select kpi, date_trunc('day', at) as at,
+            case kpi when 'summed' then sum(value) when 'averaged' then avg(value)
+              else (array_agg(value order by at desc))[1] end as value,
+            min(value) as least, max(value) as most, count(*) as samples
+          from analytics.kpi_values_raw
+          group by kpi, date_trunc('day', at)
+        )
+        select count(*)
+        from expected as e
+        full join analytics.kpi_values_day as d using (kpi, at)
+        where abs(e.value - d.value) > 1e-9 or e.least <> d.least or e.most <> d.most or e.samples <> d.samples
+          or e.value is null or d.value is null";
+    scenario(async |test| {
+        let app = App::start_with(test.database().await, &BY_HAND).await;
+        app.database.execute(RAW).await;
+        job(&app.database, &["hourly"]).await;
+        assert_eq!(app.database.number(WRONG).await, 0);
+        let days = app.database.number("select count(*) from analytics.kpi_values_day").await;
+        assert_eq!(
+            app.database.number("select sum(samples)::bigint from analytics.kpi_values_month").await,
+            3 * 2701
+        );
+        job(&app.database, &["upkeep"]).await;
+        let old = "select count(*) from analytics.kpi_values_raw where at < date_trunc('day', now() - interval '30 days')";
+        assert_eq!(app.database.number(old).await, 0);
+        let young = "
+            select count(*) from generate_series(0, 2700) as n
+            where date_trunc('minute', now() - n * interval '37 minutes') >= date_trunc('day', now() - interval '30 days')";
+        let (kept, expected) = (
+            app.database.number("select count(*) from analytics.kpi_values_raw").await,
+            app.database.number(young).await,
+        );
+        assert!((kept - expected * 3).abs() <= 3, "{kept} are kept of {expected} for each of three");
+        // What was rolled up stays, also where a range is loaded once more that is no longer there.
+        job(&app.database, &["backfill", "--from", "2020-01-01", "--to", "2100-01-01"]).await;
+        assert_eq!(app.database.number("select count(*) from analytics.kpi_values_day").await, days);
+    });
+}
+
+#[test]
+fn a_series_is_for_those_who_see_the_board_and_newer_with_every_load() {
+    const YEAR: &str = "
+        select analytics.prepare('kpi_values_hour', now() - interval '370 days', now());
+        insert into analytics.kpi_values_hour
+        select b.id, k.name, '', date_trunc('hour', now()) - n * interval '1 hour', n % 24, n % 24, n % 24, 1
+        from public.boards as b
+        cross join (values ('open'), ('activity_by_user')) as k (name)
+        cross join generate_series(0, 8760) as n";
+    scenario(async |test| {
+        let app = App::start_with(test.database().await, &BY_HAND).await;
+        let (ada, ben, cleo) = (app.person("ada").await, app.person("ben").await, app.person("cleo").await);
+        let board = ada.board("Ferry").await;
+        ada.admit(&board, "ben", "member").await;
+        ada.entry(&board, json!({"title": "One"})).await;
+        app.database.execute(YEAR).await;
+        eventually("its measures are there", async || {
+            (app.database.number("select count(*) from kpi_values where kpi = 'activity_by_user'").await > 0)
+                .then_some(())
+        })
+        .await;
+        let path =
+            |kpi: &str, more: &str| format!("/v1/kpis/{kpi}/series?board_id={board}&resolution=hour{more}");
+        let points = |answer: &Value| answer["series"][0]["points"].as_array().map_or(0, Vec::len);
+        let month = app.fresh(&ben, &path("open", "")).await.must(200);
+        assert_eq!((&month["kpi"], &month["unit"]), (&json!("open"), &json!("cards")));
+        assert!((720..=722).contains(&points(&month)), "{} points", points(&month));
+        let year = app.fresh(&ben, &path("open", "&from=2000-01-01T00:00:00Z")).await.must(200);
+        assert!((8_760..=8_762).contains(&points(&year)), "{} points", points(&year));
+        let none = app.fresh(&ben, &path("open", "&from=2001-01-01T00:00:00Z&to=2002-01-01T00:00:00Z")).await;
+        assert_eq!(none.must(200)["series"], json!([]));
+        assert_eq!(app.fresh(&cleo, &path("open", "")).await.refused(404), "not_found");
+        assert_eq!(app.fresh(&ben, &path("activity_by_user", "")).await.refused(404), "not_found");
+        assert!(points(&app.fresh(&ada, &path("activity_by_user", "")).await.must(200)) > 700);
+        assert_eq!(app.fresh(&ada, &path("nothing", "")).await.refused(404), "not_found");
+        assert_eq!(app.fresh(&ada, &path("open", "&from=yesterdayish")).await.refused(422), "invalid_input");
+
+        let tag = async |who: &Api| who.get(&path("open", "")).await.header("etag").to_owned();
+        let before = tag(&ben).await;
+        assert_eq!(tag(&ben).await, before);
+        app.database
+            .execute("update analytics.kpi_values_hour set value = 99 where at > now() - interval '2 hours' and kpi = 'open'")
+            .await;
+        job(&app.database, &["hourly"]).await;
+        eventually("what was loaded is read", async || (tag(&ben).await != before).then_some(())).await;
+        for (chart, status) in [("flow", 200), ("lead_time", 200), ("sla", 200)] {
+            app.fresh(&ben, &format!("/v1/charts/{chart}?board_id={board}&days=30")).await.must(status);
+            assert_eq!(app.fresh(&cleo, &format!("/v1/charts/{chart}?board_id={board}")).await.status, 404);
+        }
+        let flow = app.fresh(&ben, &format!("/v1/charts/flow?board_id={board}&days=3")).await.must(200);
+        assert_eq!(flow["points"].as_array().expect("points").last().expect("today")["y"], 1.0);
+    });
+}
+
+#[test]
+fn the_history_may_be_in_a_database_of_its_own() {
+    scenario(async |test| {
+        let (database, other) = (test.database().await, test.database().await);
+        let url = other.url();
+        let migrated = outcome({
+            let mut command = on(&database, &["migrate"]);
+            command.env("TIDEGATE__ANALYTICS__URL", &url);
+            command
+        })
+        .await;
+        assert!(migrated.0 == 0 && migrated.1.ends_with("applied analytics/0001_facts\n"), "{migrated:?}");
+        assert_eq!(other.number("select count(*) from pg_namespace where nspname = 'app'").await, 0);
+        let settings = [&BY_HAND[..], &[("analytics.url", &*url)]].concat();
+        let app = App::start_with(database, &settings).await;
+        let ada = app.person("ada").await;
+        let board = ada.board("Ferry").await;
+        ada.entry(&board, json!({"title": "One"})).await;
+        job(&app.database, &["hourly"]).await;
+        assert_eq!(other.number("select count(*) from analytics.fact_entries").await, 1);
+        assert!(other.number("select count(*) from analytics.fact_activities").await >= 2);
+        let flow = app.fresh(&ada, &format!("/v1/charts/flow?board_id={board}&days=3")).await.must(200);
+        assert_eq!(flow["points"][0]["series"], "Backlog");
+    });
+}
