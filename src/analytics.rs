@@ -15,6 +15,7 @@
 //! Never here: a look at a table for a change, or anything that a command waits for.
 
 mod etl;
+pub mod export;
 pub mod jobs;
 mod live;
 

@@ -21,6 +21,6 @@ pub use error::{Error, Origin, Setting};
 pub use layers::{DEFAULTS, Layers};
 pub use sections::{
     AllowedOrigins, Analytics, App, Audit, Auth, AuthMode, Backend, BrokerUrl, Cache, CacheBackend, Catalog,
-    Config, ConnectionString, Exchange, Hints, Http, Hub, Jobs, Journal, Jwt, Limits, Login, Page, Policy,
-    Postgres, Publish, Session, Shutdown, Snapshot, Source, Tls,
+    Config, ConnectionString, Exchange, Export, Hints, Http, Hub, Jobs, Journal, Jwt, Limits, Login, Page,
+    Policy, Postgres, Publish, Session, Shutdown, Snapshot, Source, Tls,
 };

@@ -1,6 +1,7 @@
 //! Measures: each against a computation of its own, over histories that chance writes, while parts are killed.
 
 mod exactly_once;
+mod export;
 mod history;
 mod independent;
 mod jobs;

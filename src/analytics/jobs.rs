@@ -19,6 +19,7 @@ use serde_json::Value;
 use tokio::time::{sleep, timeout};
 
 use super::etl::{Etl, Range};
+use super::export::{self, Export};
 use super::live::{DriftError, Live};
 use crate::postgres::{self, Pool};
 
@@ -50,6 +51,7 @@ pub struct Jobs {
     history: History,
     live: Live,
     etl: Etl,
+    export: Option<Export>,
     runner: String,
 }
 
@@ -72,6 +74,8 @@ pub enum Kind {
     Daily = 7,
     /// Loads a range once more.
     Backfill = 8,
+    /// Writes the history as Parquet.
+    Export = 9,
 }
 
 /// Why a run failed.
@@ -83,6 +87,10 @@ enum Failure {
     Measures(String),
     #[error(transparent)]
     Drift(#[from] DriftError),
+    #[error("the history could not be exported")]
+    Export(#[from] export::Error),
+    #[error("there is no place for exports: set export.url")]
+    NoExport,
     #[error("a backfill needs `from` and `to`, as in 2026-01-01 and 2026-02-01")]
     NoRange,
     #[error("counters were not counted within {0:?}: does a server keep them?")]
@@ -91,12 +99,13 @@ enum Failure {
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Measures,
         Self::Sample,
         Self::Hourly,
         Self::Daily,
         Self::Backfill,
+        Self::Export,
         Self::Check,
         Self::Recount,
         Self::Upkeep,
@@ -113,6 +122,7 @@ impl Kind {
             Self::Hourly => "hourly",
             Self::Daily => "daily",
             Self::Backfill => "backfill",
+            Self::Export => "export",
         }
     }
 
@@ -127,6 +137,7 @@ impl Kind {
             Self::Hourly => "loads what has come into the history, and derives charts from it",
             Self::Daily => "the same, and compares the last days with what is loaded of them",
             Self::Backfill => "loads a range of the history once more",
+            Self::Export => "writes what has changed of the history as Parquet",
         }
     }
 
@@ -143,8 +154,8 @@ impl Kind {
 
 impl Jobs {
     /// On sessions of `pool`.
-    pub fn new(config: Config, pool: Pool, live: Live, etl: Etl) -> Self {
-        Self { config, history: History::new(pool.clone()), pool, live, etl, runner: clock::runner() }
+    pub fn new(config: Config, pool: Pool, live: Live, etl: Etl, export: Option<Export>) -> Self {
+        Self { config, history: History::new(pool.clone()), pool, live, etl, export, runner: clock::runner() }
     }
 
     /// Does a job; how many rows it has written.
@@ -157,6 +168,7 @@ impl Jobs {
             Kind::Sample => Ok(self.etl.sample().await?),
             Kind::Hourly => Ok(self.etl.hourly().await?),
             Kind::Daily => Ok(self.etl.daily().await?),
+            Kind::Export => Ok(self.export.as_ref().ok_or(Failure::NoExport)?.run().await?),
             Kind::Backfill => {
                 let moment = |name: &str| parameters[name].as_str().map(str::to_owned);
                 let (from, to) = moment("from").zip(moment("to")).ok_or(Failure::NoRange)?;

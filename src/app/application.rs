@@ -3,6 +3,7 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 use super::{Error, Server};
+use crate::analytics::export::Export;
 use crate::analytics::jobs::Jobs;
 use crate::analytics::{Etl, Live};
 use crate::cache::{Cache, Marks, Point};
@@ -68,8 +69,10 @@ impl Server<'_> {
             let live = Live::new(config, pool.clone(), hub.clone());
             let warehouse =
                 Pool::new(self.config.warehouse(), ANALYTICS_SESSIONS, self.config.postgres.connect_timeout)?;
+            let export = self.config.export();
+            let export = export.map(|export| Export::new(&export, warehouse.clone())).transpose()?;
             let etl = Etl::new(pool.clone(), warehouse, self.config.retention());
-            let jobs = Jobs::new(self.config.jobs.config(), pool, live.clone(), etl);
+            let jobs = Jobs::new(self.config.jobs(), pool, live.clone(), etl, export);
             let scope = self.core.clone();
             self.core.spawn("measures", async move {
                 // What is committed before the slot is there comes round to nobody.

@@ -1,3 +1,4 @@
+use crate::analytics::export;
 use crate::postgres::{migrate, publication};
 use crate::telemetry::Taken;
 use crate::{auth, cache, http, postgres, source};
@@ -38,6 +39,9 @@ pub enum Error {
     /// The application's tables cannot be looked for.
     #[error(transparent)]
     Migrate(#[from] migrate::Error),
+    /// Nothing can be exported.
+    #[error(transparent)]
+    Export(#[from] export::Error),
     /// A part of the server has a fault of its own; the log says where.
     #[error("the task `{task}` panicked")]
     Panicked {

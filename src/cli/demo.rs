@@ -183,7 +183,7 @@ pub async fn run(arguments: Arguments, layers: Layers) -> Result<(), Error> {
     close_with_terminal(&scope)?;
     let (mut cluster, broker) = start(&arguments).await?;
     let stands = (&cluster, broker.as_ref());
-    let served = serve_team(&arguments, layers, stands, addresses, &scope, signals).await;
+    let served = Box::pin(serve_team(&arguments, layers, stands, addresses, &scope, signals)).await;
     scope.close();
     let broker_stopped = async {
         let Some(mut broker) = broker else { return Ok(()) };

@@ -133,7 +133,7 @@ pub async fn run(arguments: Arguments, layers: Layers) -> Result<(), Error> {
 }
 
 async fn list(config: &Config, history: &History) -> Result<String, Error> {
-    let jobs = config.jobs.config();
+    let jobs = config.jobs();
     let mut told = String::new();
     for (kind, schedule) in &jobs.schedules {
         let last = history.newest(Some(kind.name()), 1).await?;

@@ -25,7 +25,7 @@ mod page;
 mod postgres;
 mod values;
 
-pub use analytics::{Analytics, Jobs};
+pub use analytics::{Analytics, Export, Jobs};
 pub use app::App;
 pub use auth::{Auth, AuthMode, Jwt, Login};
 pub use cache::{Cache, CacheBackend};
@@ -80,6 +80,8 @@ pub struct Config {
     pub analytics: Analytics,
     /// Work by the clock.
     pub jobs: Jobs,
+    /// The history as files.
+    pub export: Export,
     /// Log lines.
     #[serde(with = "Telemetry")]
     pub telemetry: telemetry::Config,

@@ -10,7 +10,7 @@ use crate::commands::{on, outcome};
 use crate::fixture::{Database, eventually, scenario};
 
 /// Nothing is due but what a test asks for.
-const BY_HAND: [(&str, &str); 7] = [
+pub(super) const BY_HAND: [(&str, &str); 7] = [
     ("analytics.enabled", "true"),
     ("jobs.measures", ""),
     ("jobs.sample", ""),
@@ -20,7 +20,7 @@ const BY_HAND: [(&str, &str); 7] = [
     ("jobs.upkeep", ""),
 ];
 
-async fn job(database: &Database, arguments: &[&str]) {
+pub(super) async fn job(database: &Database, arguments: &[&str]) {
     let (status, told, error) = outcome(on(database, &[&["jobs", "run"], arguments].concat())).await;
     assert_eq!(status, 0, "{arguments:?}: {told}{error}");
 }

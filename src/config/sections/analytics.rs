@@ -1,9 +1,11 @@
 use std::time::Duration;
 
-use serde::Deserialize;
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer};
 
 use super::auth::set;
-use super::{Config, ConnectionString, count, flag, milliseconds, parsed};
+use super::{Config, ConnectionString, count, flag, list, milliseconds, parsed};
+use crate::analytics::export::{self, Target};
 use crate::analytics::jobs::{self, Kind, Schedule, Zone};
 use crate::analytics::{LiveConfig, Retention};
 use crate::postgres::Settings;
@@ -39,6 +41,38 @@ pub struct Analytics {
     pub count_timeout: Duration,
 }
 
+/// `[export]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[non_exhaustive]
+pub struct Export {
+    /// Where exports go.
+    #[serde(deserialize_with = "set")]
+    pub url: Option<Target>,
+    /// Options of the object store.
+    #[serde(deserialize_with = "options")]
+    pub options: Options,
+}
+
+/// Names and values. They may be secrets, and do not show themselves.
+#[derive(Clone)]
+pub struct Options(Vec<(String, String)>);
+
+impl std::fmt::Debug for Options {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Options(not shown)")
+    }
+}
+
+fn options<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Options, D::Error> {
+    let pair = |text: String| match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        _ => Err(D::Error::custom("must be name=value, as in \"aws_region=eu-central-1\"")),
+    };
+    let pairs: Result<_, D::Error> = list(deserializer)?.into_iter().map(pair).collect();
+    pairs.map(Options)
+}
+
 /// `[jobs]`
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -71,6 +105,9 @@ pub struct Jobs {
     /// [`Kind::Daily`]
     #[serde(deserialize_with = "set")]
     pub daily: Option<Schedule>,
+    /// [`Kind::Export`]
+    #[serde(deserialize_with = "set")]
+    pub export: Option<Schedule>,
     /// [`Kind::Check`]
     #[serde(deserialize_with = "set")]
     pub check: Option<Schedule>,
@@ -81,15 +118,28 @@ pub struct Jobs {
 
 impl Jobs {
     /// When each runs, and how.
-    pub fn config(&self) -> jobs::Config {
-        let Self { time_zone, retries, retry, timeout, kept, measures, sample, hourly, daily, check, upkeep } =
-            self.clone();
+    fn config(&self) -> jobs::Config {
+        let Self {
+            time_zone,
+            retries,
+            retry,
+            timeout,
+            kept,
+            measures,
+            sample,
+            hourly,
+            daily,
+            export,
+            check,
+            upkeep,
+        } = self.clone();
         let schedules = vec![
             (Kind::Measures, measures),
             (Kind::Sample, sample),
             (Kind::Hourly, hourly),
             (Kind::Daily, daily),
             (Kind::Backfill, None),
+            (Kind::Export, export),
             (Kind::Check, check),
             (Kind::Recount, None),
             (Kind::Upkeep, upkeep),
@@ -115,6 +165,23 @@ impl Config {
     /// Where the history is.
     pub fn warehouse(&self) -> Settings {
         self.analytics.url.settings().cloned().unwrap_or_else(|| self.postgres.settings())
+    }
+
+    /// When jobs run, and how.
+    pub fn jobs(&self) -> jobs::Config {
+        let mut jobs = self.jobs.config();
+        // What has no place is not due.
+        if self.export.url.is_none() {
+            jobs.schedules.retain(|(kind, _)| *kind != Kind::Export);
+            jobs.schedules.push((Kind::Export, None));
+        }
+        jobs
+    }
+
+    /// Where exports go, if they go anywhere.
+    pub fn export(&self) -> Option<export::Config> {
+        let Export { url, options } = self.export.clone();
+        url.map(|url| export::Config { url, options: options.0 })
     }
 
     /// How long it is kept.

@@ -1,0 +1,169 @@
+//! Exports, read back by `DuckDB`.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+use serde_json::Value;
+use tokio::process::Command;
+
+use super::history::{BY_HAND, job};
+use super::work::{BEGINNING, TOLD, told, work};
+use crate::app::house::App;
+use crate::fixture::scenario;
+
+/// What `script/setup duckdb` has installed.
+fn python() -> PathBuf {
+    let python = Path::new(env!("CARGO_MANIFEST_DIR")).join(".tidegate/duckdb/bin/python");
+    assert!(python.exists(), "DuckDB is not there: run script/setup duckdb");
+    python
+}
+
+/// The rows of a query, by `DuckDB`.
+async fn duckdb(folder: &Path, sql: &str) -> Vec<Value> {
+    const READ: &str = "
+import duckdb, json, sys
+rows = duckdb.sql(sys.argv[1])
+for row in rows.fetchall():
+    print(json.dumps(dict(zip(rows.columns, row)), default=str))";
+    let mut reads = Command::new(python());
+    reads.arg("-c").arg(READ).arg(sql).current_dir(folder).stdin(Stdio::null()).kill_on_drop(true);
+    let output = reads.output().await.expect("it was found to be there");
+    assert!(output.status.success(), "{sql}: {}", String::from_utf8_lossy(&output.stderr));
+    let text = String::from_utf8(output.stdout).expect("UTF-8");
+    text.lines().map(|line| serde_json::from_str(line).expect("a row a line")).collect()
+}
+
+/// What both sides are asked: in `$table`'s place each has its own.
+const SUMS: [(&str, &str); 5] = [
+    (
+        "fact_activities",
+        "count(*) as number, coalesce(sum(activity_id), 0)::bigint as ids, count(actor_id) as actors, count(distinct \"at\") as moments,
+         count(distinct coalesce(from_state, '') || '/' || coalesce(to_state, '')) as ways",
+    ),
+    (
+        "fact_entries",
+        "count(*) as number, coalesce(sum(entry_id), 0)::bigint as ids, coalesce(sum(lead_seconds), 0)::bigint as lead,
+         count(*) filter (where on_time) as met, count(*) filter (where gone) as gone, count(distinct created_at) as moments",
+    ),
+    ("fact_spans", "count(*) as number, coalesce(sum(place), 0)::bigint as places, count(left_at) as left_at"),
+    ("dim_states", "count(*) as number, min(name) as first, max(name) as last, count(*) filter (where gone) as gone"),
+    ("dim_users", "count(*) as number, min(name) as first, max(name) as last, count(*) filter (where gone) as gone"),
+];
+
+async fn must_agree(app: &App, folder: &Path) {
+    for (table, sums) in SUMS {
+        let here = app.select(&format!("select {sums} from analytics.{table}")).await;
+        let there = duckdb(folder, &format!("select {sums} from read_parquet('{table}/**/*.parquet')")).await;
+        assert_eq!(here, there, "{table}");
+    }
+    // By day, and each by its own folder.
+    let by_day = "select activity_id % 7 as part, \"at\"::date::varchar as day, count(*) as number from";
+    let here = app.select(&format!("{by_day} analytics.fact_activities group by 1, 2 order by 2, 1")).await;
+    let there = duckdb(
+        folder,
+        &format!(
+            "set timezone = 'UTC'; {} read_parquet('fact_activities/*/*.parquet', hive_partitioning = true) group by 1, 2 order by 2, 1",
+            by_day.replace("\"at\"::date::varchar", "day::varchar")
+        ),
+    )
+    .await;
+    assert_eq!(here, there);
+}
+
+fn files(folder: &Path) -> Vec<(PathBuf, std::time::SystemTime)> {
+    let mut found = Vec::new();
+    let mut folders = vec![folder.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).expect("it is there") {
+            let entry = entry.expect("readable");
+            if entry.path().is_dir() {
+                folders.push(entry.path());
+            } else {
+                found.push((entry.path(), entry.metadata().expect("readable").modified().expect("known")));
+            }
+        }
+    }
+    found.sort();
+    found
+}
+
+#[test]
+fn duckdb_reads_back_what_was_exported_and_only_days_that_changed_are_written_again() {
+    scenario(async |test| {
+        let database = test.database().await;
+        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("export-{}", database.name()));
+        _ = fs::remove_dir_all(&folder);
+        fs::create_dir_all(&folder).expect("the build's temporary folder is ours");
+        let url = format!("file://{}", folder.display());
+        let settings = [&BY_HAND[..], &[("export.url", &*url), ("jobs.export", "")]].concat();
+        let app = App::start_with(database, &settings).await;
+        app.database.execute(BEGINNING).await;
+        app.database.execute(TOLD).await;
+        work(&app.sql, 80).await.expect("valid SQL");
+        told(&app.sql, 150).await.expect("valid SQL");
+        job(&app.database, &["daily"]).await;
+        job(&app.database, &["export"]).await;
+        must_agree(&app, &folder).await;
+        let before = files(&folder);
+        job(&app.database, &["export"]).await;
+        assert_eq!(files(&folder), before, "nothing has changed, and nothing is written");
+
+        // What comes today is written to today's folder, and what is gone from a day is gone there.
+        app.database
+            .execute(
+                "insert into public.activities (board_id, subject, action) select id, 'board', 'edited' from public.boards;
+                 delete from public.activities where at::date = (select min(at::date) from public.activities where isfinite(at));",
+            )
+            .await;
+        job(&app.database, &["backfill", "--from", "2020-01-01", "--to", "2100-01-01"]).await;
+        job(&app.database, &["export"]).await;
+        must_agree(&app, &folder).await;
+        let after = files(&folder);
+        let same = after.iter().filter(|file| before.contains(file)).count();
+        assert!(same > after.len() / 3, "{same} of {} files were left alone", after.len());
+
+        // Killed anywhere, and run again.
+        _ = fs::remove_dir_all(&folder);
+        fs::create_dir_all(&folder).expect("ours");
+        let mut app = app;
+        for _ in 0..3 {
+            let mut asked = crate::commands::on(&app.database, &["jobs", "run", "export", "--wait", "0"]);
+            assert!(asked.status().await.expect("it runs").success());
+            tokio::time::sleep(std::time::Duration::from_millis(1_000 + fastrand::u64(0..400))).await;
+            app.server.stop().await;
+            app = app.restart_with(&settings).await;
+        }
+        job(&app.database, &["export"]).await;
+        must_agree(&app, &folder).await;
+        let manifest = fs::read_to_string(folder.join("manifest.json")).expect("it is there");
+        let manifest: Value = serde_json::from_str(&manifest).expect("JSON");
+        let written: u64 = manifest["tables"]["fact_activities"]
+            .as_object()
+            .expect("days")
+            .values()
+            .map(|day| day["rows"].as_u64().expect("a number"))
+            .sum();
+        let rows = app.database.number("select count(*) from analytics.fact_activities").await;
+        assert_eq!(i64::try_from(written).expect("few"), rows, "the manifest says what is there");
+        fs::remove_dir_all(&folder).expect("ours");
+    });
+}
+
+#[test]
+fn a_place_that_cannot_be_written_fails_the_run_with_a_word() {
+    scenario(async |test| {
+        test.expect_in_log("a job has failed");
+        let settings = [
+            &BY_HAND[..],
+            &[("export.url", "file:///proc/nowhere"), ("jobs.export", ""), ("jobs.retries", "0")],
+        ]
+        .concat();
+        let app = App::start_with(test.database().await, &settings).await;
+        app.person("ada").await;
+        job(&app.database, &["hourly"]).await;
+        let asked =
+            crate::commands::outcome(crate::commands::on(&app.database, &["jobs", "run", "export"])).await;
+        assert!(asked.0 == 1 && asked.2.contains("could not put a file at the export's place"), "{asked:?}");
+    });
+}
