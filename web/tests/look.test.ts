@@ -45,7 +45,7 @@ for (const colorScheme of ['light', 'dark'] as const) {
       await page.getByRole('dialog').waitFor()
       await page.waitForTimeout(800)
       found.push(...(await faults(page, 'card')))
-      for (const path of ['/boards', `/boards/${board}/settings`, '/activity', `/dashboard/${board}`, '/notifications', '/me']) {
+      for (const path of ['/boards', `/boards/${board}/settings`, '/activity', `/dashboard/${board}`, `/dashboard/${board}/open`, '/notifications', '/me']) {
         await page.goto(`${stage.url}${path}`)
         await connection(page, 'live')
         await page.waitForTimeout(1_000)

@@ -39,7 +39,7 @@ test('screenshots', async () => {
         }
         const board = await stage.board('Ferry app')
         const href = await page.locator('article[data-entry] a').nth(3).getAttribute('href')
-        for (const [name, path] of Object.entries({ card: href!, settings: `/boards/${board}/settings`, activity: '/activity', dashboard: `/dashboard/${board}`, notifications: '/notifications', me: '/me' })) {
+        for (const [name, path] of Object.entries({ card: href!, settings: `/boards/${board}/settings`, activity: '/activity', dashboard: `/dashboard/${board}`, measure: `/dashboard/${board}/open`, notifications: '/notifications', me: '/me' })) {
           await page.goto(`${stage.url}${path}`)
           await connection(page, 'live')
           await shoot(name)

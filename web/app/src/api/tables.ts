@@ -78,6 +78,8 @@ export interface Entry {
 
 export interface FullEntry extends Entry {
   body: string
+  /** When work on it began. */
+  started_at: string | null
 }
 
 export const ENTRY_COLUMNS = [
@@ -120,12 +122,42 @@ export interface Activity {
   detail: Record<string, unknown>
 }
 
+export type Unit = 'cards' | 'seconds' | 'share' | 'activities' | 'number'
+
+/** What is measured, and how that is called. */
+export interface Definition {
+  name: string
+  title: string
+  description: string
+  unit: Unit
+  /** What its parts are; null for one number a board. */
+  dimension: 'state' | 'category' | 'person' | null
+  rollup: 'sum' | 'mean' | 'last'
+  audience: 'members' | 'admins'
+  enabled: boolean
+  /** Up to when its history was computed. */
+  computed_at: string | null
+}
+
+/** Without the queries, which may be long. */
+export const DEFINITION_COLUMNS = ['name', 'title', 'description', 'unit', 'dimension', 'rollup', 'audience', 'enabled', 'computed_at']
+
 export interface Kpi {
   board_id: Id
   kpi: string
+  /** Which part, where it has a dimension; empty for the whole, `-` for what is in no part. */
+  item: string
   value: number
+  audience: Definition['audience']
+  /** Its last values by the minute; minutes without a change are left out. */
   recent: number[]
   measured_at: string
+}
+
+/** When what charts are made of was counted last. */
+export interface Counted {
+  board_id: Id
+  counted_at: string
 }
 
 export type RuleKind = 'mention' | 'assigned' | 'watch' | 'overdue' | 'kpi'
@@ -157,6 +189,21 @@ export interface Notification {
 export interface ChartPoint {
   x: string | null
   y: number
+}
+
+/** So many cards in a state at the end of a day. */
+export interface FlowPoint {
+  x: string
+  series: string
+  y: number
+}
+
+export type Resolution = 'raw' | 'hour' | 'day' | 'month'
+
+export interface Series {
+  item: string
+  /** Seconds since 1970, and what it came to. */
+  points: [at: number, value: number][]
 }
 
 export interface Preferences {

@@ -17,6 +17,7 @@ const BoardsPage = lazy(() => import('../board/BoardsPage'))
 const BoardPage = lazy(() => import('../board/BoardPage'))
 const ActivityPage = lazy(() => import('../activity/ActivityPage'))
 const DashboardPage = lazy(() => import('../dashboard/DashboardPage'))
+const MeasurePage = lazy(() => import('../dashboard/MeasurePage'))
 const NotificationsPage = lazy(() => import('../people/NotificationsPage'))
 const MePage = lazy(() => import('../people/MePage'))
 
@@ -70,6 +71,7 @@ function Views() {
       <Route path="/activity">
         <ActivityPage />
       </Route>
+      <Route<{ board: string; kpi: string }> path="/dashboard/:board/:kpi">{({ board, kpi }) => <MeasurePage board={board} kpi={kpi} />}</Route>
       <Route<{ board?: string }> path="/dashboard/:board?">{({ board }) => <DashboardPage board={board} />}</Route>
       <Route path="/notifications">
         <NotificationsPage />

@@ -3,11 +3,13 @@ import { useMemo, useRef, useState } from 'react'
 import { Link, useLocation } from 'wouter'
 import { createBoard } from '../api/commands'
 import { useChart, useSlowly } from '../api/chart'
-import type { Board, Kpi, Member } from '../api/tables'
+import type { Board, Counted, Kpi, Member } from '../api/tables'
 import { useBoards, useMaking, useMayChange, usePeople, useWorkspace } from '../api/workspace'
 import { hueOf } from '../app/hue'
 import { Count } from '../dashboard/Count'
+import { lineOf } from '../dashboard/kpis'
 import { Sparkline } from '../dashboard/Sparkline'
+import { useCounted, useValues, valueKey } from '../dashboard/useMeasures'
 import { Avatar } from '../design/Avatar'
 import { Dialog } from '../design/Dialog'
 import { Bones, Empty } from '../design/Empty'
@@ -22,7 +24,8 @@ export default function BoardsPage() {
   const { tide } = useWorkspace()
   useTitle('Boards')
   const { rows, state } = useBoards()
-  const { rows: kpis } = useRows(tide.rows<Kpi>('public.kpi_values', { delivery: 'latest', intervalMs: 1_000 }))
+  const kpis = useValues()
+  const counted = useCounted()
   const { rows: members } = useRows(tide.rows<Member>('public.board_members'))
   const [founding, setFounding] = useState(false)
   const boards = useMemo(() => [...rows.values()].sort((a, b) => a.name.localeCompare(b.name)), [rows])
@@ -42,7 +45,7 @@ export default function BoardsPage() {
       {boards.length === 0 && (state === 'live' ? <Empty icon="board" title="No boards yet" /> : <Bones count={3} height={132} />)}
       <ul className="boards">
         {boards.map((board) => (
-          <BoardTile key={board.id} board={board} kpis={kpis} members={members} />
+          <BoardTile key={board.id} board={board} kpis={kpis} counted={counted.get(board.id)} members={members} />
         ))}
       </ul>
       {boards.length > 0 && <JustNow />}
@@ -53,10 +56,16 @@ export default function BoardsPage() {
 
 const FACES = 5
 
-function BoardTile({ board: { id, name, description }, kpis, members }: { board: Board; kpis: ReadonlyMap<string, Kpi>; members: ReadonlyMap<string, Member> }) {
+interface TileProps {
+  board: Board
+  kpis: ReadonlyMap<string, Kpi>
+  counted: Counted | undefined
+  members: ReadonlyMap<string, Member>
+}
+
+function BoardTile({ board: { id, name, description }, kpis, counted, members }: TileProps) {
   const people = usePeople()
-  const of = (kpi: string) => kpis.get(JSON.stringify([id, kpi]))
-  const [open, pace] = [of('open'), of('changes_1m')]
+  const [open, throughput] = ['open', 'throughput'].map((kpi) => kpis.get(valueKey(id, kpi)))
   const belonging = [...members.values()].filter(({ board_id }) => board_id === id).map(({ user_id }) => people.get(user_id))
   return (
     <li className="board-tile panel" data-board={id}>
@@ -74,18 +83,18 @@ function BoardTile({ board: { id, name, description }, kpis, members }: { board:
             <span>open</span>
           </p>
         )}
-        {pace && <Sparkline values={pace.recent} />}
+        {open && <Sparkline values={lineOf(open)} />}
       </div>
-      <States board={id} changes={(open?.value ?? 0) + (of('closed_10m')?.value ?? 0)} />
+      <States board={id} turn={counted?.counted_at ?? ''} />
       <div className="board-tile-foot">
         <div className="stack">
           {belonging.slice(0, FACES).map((user, index) => (
             <Avatar key={user?.id ?? index} user={user} size={24} />
           ))}
         </div>
-        {pace && (
+        {throughput && (
           <span className="faint">
-            <Count value={pace.value} /> changes a minute
+            <Count value={throughput.value} /> done in 24 h
           </span>
         )}
       </div>
@@ -95,11 +104,11 @@ function BoardTile({ board: { id, name, description }, kpis, members }: { board:
 
 const SLOWLY_MS = 10_000
 
-/** How its cards are spread over the columns: asked for while somebody can see it. What is counted changes with the number of open cards, more or less; a tile need not be more exact. */
-function States({ board, changes }: { board: string; changes: number }) {
+/** How its cards are spread over the columns: asked for while somebody can see it. */
+function States({ board, turn }: { board: string; turn: string }) {
   const place = useRef<HTMLDivElement>(null)
   const isInSight = useInSight(place)
-  const { points } = useChart(isInSight ? 'states' : null, board, 1, useSlowly(changes, SLOWLY_MS))
+  const { points } = useChart(isInSight ? 'states' : null, { board, days: 1, turn: useSlowly(turn, SLOWLY_MS) })
   return (
     <div ref={place} className="board-tile-states" aria-hidden="true">
       {points?.map(({ x, y }, index) => y > 0 && <span key={x} style={{ flexGrow: y, '--shade': `${100 - (index / Math.max(1, points.length - 1)) * 75}%` }} />)}

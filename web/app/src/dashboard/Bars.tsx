@@ -1,14 +1,12 @@
 import type { ReactNode } from 'react'
-import { type ChartName, useChart } from '../api/chart'
+import { type ChartName, useChart, type Which } from '../api/chart'
 import { Count } from './Count'
 import { Figure } from './Figure'
 
-interface Props {
+interface Props extends Which {
   name: ChartName
   title: string
-  board: string | null
-  days: number
-  turn: number
+  history?: string | undefined
   label: (x: string | null) => string
   face?: (x: string | null) => ReactNode
 }
@@ -16,10 +14,10 @@ interface Props {
 const MOST = 8
 
 /** Amounts by name. */
-export function Bars({ name, title, board, days, turn, label, face }: Props) {
-  const { points, failed } = useChart(name, board, days, turn)
+export function Bars({ name, title, history, label, face, ...which }: Props) {
+  const { points, failed } = useChart(name, which)
   return (
-    <Figure {...{ name, title, points, failed, label }}>
+    <Figure {...{ name, title, history, points, failed, label }}>
       {(points) => {
         const most = Math.max(1, ...points.map(({ y }) => y))
         return (

@@ -1,74 +1,34 @@
-import { useEffect, useRef } from 'react'
+import { useMemo } from 'react'
 import uPlot from 'uplot'
-import { type ChartName, useChart } from '../api/chart'
+import { type ChartName, useChart, type Which } from '../api/chart'
 import type { ChartPoint } from '../api/tables'
-import { isDark, useTheme } from '../app/theme'
 import { Figure } from './Figure'
-import 'uplot/dist/uPlot.min.css'
+import { dayLabel, type Look, named, type Options, usePlot } from './plot'
+import { steps } from './units'
 
-interface Props {
+interface Props extends Which {
   name: ChartName
   title: string
-  board: string | null
-  days: number
-  turn: number
 }
-
-const DAY = new Intl.DateTimeFormat('en', { day: 'numeric', month: 'short', timeZone: 'UTC' })
-const label = (x: string | null) => (x ? DAY.format(Date.parse(`${x}T00:00:00Z`)) : '–')
 
 /** Amounts by day. */
-export function Chart({ name, title, board, days, turn }: Props) {
-  const { points, failed } = useChart(name, board, days, turn)
-  return <Figure {...{ name, title, points, failed, label }}>{(points) => <Plot points={points} title={title} />}</Figure>
+export function Chart({ name, title, ...which }: Props) {
+  const { points, failed } = useChart(name, which)
+  return <Figure {...{ name, title, points, failed, label: dayLabel }}>{(points) => <Plot points={points} title={title} />}</Figure>
 }
 
-const HEIGHT = 188
-
 function Plot({ points, title }: { points: readonly ChartPoint[]; title: string }) {
-  const place = useRef<HTMLDivElement>(null)
-  const plot = useRef<uPlot | null>(null)
-  const latest = useRef(points)
-  latest.current = points
-  const dark = isDark(useTheme())
-  const count = points.length
-
-  useEffect(() => {
-    const element = place.current
-    if (!element) return
-    const drawn = new uPlot(optionsOf(element, () => latest.current), dataOf(latest.current), element)
-    plot.current = drawn
-    const watcher = new ResizeObserver(() => drawn.setSize({ width: element.clientWidth, height: HEIGHT }))
-    watcher.observe(element)
-    return () => {
-      watcher.disconnect()
-      drawn.destroy()
-      plot.current = null
-    }
-    // Its colours are read when it is made.
-  }, [dark, count])
-
-  useEffect(() => plot.current?.setData(dataOf(points)), [points])
-
-  const last = points.at(-1)
-  const words = `${title}: ${points.reduce((sum, { y }) => sum + y, 0)} in ${count} days, ${last?.y ?? 0} today`
+  const data = useMemo<uPlot.AlignedData>(() => [points.map((_, index) => index), points.map(({ y }) => y)], [points])
+  const days = points.map(({ x }) => x).join()
+  const { place } = usePlot(data, (look) => optionsOf(look, points), days)
+  const words = `${title}: ${points.reduce((sum, { y }) => sum + y, 0)} in ${points.length} days, ${points.at(-1)?.y ?? 0} today`
   return <div ref={place} className="plot" role="img" aria-label={words} />
 }
 
-function dataOf(points: readonly ChartPoint[]): uPlot.AlignedData {
-  return [points.map((_, index) => index), points.map(({ y }) => y)]
-}
-
-function optionsOf(element: HTMLElement, points: () => readonly ChartPoint[]): uPlot.Options {
-  const style = getComputedStyle(element)
-  const colour = (property: string) => resolved(element, `var(${property})`)
-  const font = `11px ${style.fontFamily}`
-  const accent = colour('--accent')
-  const axis = { stroke: colour('--faint'), font, ticks: { show: false } }
+function optionsOf({ colour, x, y }: Look, points: readonly ChartPoint[]): Options {
+  const accent = colour('var(--accent)')
   const paths = uPlot.paths.bars?.({ size: [0.62, 36], radius: 0.2 })
   return {
-    width: element.clientWidth,
-    height: HEIGHT,
     legend: { show: false },
     padding: [10, 6, 0, 0],
     cursor: { y: false, drag: { x: false, y: false }, points: { size: 7, fill: accent, stroke: accent } },
@@ -76,40 +36,25 @@ function optionsOf(element: HTMLElement, points: () => readonly ChartPoint[]): u
       x: { time: false, range: (_, low, high) => [low - 0.5, high + 0.5] },
       y: { range: (_, __, high) => [0, Math.max(4, high * 1.12)] },
     },
-    axes: [
-      { ...axis, grid: { show: false }, size: 26, space: 56, incrs: [1, 2, 5, 7, 10, 15, 30], values: (_, at) => at.map((index) => label(points()[index]?.x ?? null)) },
-      { ...axis, grid: { stroke: colour('--line'), width: 1 }, size: 38, space: 40, incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000] },
-    ],
-    series: [
-      {},
-      { stroke: accent, width: 0, fill: accent, points: { show: false }, ...(paths && { paths }) },
-    ],
-    hooks: { init: [(drawn) => tip(drawn, points)] },
+    axes: [named(x, (index) => dayLabel(points[index]?.x)), { ...y, incrs: steps('cards') }],
+    series: [{}, { stroke: accent, width: 0, fill: accent, points: { show: false }, ...(paths && { paths }) }],
+    hooks: { init: [(drawn) => tip(drawn, (index) => dayLabel(points[index]?.x))] },
   }
 }
 
-/** Canvases know no custom properties: what a colour is by now an element says. */
-function resolved(element: HTMLElement, colour: string): string {
-  const probe = document.createElement('span')
-  probe.style.color = colour
-  element.append(probe)
-  const { color } = getComputedStyle(probe)
-  probe.remove()
-  return color
-}
-
-function tip(drawn: uPlot, points: () => readonly ChartPoint[]): void {
+/** Tells at the cursor what stands there. */
+function tip(drawn: uPlot, nameOf: (index: number) => string): void {
   const box = document.createElement('div')
   box.className = 'plot-tip'
   drawn.over.append(box)
   const show = () => {
     const { idx, left = 0 } = drawn.cursor
-    const point = typeof idx === 'number' ? points()[idx] : undefined
-    box.hidden = !point || left < 0
-    if (!point || typeof idx !== 'number') return
-    box.textContent = `${label(point.x)} · ${point.y}`
+    const value = typeof idx === 'number' ? drawn.data[1]?.[idx] : undefined
+    box.hidden = typeof value !== 'number' || left < 0
+    if (typeof value !== 'number' || typeof idx !== 'number') return
+    box.textContent = `${nameOf(idx)} · ${value}`
     box.style.left = `${drawn.valToPos(idx, 'x')}px`
-    box.style.top = `${drawn.valToPos(point.y, 'y')}px`
+    box.style.top = `${drawn.valToPos(value, 'y')}px`
   }
   box.hidden = true
   drawn.over.addEventListener('mousemove', () => requestAnimationFrame(show))

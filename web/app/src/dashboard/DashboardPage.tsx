@@ -1,90 +1,82 @@
-import { useRows } from '@tidegate/client/react'
-import { useCallback, useMemo, useState } from 'react'
+import { useMemo, useState } from 'react'
 import { useLocation } from 'wouter'
-import { useTurns } from '../api/chart'
-import type { Kpi } from '../api/tables'
-import { usePeople, useWorkspace } from '../api/workspace'
-import { BoardPicker } from '../design/BoardPicker'
+import { useSlowly } from '../api/chart'
+import type { Counted, Id } from '../api/tables'
+import { useBoards, usePeople } from '../api/workspace'
+import { useTitle } from '../app/useTitle'
 import { Avatar } from '../design/Avatar'
+import { BoardPicker } from '../design/BoardPicker'
 import { Bones } from '../design/Empty'
-import { Icon } from '../design/icons'
-import { number } from '../design/texts'
 import { Bars } from './Bars'
 import { Chart } from './Chart'
-import { Count } from './Count'
-import { type Measure, measures } from './kpis'
-import { Sparkline } from './Sparkline'
-import { useTitle } from '../app/useTitle'
+import { Choice } from './Choice'
+import { FlowChart } from './FlowChart'
+import { measures } from './kpis'
+import { Tile } from './Tile'
+import { useCounted, useDefinitions, useValues } from './useMeasures'
 import './dashboard.css'
 
-const SPANS = [7, 30, 90] as const
+const SPANS = [7, 30, 90].map((value) => ({ value, name: `${value} days` }))
+/** Charts are asked for again at most so often. */
+const PAUSE_MS = 1_000
 
 /** How it goes, in figures that move. */
 export default function DashboardPage({ board: named }: { board?: string | undefined }) {
-  const { tide } = useWorkspace()
   useTitle('Dashboard')
   const [, go] = useLocation()
-  const [days, setDays] = useState<number>(7)
-  const board = named ?? null
-  const { rows: kpis } = useRows(tide.rows<Kpi>('public.kpi_values', { delivery: 'latest', intervalMs: 500 }))
-  const tiles = useMemo(() => measures(kpis.values(), board), [kpis, board])
+  const [days, setDays] = useState(7)
+  const board = useOne(named)
+  const definitions = useDefinitions()
+  const values = useValues()
+  const tiles = useMemo(() => measures(values.values(), definitions, board), [values, definitions, board])
   const people = usePeople()
+  const turn = useSlowly(newest(useCounted(), board), PAUSE_MS)
 
-  const happenings = tide.rows('public.activities', { snapshot: false, columns: ['id', 'board_id'], ...(board && { where: 'board_id = $1', params: [board] }) })
-  // Whatever is done on a board writes an activity: that is when charts are worth another look.
-  const turn = useTurns(useCallback((told: () => void) => happenings.subscribe((_, { changes }) => changes.length > 0 && told()), [happenings]))
-
-  const shared = { board, days, turn }
+  const which = { board, days, turn }
+  const pastOf = (kpi: string) => (board ? `/dashboard/${board}/${kpi}` : undefined)
   return (
     <div className="page dashboard" data-dashboard={board ?? 'all'}>
       <header className="page-head">
         <h1>Dashboard</h1>
-        <div className="spans" role="radiogroup" aria-label="Period">
-          {SPANS.map((span) => (
-            <label key={span}>
-              <input type="radio" name="span" checked={days === span} onChange={() => setDays(span)} />
-              <span>{span} days</span>
-            </label>
-          ))}
-        </div>
+        <Choice label="Period" value={days} choices={SPANS} onChoice={setDays} />
         <BoardPicker board={board} onBoard={(board) => go(board ? `/dashboard/${board}` : '/dashboard')} />
       </header>
       <section aria-label="Measures" className="tiles">
         {tiles.length === 0 && <Bones count={1} height={112} />}
         {tiles.map((measure) => (
-          <Tile key={measure.kpi} measure={measure} />
+          <Tile key={measure.definition.name} measure={measure} to={pastOf(measure.definition.name) ?? null} />
         ))}
       </section>
       <div className="charts">
-        <Chart name="throughput" title="Finished by day" {...shared} />
-        <Chart name="activity" title="Activity by day" {...shared} />
-        <Bars name="states" title="Cards by state" label={(x) => x ?? '–'} {...shared} />
+        <Chart name="created" title="Created by day" {...which} />
+        <Chart name="throughput" title="Finished by day" {...which} />
+        {board && <FlowChart history={`/dashboard/${board}/entries_by_state`} board={board} days={days} turn={definitions.get('entries_by_state')?.computed_at ?? ''} />}
+        <Bars name="states" title="Cards by state" label={(x) => x ?? '–'} {...which} />
+        <Bars name="categories" title="Open cards by category" label={(x) => x ?? 'No category'} history={pastOf('entries_by_category')} {...which} />
         <Bars
           name="assignees"
           title="Open cards by person"
           label={(x) => (x ? (people.get(x)?.name ?? x) : 'Nobody')}
           face={(x) => <Avatar user={x ? people.get(x) : undefined} size={22} silent />}
-          {...shared}
+          history={pastOf('entries_by_assignee')}
+          {...which}
         />
+        <Chart name="activity" title="Activity by day" {...which} />
       </div>
     </div>
   )
 }
 
-function Tile({ measure: { kpi, name, value, recent, change } }: { measure: Measure }) {
-  return (
-    <article className="tile panel" data-kpi={kpi}>
-      <h2>{name}</h2>
-      <p className="tile-figure">
-        <Count value={value} />
-        {change !== 0 && (
-          <span className="tile-change" title="Against a moment ago">
-            <Icon name={change > 0 ? 'up' : 'down'} size={13} />
-            {number(Math.abs(change))}
-          </span>
-        )}
-      </p>
-      <Sparkline values={recent} />
-    </article>
-  )
+/** The board that is named, or the only one there is; null for several together. */
+function useOne(named: Id | undefined): Id | null {
+  const { rows } = useBoards()
+  if (named) return named
+  const [only] = rows.keys()
+  return rows.size === 1 && only ? only : null
+}
+
+/** Another text whenever one of them was counted. */
+function newest(counted: ReadonlyMap<Id, Counted>, board: Id | null): string {
+  if (board) return counted.get(board)?.counted_at ?? ''
+  return [...counted.values()].map(({ counted_at }) => counted_at).join()
 }

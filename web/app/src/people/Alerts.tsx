@@ -2,11 +2,12 @@ import { useRows } from '@tidegate/client/react'
 import { useState } from 'react'
 import { Link } from 'wouter'
 import { deleteRule, putRule } from '../api/commands'
-import type { AlertRule, Kpi, RuleKind } from '../api/tables'
+import type { AlertRule, RuleKind } from '../api/tables'
 import { useBoards, useCommand, useWorkspace } from '../api/workspace'
-import { kpiName } from '../dashboard/kpis'
+import { type Definitions, titleOf, wholes } from '../dashboard/kpis'
+import { amount, writtenIn } from '../dashboard/units'
+import { useDefinitions, useValues } from '../dashboard/useMeasures'
 import { Icon } from '../design/icons'
-import { number } from '../design/texts'
 
 const SIMPLE: readonly { kind: RuleKind; name: string }[] = [
   { kind: 'mention', name: 'Somebody mentions me' },
@@ -53,8 +54,7 @@ function Rule({ rule }: { rule: AlertRule }) {
   const command = useCommand()
   const boards = useBoards().rows
   const board = rule.board_id ? boards.get(rule.board_id)?.name : undefined
-  const words =
-    rule.kind === 'kpi' ? `${kpiName(rule.kpi ?? '')} ${rule.comparison ?? 'above'} ${number(rule.threshold ?? 0)}` : rule.kind === 'watch' ? `Card #${rule.entry_id ?? ''} changes` : (SIMPLE.find(({ kind }) => kind === rule.kind)?.name ?? rule.kind)
+  const words = inWords(rule, useDefinitions())
   return (
     <li data-rule={rule.id}>
       <Icon name={rule.kind === 'kpi' ? 'chart' : 'eye'} size={16} />
@@ -71,21 +71,31 @@ function Rule({ rule }: { rule: AlertRule }) {
   )
 }
 
+function inWords({ kind, kpi, comparison, threshold, entry_id }: AlertRule, definitions: Definitions): string {
+  if (kind === 'watch') return `Card #${entry_id ?? ''} changes`
+  if (kind !== 'kpi') return SIMPLE.find((simple) => simple.kind === kind)?.name ?? kind
+  const unit = definitions.get(kpi ?? '')?.unit ?? 'number'
+  return `${titleOf(definitions, kpi ?? '')} ${comparison ?? 'above'} ${amount(threshold ?? 0, unit)}`
+}
+
 function NewMeasure() {
-  const { tide } = useWorkspace()
   const command = useCommand()
   const boards = [...useBoards().rows.values()]
-  const { rows } = useRows(tide.rows<Kpi>('public.kpi_values', { delivery: 'latest', intervalMs: 1_000 }))
+  const definitions = useDefinitions()
+  const values = [...useValues().values()]
   const [board, setBoard] = useState('')
   const [kpi, setKpi] = useState('open')
   const [comparison, setComparison] = useState<'above' | 'below'>('above')
   const [threshold, setThreshold] = useState('')
-  const kpis = [...new Set([...rows.values()].map(({ kpi }) => kpi))]
   const chosen = board || boards[0]?.id
-  if (!chosen || kpis.length === 0) return null
+  // What only admins see is theirs to follow.
+  const kpis = wholes(definitions).filter(({ name, audience }) => audience === 'members' || values.some(({ kpi, board_id }) => kpi === name && board_id === chosen))
+  // Where nothing is measured nothing gets past anything.
+  if (!chosen || kpis.length === 0 || values.length === 0) return null
+  const written = writtenIn(definitions.get(kpi)?.unit ?? 'number')
 
   const add = async () => {
-    const reply = await command(putRule(crypto.randomUUID(), { kind: 'kpi', board_id: chosen, kpi, comparison, threshold: Number(threshold) }))
+    const reply = await command(putRule(crypto.randomUUID(), { kind: 'kpi', board_id: chosen, kpi, comparison, threshold: Number(threshold) * written.factor }))
     if (reply) setThreshold('')
   }
 
@@ -98,9 +108,9 @@ function NewMeasure() {
       }}
     >
       <select className="input" aria-label="Measure" value={kpi} onChange={({ target }) => setKpi(target.value)}>
-        {kpis.map((kpi) => (
-          <option key={kpi} value={kpi}>
-            {kpiName(kpi)}
+        {kpis.map(({ name, title }) => (
+          <option key={name} value={name}>
+            {title}
           </option>
         ))}
       </select>
@@ -108,7 +118,9 @@ function NewMeasure() {
         <option value="above">above</option>
         <option value="below">below</option>
       </select>
-      <input className="input" type="number" step="any" required aria-label="Threshold" placeholder="20" value={threshold} onChange={({ target }) => setThreshold(target.value)} />
+      <span className="new-measure-threshold" data-unit={written.name}>
+        <input className="input" type="number" step="any" required aria-label={written.name ? `Threshold in ${written.name}` : 'Threshold'} placeholder="20" value={threshold} onChange={({ target }) => setThreshold(target.value)} />
+      </span>
       <select className="input" aria-label="Board" value={chosen} onChange={({ target }) => setBoard(target.value)}>
         {boards.map(({ id, name }) => (
           <option key={id} value={id}>

@@ -3,6 +3,7 @@ import { Link } from 'wouter'
 import { deleteNotification, readAllNotifications, readNotification } from '../api/commands'
 import type { Notification } from '../api/tables'
 import { useBoards, useCommand, usePeople } from '../api/workspace'
+import { useDefinitions } from '../dashboard/useMeasures'
 import { Avatar } from '../design/Avatar'
 import { Bones, Empty } from '../design/Empty'
 import { Icon } from '../design/icons'
@@ -44,10 +45,10 @@ function Item({ notification }: { notification: Notification }) {
   const command = useCommand()
   const people = usePeople()
   const boards = useBoards().rows
-  const { actor, text, quote } = told(notification, useNames())
+  const { actor, text, quote } = told(notification, useNames(), useDefinitions())
   const user = actor ? people.get(actor) : undefined
-  const { id, board_id, entry_id, read_at, created_at } = notification
-  const to = board_id && entry_id ? `/boards/${board_id}/entries/${entry_id}` : board_id ? `/dashboard/${board_id}` : '/notifications'
+  const { id, board_id, read_at, created_at } = notification
+  const to = placeOf(notification)
   const isUnread = read_at === null
   return (
     <li className="notification" data-notification={id} data-unread={isUnread || undefined}>
@@ -81,4 +82,11 @@ function Item({ notification }: { notification: Notification }) {
       </button>
     </li>
   )
+}
+
+/** Where what it is about is seen. */
+function placeOf({ kind, board_id, entry_id, detail }: Notification): string {
+  if (!board_id) return '/notifications'
+  if (entry_id) return `/boards/${board_id}/entries/${entry_id}`
+  return kind === 'kpi' && typeof detail['kpi'] === 'string' ? `/dashboard/${board_id}/${detail['kpi']}` : `/dashboard/${board_id}`
 }

@@ -1,7 +1,7 @@
 import { plain, sentence, type Names } from '../activity/sentences'
 import type { Activity, Notification } from '../api/tables'
-import { kpiName } from '../dashboard/kpis'
-import { number } from '../design/texts'
+import { type Definitions, titleOf } from '../dashboard/kpis'
+import { amount } from '../dashboard/units'
 
 /** What one is told, as a sentence; `actor` is who did it. */
 export interface Told {
@@ -10,7 +10,7 @@ export interface Told {
   quote?: string
 }
 
-export function told({ kind, detail, ...notification }: Notification, names: Names): Told {
+export function told({ kind, detail, ...notification }: Notification, names: Names, definitions: Definitions): Told {
   const actor = typeof detail['actor_id'] === 'string' ? detail['actor_id'] : null
   const title = typeof detail['title'] === 'string' ? detail['title'] : ''
   switch (kind) {
@@ -23,9 +23,11 @@ export function told({ kind, detail, ...notification }: Notification, names: Nam
     case 'overdue':
       return { actor: null, text: `${title} is overdue` }
     case 'kpi': {
-      const kpi = kpiName(String(detail['kpi'] ?? ''))
+      const kpi = String(detail['kpi'] ?? '')
+      const unit = definitions.get(kpi)?.unit ?? 'number'
       const comparison = detail['comparison'] === 'below' ? 'below' : 'above'
-      return { actor: null, text: `${kpi} is ${number(Number(detail['value'] ?? 0))}, ${comparison} ${number(Number(detail['threshold'] ?? 0))}` }
+      const [value, threshold] = [amount(Number(detail['value'] ?? 0), unit), amount(Number(detail['threshold'] ?? 0), unit)]
+      return { actor: null, text: `${titleOf(definitions, kpi)} is ${value}, ${comparison} ${threshold}` }
     }
     default:
       return { actor, text: [title, kind.replaceAll('_', ' ')].filter(Boolean).join(': ') }
