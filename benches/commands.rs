@@ -11,23 +11,18 @@ mod support;
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
-use serde_json::json;
 use support::database::{Database, connect};
 use support::measure::{median, verdict};
 use support::server::Server;
-use tidegate::auth::{Algorithm, ClaimPath, Rules, Secret, mint};
+use support::wrk::{REPORT, SECONDS, SECRET, Turn, token, wrk};
 use tidegate::cli::demo::cluster::Binaries;
 use tidegate::command::Commands;
 use tidegate::postgres::migrate::Schema;
 use tidegate::postgres::{Settings, migrate};
 
-const SECRET: &str = "a secret of the benches, and of nobody else: long enough for each of the hashes.";
 const NAME: &str = "application";
 const ROUNDS: usize = 5;
-/// How long a turn takes, in seconds.
-const SECONDS: u32 = 5;
 const CONNECTIONS: u32 = 32;
 /// 500 in each of four states.
 const ENTRIES: u32 = 2_000;
@@ -50,12 +45,6 @@ const READS: [(&str, &str); 3] = [
     ("50 entries", "/v1/boards/1/entries?limit=50"),
     ("a chart", "/v1/charts/throughput?board_id=1"),
 ];
-
-/// What came of a turn.
-struct Turn {
-    per_second: f64,
-    p99_ms: f64,
-}
 
 fn main() {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
@@ -80,7 +69,7 @@ async fn run() {
     fs::write(&script, pgbench_script()).expect("the folder is writable");
     let server = Server::start_with(&url, &settings("60000")).await;
     let uncached = Server::start_with(&url, &settings_apart("0")).await;
-    let moves = |server: &Server| wrk(&movement, &format!("http://{}", server.address));
+    let moves = |server: &Server| wrk(&movement, CONNECTIONS, &format!("http://{}", server.address));
     // What is new to everybody is not measured.
     moves(&server);
     pgbench(&script, &url);
@@ -104,7 +93,7 @@ async fn run() {
         let (mut kept, mut made) = (Vec::new(), Vec::new());
         for _ in 0..ROUNDS {
             for (turns, server) in [(&mut kept, &server), (&mut made, &uncached)] {
-                turns.push(wrk(&script, &format!("http://{}", server.address)));
+                turns.push(wrk(&script, CONNECTIONS, &format!("http://{}", server.address)));
             }
         }
         let (hits, misses) = (rate(&kept), rate(&made));
@@ -124,6 +113,7 @@ async fn run() {
 fn settings(rows_ms: &'static str) -> Vec<(&'static str, &'static str)> {
     vec![
         ("app.enabled", "true"),
+        ("analytics.enabled", "false"),
         ("app.pool_size", "32"),
         ("cache.rows_ms", rows_ms),
         ("cache.charts_ms", rows_ms),
@@ -141,21 +131,6 @@ fn settings_apart(rows_ms: &'static str) -> Vec<(&'static str, &'static str)> {
     let mut settings = settings(rows_ms);
     settings.extend([("postgres.slot", "apart"), ("postgres.publication", "apart")]);
     settings
-}
-
-fn token() -> String {
-    let secret: Secret = SECRET.parse().expect("long enough");
-    let rules = Rules {
-        issuer: None,
-        audience: Vec::new(),
-        leeway: std::time::Duration::ZERO,
-        role: "role".parse::<ClaimPath>().expect("a path"),
-        roles: vec!["app_user".to_owned()],
-    };
-    let claims = json!({"sub": "ada"}).as_object().expect("an object").clone();
-    let allowed: Vec<Algorithm> = vec!["HS256".parse().expect("one")];
-    let end = std::time::SystemTime::now() + std::time::Duration::from_hours(1);
-    mint(&secret, &allowed, &rules, "app_user", Some(end), claims).expect("the secret serves")
 }
 
 /// A card goes behind another of its state.
@@ -185,13 +160,6 @@ wrk.path = "{path}"
     )
 }
 
-const REPORT: &str = r#"
-done = function(summary, latency, requests)
-  local failed = summary.errors.connect + summary.errors.read + summary.errors.write + summary.errors.status + summary.errors.timeout
-  print("RESULT " .. summary.requests / (summary.duration / 1e6) .. " " .. latency:percentile(99) / 1e3 .. " " .. failed)
-end
-"#;
-
 /// The same statements as the server sends for it, begun and ended alike.
 fn pgbench_script() -> String {
     let [locked, neighbours, moved, record] = Commands::movement();
@@ -219,22 +187,6 @@ fn pgbench_script() -> String {
          \\startpipeline\ncommit;\nselect pg_current_wal_lsn()::text;\n\\endpipeline\n",
         statements.map(|sql| sql.split_whitespace().collect::<Vec<_>>().join(" ")).join(";\n"),
     )
-}
-
-fn wrk(script: &Path, url: &str) -> Turn {
-    let run = Command::new("wrk")
-        .args(["--threads", "2", "--connections", &CONNECTIONS.to_string()])
-        .args(["--duration", &format!("{SECONDS}s"), "--script"])
-        .arg(script)
-        .arg(url)
-        .output()
-        .unwrap_or_else(|error| panic!("`wrk` is needed, as in `apt install wrk`: {error}"));
-    let told = String::from_utf8_lossy(&run.stdout);
-    let line = told.lines().find_map(|line| line.strip_prefix("RESULT "));
-    let line = line.unwrap_or_else(|| panic!("{told}{}", String::from_utf8_lossy(&run.stderr)));
-    let numbers: Vec<f64> = line.split(' ').filter_map(|number| number.parse().ok()).collect();
-    assert!(numbers[2] == 0.0, "requests were refused or lost: {told}");
-    Turn { per_second: numbers[0], p99_ms: numbers[1] }
 }
 
 /// Transactions a second.

@@ -18,3 +18,4 @@ pub(crate) mod measure;
 pub(crate) mod replica;
 pub(crate) mod server;
 pub(crate) mod swarm;
+pub(crate) mod wrk;

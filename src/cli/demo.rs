@@ -219,7 +219,11 @@ async fn serve_team(
     signals: Signals,
 ) -> Result<(), Error> {
     let url = cluster.url(DATABASE);
-    let layers = layers.flag(ORIGIN, "postgres.url", url.as_str()).flag(ORIGIN, "app.enabled", "true");
+    let layers = layers
+        .flag(ORIGIN, "postgres.url", url.as_str())
+        .flag(ORIGIN, "app.enabled", "true")
+        // History is to be looked at within minutes.
+        .flag(ORIGIN, "jobs.hourly", "* * * * *");
     let provider = arguments.login.start(&addresses).await?;
     prepare(cluster, &layers.clone().load()?).await?;
     let control = Control::listen().await.map_err(Error::Port)?;
