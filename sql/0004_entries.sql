@@ -36,6 +36,8 @@ alter table public.entries replica identity full;
 create index entries_board on public.entries (board_id, state_id, position);
 create index entries_closed on public.entries (board_id, closed_at) where closed_at is not null;
 create index entries_updated on public.entries (board_id, updated_at desc, id desc);
+-- What has changed since, on any board: the history asks.
+create index entries_changed on public.entries (updated_at, id);
 create index entries_category on public.entries (category_id) where category_id is not null;
 create index entries_assignee on public.entries (assignee_id) where assignee_id is not null;
 create index entries_created_by on public.entries (created_by);

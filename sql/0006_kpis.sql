@@ -14,8 +14,6 @@ create table public.kpis (
   query text,
   -- A cron expression; null for as changes come in.
   refresh text,
-  -- How many are added up over an hour, a day, a month: their sum, their mean, or the last of them.
-  rollup text not null default 'last' check (rollup in ('sum', 'mean', 'last')),
   -- Which members of a board see it.
   audience text not null default 'members' check (audience in ('members', 'admins')),
   enabled boolean not null default true,
@@ -25,45 +23,50 @@ create table public.kpis (
 );
 
 alter table public.kpis enable row level security;
-grant select on public.kpis to app_user, app_lead;
+-- Not what is asked of the database for them.
+grant select (name, title, description, unit, dimension, audience, enabled, computed_at) on public.kpis to app_user, app_lead;
 create policy everybody on public.kpis for select to app_user, app_lead using (true);
 
-insert into public.kpis (name, title, unit, dimension, rollup, audience, description) values
-  ('open', 'Open', 'cards', null, 'last', 'members', 'Cards in states that are not of kind `done`.'),
-  ('work_in_progress', 'In progress', 'cards', null, 'last', 'members', 'Cards in states of kind `active`.'),
-  ('entries_by_state', 'By state', 'cards', 'state', 'last', 'members', 'Cards in each state, by its number.'),
-  ('entries_by_category', 'By category', 'cards', 'category', 'last', 'members',
+insert into public.kpis (name, title, unit, dimension, audience, description) values
+  ('open', 'Open', 'cards', null, 'members', 'Cards in states that are not of kind `done`.'),
+  ('work_in_progress', 'In progress', 'cards', null, 'members', 'Cards in states of kind `active`.'),
+  ('entries_by_state', 'By state', 'cards', 'state', 'members', 'Cards in each state, by its number.'),
+  ('entries_by_category', 'By category', 'cards', 'category', 'members',
     'Cards that are not done, by the number of their category; `-` for none.'),
-  ('entries_by_assignee', 'By person', 'cards', 'person', 'last', 'members',
+  ('entries_by_assignee', 'By person', 'cards', 'person', 'members',
     'Cards that are not done, by who answers for them; `-` for nobody.'),
-  ('throughput', 'Throughput', 'cards', null, 'last', 'members',
+  ('throughput', 'Throughput', 'cards', null, 'members',
     'Cards that were done within the last 24 hours, by whole hours with this one, and are done still.'),
-  ('lead_time_p50', 'Lead time, half', 'seconds', null, 'last', 'members',
+  ('lead_time_p50', 'Lead time, half', 'seconds', null, 'members',
     'From creation to done: half of the cards that were done within 30 days (UTC) took no longer. To within 2 %.'),
-  ('lead_time_p85', 'Lead time, 85 %', 'seconds', null, 'last', 'members',
+  ('lead_time_p85', 'Lead time, 85 %', 'seconds', null, 'members',
     'From creation to done: 85 % of the cards that were done within 30 days (UTC) took no longer. To within 2 %.'),
-  ('cycle_time_p50', 'Cycle time, half', 'seconds', null, 'last', 'members',
+  ('cycle_time_p50', 'Cycle time, half', 'seconds', null, 'members',
     'From the start of work to done: half of the cards that were done within 30 days (UTC) took no longer. To within 2 %.'),
-  ('cycle_time_p85', 'Cycle time, 85 %', 'seconds', null, 'last', 'members',
+  ('cycle_time_p85', 'Cycle time, 85 %', 'seconds', null, 'members',
     'From the start of work to done: 85 % of the cards that were done within 30 days (UTC) took no longer. To within 2 %.'),
-  ('sla_attainment', 'On time', 'share', null, 'last', 'members',
+  ('sla_attainment', 'On time', 'share', null, 'members',
     'Of the cards with a due date that were done within 30 days (UTC), the share that was done by then, from 0 to 1.'),
-  ('activity_by_user', 'Activity', 'activities', 'person', 'last', 'admins',
+  ('activity_by_user', 'Activity', 'activities', 'person', 'admins',
     'What each person did within 7 days (UTC); `-` for those who have gone.');
 
-insert into public.kpis (name, title, unit, rollup, refresh, description, query) values
-  ('overdue', 'Overdue', 'cards', 'last', '* * * * *', 'Cards that are not done though they were due.', '
+insert into public.kpis (name, title, unit, refresh, description, query) values
+  ('overdue', 'Overdue', 'cards', '* * * * *', 'Cards that are not done though they were due.', '
 select b.id as board_id, '''' as item, count(e.id)::double precision as value
 from public.boards as b
 left join public.entries as e on e.board_id = b.id and e.due_at <= now() and e.closed_at is null
 group by b.id'),
-  ('transitions_failed', 'Refused', 'number', 'last', '*/5 * * * *',
+  ('transitions_failed', 'Refused', 'number', '*/5 * * * *',
     'Moves and transitions of cards that were refused within the last 24 hours: no way there, guards, roles, missing fields, limits.', '
 select b.id as board_id, '''' as item, count(a.id)::double precision as value
 from public.boards as b
-left join public.entries as e on e.board_id = b.id
-left join app.user_actions as a
-  on a.entry_id = e.id and a.action = ''refused'' and a.at > now() - interval ''24 hours''
+left join (
+  select e.board_id, a.id
+  from app.user_actions as a
+  join public.entries as e on e.id = a.entry_id
+  where a.action = ''refused''
+    and a.at > now() - interval ''24 hours''
+) as a on a.board_id = b.id
 group by b.id');
 
 -- What each comes to now, for those who follow it.
@@ -101,6 +104,26 @@ using (
   )
 );
 create policy everything on public.kpi_values for select to app_lead using (true);
+
+-- Who may see a measure is what its definition says, from the moment that it does; one that is no longer taken has no
+-- value.
+create function app.define_kpi() returns trigger
+language plpgsql
+set search_path = ''
+as $$
+begin
+  if not new.enabled then
+    delete from public.kpi_values where kpi = new.name;
+  elsif new.audience <> old.audience then
+    update public.kpi_values set audience = new.audience where kpi = new.name;
+  end if;
+  return null;
+end;
+$$;
+
+create trigger define_kpi after update of audience, enabled on public.kpis
+for each row when (old.audience <> new.audience or old.enabled <> new.enabled)
+execute function app.define_kpi();
 
 -- A measure that gets past a threshold, in the transaction that took it. Rules are about wholes.
 create function app.alert_on_kpi() returns trigger
@@ -167,6 +190,9 @@ create table app.kpi_counters (
   primary key (board_id, measure, item, at)
 );
 
+-- What is about the last hours and days lies behind years of them.
+create index kpi_counters_at on app.kpi_counters (board_id, measure, at) include (item, count) where at > '-infinity';
+
 alter table app.kpi_counters enable row level security;
 grant select on app.kpi_counters to app_user, app_lead;
 create policy members on app.kpi_counters for select to app_user
@@ -191,6 +217,8 @@ create table app.kpi_progress (
   cursor text,
   -- By which rules; others count anew.
   rules integer not null default 0,
+  -- What is asked for the last weeks alone is counted from here on.
+  horizon timestamptz not null default date_trunc('day', now(), 'UTC') - interval '40 days',
   counted_at timestamptz
 );
 
@@ -236,14 +264,19 @@ from public.entries
 where closed_at is null
 group by board_id, assignee_id
 union all
-select board_id, 'created', '', date_trunc('hour', created_at, 'UTC'), count(*), 0
+select board_id, 'created', '', date_trunc('day', created_at, 'UTC'), count(*), 0
 from public.entries
 where isfinite(created_at)
-group by board_id, date_trunc('hour', created_at, 'UTC')
+group by board_id, date_trunc('day', created_at, 'UTC')
 union all
-select board_id, 'closed', '', date_trunc('hour', closed_at, 'UTC'), count(*), 0
+select board_id, 'closed', '', date_trunc('day', closed_at, 'UTC'), count(*), 0
 from public.entries
 where isfinite(closed_at)
+group by board_id, date_trunc('day', closed_at, 'UTC')
+union all
+select board_id, 'hour', '', date_trunc('hour', closed_at, 'UTC'), count(*), 0
+from public.entries
+where isfinite(closed_at) and closed_at >= (select horizon from app.kpi_progress)
 group by board_id, date_trunc('hour', closed_at, 'UTC')
 union all
 select board_id, 'lead', app.span_bin(span)::text, day, count(*), sum(span)::bigint
@@ -251,7 +284,7 @@ from (
   select board_id, date_trunc('day', closed_at, 'UTC') as day,
     greatest(floor(extract(epoch from closed_at - created_at)), 0)::bigint as span
   from public.entries
-  where isfinite(closed_at) and isfinite(created_at)
+  where isfinite(closed_at) and closed_at >= (select horizon from app.kpi_progress) and isfinite(created_at)
 ) as leads
 group by board_id, app.span_bin(span), day
 union all
@@ -260,20 +293,25 @@ from (
   select board_id, date_trunc('day', closed_at, 'UTC') as day,
     greatest(floor(extract(epoch from closed_at - started_at)), 0)::bigint as span
   from public.entries
-  where isfinite(closed_at) and isfinite(started_at)
+  where isfinite(closed_at) and closed_at >= (select horizon from app.kpi_progress) and isfinite(started_at)
 ) as cycles
 group by board_id, app.span_bin(span), day
 union all
 select board_id, 'due', case when closed_at <= due_at then 'met' else 'missed' end,
   date_trunc('day', closed_at, 'UTC'), count(*), 0
 from public.entries
-where isfinite(closed_at) and due_at is not null
+where isfinite(closed_at) and closed_at >= (select horizon from app.kpi_progress) and due_at is not null
 group by board_id, closed_at <= due_at, date_trunc('day', closed_at, 'UTC')
 union all
-select board_id, 'activity', coalesce(actor_id, ''), date_trunc('hour', at, 'UTC'), count(*), 0
+select board_id, 'activity', '', date_trunc('day', at, 'UTC'), count(*), 0
 from public.activities
 where isfinite(at)
-group by board_id, actor_id, date_trunc('hour', at, 'UTC');
+group by board_id, date_trunc('day', at, 'UTC')
+union all
+select board_id, 'actor', coalesce(actor_id, ''), date_trunc('day', at, 'UTC'), count(*), 0
+from public.activities
+where isfinite(at) and at >= (select horizon from app.kpi_progress)
+group by board_id, actor_id, date_trunc('day', at, 'UTC');
 
 -- When each measure that a query gives was read last.
 create table app.kpi_queries (
@@ -303,9 +341,10 @@ begin
       from asked as a
       join public.boards as b on b.id = a.board_id
       where a.value is not null
+      order by 1, 2
       for key share of b
     ),
-    gone as (
+    gone as materialized (
       delete from public.kpi_values as v
       where v.kpi = $1
         and not exists (select from shown as s where s.board_id = v.board_id and s.item = v.item)

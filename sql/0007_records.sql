@@ -14,7 +14,7 @@ create table app.user_actions (
 );
 
 create index user_actions_at on app.user_actions (at, id);
-create index user_actions_refused on app.user_actions (entry_id, at) where action = 'refused';
+create index user_actions_refused on app.user_actions (at) where action = 'refused';
 create index user_actions_user on app.user_actions (user_id, at desc);
 
 -- Who asked for what, and whether they got it: `audit.table`. The server appends, and that is all that it needs to.

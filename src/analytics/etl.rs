@@ -75,8 +75,8 @@ impl Etl {
     /// # Errors
     /// As [`Etl::hourly`].
     pub async fn daily(&self) -> Result<u64, postgres::Error> {
-        let reconciled = self.reconcile(None).await?;
-        Ok(reconciled + self.load("2 days").await?)
+        let loaded = self.load("2 days").await?;
+        Ok(loaded + self.reconcile(None).await? + self.derive().await?)
     }
 
     /// Loads a range once more, whatever is loaded of it.
@@ -84,8 +84,8 @@ impl Etl {
     /// # Errors
     /// As [`Etl::hourly`].
     pub async fn backfill(&self, range: &Range) -> Result<u64, postgres::Error> {
-        let again = self.reload(range).await?;
-        self.reconcile(Some(range)).await?;
+        self.dimensions().await?;
+        let again = self.reload(range).await? + self.reconcile(Some(range)).await?;
         let derived = self.derive().await?;
         let rolled = self.roll_up(Some(range)).await?;
         self.computed().await?;

@@ -1,12 +1,12 @@
 //! Facts and dimensions as Parquet, for warehouses: in a folder, or in an object store.
 //!
 //! ```text
-//!  analytics.* ──by day──▶ <table>/day=2026-11-25/part-0000.parquet ──▶ manifest.json: rows, digest of each day
+//!  analytics.* ──by day──▶ <table>/day=2026-11-25/part-<digest>-0000.parquet ──▶ manifest.json: files, rows
 //! ```
 //!
-//! A day whose rows are what the manifest says is left alone; another one is written whole, and then said in the manifest.
-//! Every file appears at once or not at all. So an export that is killed goes on where it stood, and who reads by the
-//! manifest reads what it says.
+//! A day whose rows are what the manifest says is left alone; another one is written whole, in files of other names, then
+//! said in the manifest, and then the files that it no longer names are removed. Every file appears at once or not at all.
+//! So an export that is killed goes on where it stood, and who reads by the manifest reads what it says.
 
 mod file;
 mod manifest;
@@ -157,25 +157,30 @@ impl Export {
             if manifest.day(table.name, &day).is_some_and(|known| known.digest == digest) {
                 continue;
             }
-            let (rows, files) = self.day(table, &day, &work).await?;
-            self.keep(table, &day, files).await?;
+            let (rows, files) = self.day(table, &day, &digest, &work).await?;
             manifest.set(table.name, &day, Day { digest, rows, files });
             manifest.write(&*self.store, &self.prefix).await?;
+            self.keep(table, &day, manifest).await?;
             written += rows;
         }
         for day in manifest.others(table.name, &days) {
-            // Said before it is done: who reads by the manifest misses no file.
             manifest.forget(table.name, &day);
             manifest.write(&*self.store, &self.prefix).await?;
-            self.keep(table, &day, 0).await?;
+            self.keep(table, &day, manifest).await?;
         }
         work.end().await?;
         Ok(written)
     }
 
-    /// Writes a day's files; how many rows, and how many files.
-    async fn day(&self, table: &'static Table, day: &str, work: &Work) -> Result<(u64, usize), Error> {
-        let (mut rows, mut files) = (0, 0);
+    /// Writes a day's files; how many rows, and the files' names.
+    async fn day(
+        &self,
+        table: &'static Table,
+        day: &str,
+        digest: &str,
+        work: &Work,
+    ) -> Result<(u64, Vec<String>), Error> {
+        let (mut rows, mut files) = (0, Vec::new());
         let mut after = String::new();
         let mut is_done = false;
         while !is_done {
@@ -189,26 +194,31 @@ impl Export {
                     groups.push(group);
                 }
             }
-            if groups.is_empty() && files > 0 {
+            if groups.is_empty() && !files.is_empty() {
                 break;
             }
             let body =
                 spawn_blocking(move || file::encode(table, &groups)).await.expect("it does not panic")?;
-            let place = self.place(table, day, files);
+            // Of other rows it has another name: what the manifest names is what it says.
+            let name = format!("part-{digest}-{:04}.parquet", files.len());
+            let place = self.folder(table, day).join(name.as_str());
             self.store.put(&place, body.into()).await.map_err(store("put a file"))?;
-            files += 1;
+            files.push(name);
         }
         Ok((rows, files))
     }
 
-    /// Removes a day's files but the first so many: of one that had more rows before, or has none.
-    async fn keep(&self, table: &Table, day: &str, files: usize) -> Result<(), Error> {
+    /// Removes the files of a day that the manifest does not name.
+    async fn keep(&self, table: &Table, day: &str, manifest: &Manifest) -> Result<(), Error> {
         let folder = self.folder(table, day);
         let found: Vec<_> =
             self.store.list(Some(&folder)).try_collect().await.map_err(store("list files"))?;
-        let kept: Vec<_> = (0..files).map(|number| self.place(table, day, number)).collect();
-        for file in found.iter().filter(|file| !kept.contains(&file.location)) {
-            self.store.delete(&file.location).await.map_err(store("remove a file"))?;
+        let kept = manifest.day(table.name, day).map_or(&[][..], |day| &day.files);
+        for file in found {
+            let is_kept = file.location.filename().is_some_and(|name| kept.iter().any(|kept| kept == name));
+            if !is_kept {
+                self.store.delete(&file.location).await.map_err(store("remove a file"))?;
+            }
         }
         Ok(())
     }
@@ -216,9 +226,5 @@ impl Export {
     fn folder(&self, table: &Table, day: &str) -> Path {
         let path = self.prefix.clone().join(table.name);
         if day.is_empty() { path } else { path.join(format!("day={day}")) }
-    }
-
-    fn place(&self, table: &Table, day: &str, number: usize) -> Path {
-        self.folder(table, day).join(format!("part-{number:04}.parquet"))
     }
 }

@@ -145,10 +145,16 @@ impl Kind {
     pub fn named(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| kind.name() == name)
     }
+}
 
-    /// Whether a run that failed is worth another: not where the failure is the finding.
-    const fn is_tried_again(self) -> bool {
-        !matches!(self, Self::Check | Self::Backfill)
+impl Failure {
+    /// Whether the same run may well succeed a little later: not where the failure is what was found, or what was asked is
+    /// wrong.
+    const fn is_worth_another(&self) -> bool {
+        !matches!(
+            self,
+            Self::Drift(DriftError::Drift { .. }) | Self::NoRange | Self::NoExport | Self::NotCounted(_)
+        )
     }
 }
 
@@ -189,7 +195,6 @@ impl Jobs {
     }
 
     async fn recount(&self) -> Result<u64, Failure> {
-        const WITHIN: Duration = Duration::from_mins(15);
         const LOOK: Duration = Duration::from_millis(200);
         self.live.forget().await?;
         let counted = async {
@@ -198,7 +203,8 @@ impl Jobs {
             }
             Ok::<_, postgres::Error>(())
         };
-        timeout(WITHIN, counted).await.map_err(|_| Failure::NotCounted(WITHIN))??;
+        let within = self.live.count_timeout();
+        timeout(within, counted).await.map_err(|_| Failure::NotCounted(within))??;
         Ok(self.live.counters().await?)
     }
 }

@@ -7,13 +7,14 @@ mod statements;
 mod tally;
 mod write;
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until, timeout};
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 
-use crate::event::Cursor;
+use crate::event::{Cursor, Timestamp};
 use crate::hub::{self, Place};
-use crate::journal::NotYet;
+use crate::journal::{Hold, NotYet, Status};
 use crate::postgres::{self, Exclusive, Pool};
 use crate::shutdown::Scope;
 use crate::telemetry::{Chain, metric};
@@ -37,6 +38,7 @@ pub struct Live {
     config: Config,
     pool: Pool,
     hub: hub::Handle,
+    streaming: watch::Receiver<Status>,
 }
 
 /// Any number: of all processes one does it.
@@ -51,6 +53,10 @@ const LOOK: Duration = Duration::from_secs(1);
 const SAMPLE: Duration = Duration::from_mins(1);
 /// What is written takes at most this part of the time: whoever changes more than that sees it together.
 const PART: u32 = 4;
+/// More counters than this are written at once, and are no reason to count anew.
+const GATHERED: usize = 50_000;
+/// After so many looks without changes coming in, another process may try.
+const SILENT: u32 = 5;
 /// How long this process may take to read as far as the one before it.
 const BEHIND: Duration = Duration::from_secs(30);
 
@@ -63,6 +69,8 @@ enum Error {
     Lost(#[from] Lost),
     #[error("another process keeps the counters, or they are to be counted anew")]
     Overtaken,
+    #[error("no changes come in here")]
+    Silent,
     #[error("a mark did not come round")]
     NoMark,
     #[error("this process has not read as far as the one before")]
@@ -70,9 +78,14 @@ enum Error {
 }
 
 impl Live {
-    /// On sessions of `pool`, from what `hub` has passed.
-    pub const fn new(config: Config, pool: Pool, hub: hub::Handle) -> Self {
-        Self { config, pool, hub }
+    /// On sessions of `pool`, from what `hub` has passed, while changes come in.
+    pub const fn new(
+        config: Config,
+        pool: Pool,
+        hub: hub::Handle,
+        streaming: watch::Receiver<Status>,
+    ) -> Self {
+        Self { config, pool, hub, streaming }
     }
 
     /// Keeps them, while no other process does, until `scope` closes.
@@ -80,15 +93,11 @@ impl Live {
         let mut pause = PAUSES.0;
         loop {
             let began = Instant::now();
-            let ended = tokio::select! {
-                biased;
-                () = scope.closing() => return,
-                ended = self.turn(&scope) => ended,
-            };
+            let ended = self.turn(&scope).await;
             metrics::gauge!(metric::KPI_KEEPER).set(0.0);
             match ended {
                 Ok(()) => return,
-                Err(Error::Overtaken | Error::Behind | Error::NoMark) => {}
+                Err(Error::Overtaken | Error::Behind | Error::Silent | Error::NoMark) => {}
                 Err(Error::Lost(lost)) => {
                     // The next turn counts anew: nothing leads on from what is written.
                     tracing::info!(reason = %lost, "measures are counted anew");
@@ -114,35 +123,57 @@ impl Live {
 
     /// Keeps them from when this process is the one that does.
     async fn turn(&self, scope: &Scope) -> Result<(), Error> {
-        let exclusive = loop {
-            match Exclusive::take(&self.pool, NUMBER).await? {
-                Some(exclusive) => break exclusive,
-                None => sleep(STANDBY).await,
-            }
+        let begun = tokio::select! {
+            biased;
+            () = scope.closing() => return Ok(()),
+            begun = self.begin_turn() => begun?,
         };
+        let Some((exclusive, (place, hold, horizon))) = begun else { return Ok(()) };
         metrics::gauge!(metric::KPI_KEEPER).set(1.0);
-        let place = match self.standing().await? {
-            Some(place) => place,
-            None => self.count_anew().await?,
-        };
         let written = place.cursor().encode();
         let reading = Reading::new(&self.hub, place);
+        let now = Instant::now();
         let turn = Turn {
             live: self,
             exclusive,
             reading,
             written,
-            tally: Tally::default(),
+            hold,
+            tally: Tally::new(horizon),
             due: None,
-            rest: Instant::now(),
-            hour: hour(),
+            rest: now,
+            looked: now,
+            sampled: now,
+            hour: String::new(),
+            silent: 0,
         };
         turn.follow(scope).await
     }
 
+    /// Waits until changes come in here and no other process does it; `None` at the end.
+    async fn begin_turn(&self) -> Result<Option<(Exclusive, Standing)>, Error> {
+        let mut streaming = self.streaming.clone();
+        // What is committed before the slot is there comes round to nobody.
+        if streaming.wait_for(|status| *status == Status::Streaming).await.is_err() {
+            return Ok(None);
+        }
+        let Some(exclusive) = Exclusive::take(&self.pool, NUMBER).await? else {
+            sleep(STANDBY).await;
+            return Err(Error::Overtaken);
+        };
+        let standing = match self.standing().await? {
+            Some((place, horizon)) => {
+                let hold = self.hub.journal().hold(place.incarnation, place.position);
+                (place, hold, horizon)
+            }
+            None => self.count_anew().await?,
+        };
+        Ok(Some((exclusive, standing)))
+    }
+
     /// Where the counters stand, if the journal leads on from there.
-    async fn standing(&self) -> Result<Option<Place>, Error> {
-        let Some((cursor, rules)) = self.progress().await? else { return Ok(None) };
+    async fn standing(&self) -> Result<Option<(Place, Timestamp)>, Error> {
+        let Some((cursor, rules, horizon)) = self.progress().await? else { return Ok(None) };
         let place = match Cursor::decode(&cursor) {
             Ok(cursor) if rules == RULES => Place::of_cursor(cursor),
             _ => return Ok(None),
@@ -159,7 +190,7 @@ impl Live {
             }
         });
         match came.await {
-            Ok(Some(None)) => Ok(Some(place)),
+            Ok(Some(None)) => Ok(Some((place, horizon))),
             Ok(Some(Some(reason))) => {
                 tracing::info!(%reason, "measures are counted anew: the journal does not lead on");
                 Ok(None)
@@ -169,6 +200,9 @@ impl Live {
     }
 }
 
+/// Where the counters stand, what keeps the journal from there on, and from when on all is counted.
+type Standing = (Place, Hold, Timestamp);
+
 /// While this process keeps the counters.
 struct Turn<'a> {
     live: &'a Live,
@@ -176,36 +210,31 @@ struct Turn<'a> {
     reading: Reading,
     /// The cursor that is written.
     written: String,
+    /// What follows the place stays in the journal, within its bounds.
+    hold: Hold,
     tally: Tally,
     /// When what has gathered is written.
     due: Option<Instant>,
     /// Before this nothing is: what was written last took its time.
     rest: Instant,
-    /// The hour that values were worked out in for all boards.
-    hour: u64,
-}
-
-/// Which hour it is, by this machine.
-fn hour() -> u64 {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    now.as_secs() / 3_600
+    /// When it was looked last, and when values were sampled last.
+    looked: Instant,
+    sampled: Instant,
+    /// The hour that values were worked out in for all boards, by PostgreSQL.
+    hour: String,
+    /// How many looks in a row no changes came in.
+    silent: u32,
 }
 
 impl Turn<'_> {
     async fn follow(mut self, scope: &Scope) -> Result<(), Error> {
-        let every = |period| {
-            let mut ticks = interval(period);
-            ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-            ticks
-        };
-        let (mut looks, mut samples) = (every(LOOK), every(SAMPLE));
         let mut moves = self.live.hub.moves();
         self.settle_all().await?;
         loop {
             let here = self.live.hub.here();
-            let behind = here.position > self.reading.place().position
-                || here.incarnation != self.reading.place().incarnation;
-            let due = self.due.filter(|_| self.reading.is_between());
+            let place = self.reading.place();
+            let behind = here.position > place.position || here.incarnation != place.incarnation;
+            let next = self.next_deadline();
             tokio::select! {
                 biased;
                 // 1. The end: what has gathered is written.
@@ -215,28 +244,58 @@ impl Turn<'_> {
                     }
                     return Ok(());
                 }
-                // 2. What has gathered for long enough.
-                () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => self.write().await?,
-                // 3. Whether this is still to be done, and here.
-                _ = looks.tick() => self.look().await?,
-                _ = samples.tick(), if self.reading.is_between() => self.sample().await?,
-                // 4. More.
+                // 2. More. It is not broken off for what can wait a moment: a place in a reading of the stream is hard to get.
                 counted = self.reading.next(&here, &mut self.tally), if behind => {
                     counted?;
                     if self.due.is_none() && !self.tally.is_empty() {
                         self.due = Some(self.rest.max(Instant::now() + self.live.config.interval));
                     }
+                    tokio::task::consume_budget().await;
                 }
                 on = moves.changed(), if !behind => if on.is_err() { return Ok(()) },
+                // 3. What is due by the clock.
+                () = sleep_until(next), if !behind => {}
             }
+            self.tend().await?;
         }
     }
 
+    fn next_deadline(&self) -> Instant {
+        let due = self.due.unwrap_or(self.looked + LOOK);
+        due.min(self.looked + LOOK).min(self.sampled + SAMPLE)
+    }
+
+    /// Does what is due.
+    async fn tend(&mut self) -> Result<(), Error> {
+        let now = Instant::now();
+        if self.reading.is_between() {
+            if self.due.is_some_and(|due| due <= now) || self.tally.len() > GATHERED {
+                self.write().await?;
+            }
+            if self.sampled + SAMPLE <= now {
+                self.sampled = now;
+                self.sample().await?;
+            }
+        }
+        if self.looked + LOOK <= now {
+            self.looked = now;
+            self.look().await?;
+        }
+        Ok(())
+    }
+
     /// Looks whether this process is the one still, and whether somebody has had the place forgotten.
-    async fn look(&self) -> Result<(), Error> {
+    async fn look(&mut self) -> Result<(), Error> {
+        let Place { incarnation, position, .. } = *self.reading.place();
+        self.hold = self.live.hub.journal().hold(incarnation, position);
+        self.silent = if *self.live.streaming.borrow() == Status::Streaming { 0 } else { self.silent + 1 };
+        if self.silent >= SILENT {
+            // Another process may have what this one has lost.
+            return Err(Error::Silent);
+        }
         self.exclusive.holds().await?;
         match self.live.progress().await? {
-            Some((cursor, _)) if cursor == self.written => Ok(()),
+            Some((cursor, ..)) if cursor == self.written => Ok(()),
             _ => Err(Error::Overtaken),
         }
     }

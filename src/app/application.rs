@@ -18,8 +18,10 @@ use crate::shutdown::Scope;
 use crate::workspace::{Vault, tables};
 use crate::{http, hub, journal};
 
-/// Connections for measures: one writes, one counts, and one or two for jobs.
-const ANALYTICS_SESSIONS: usize = 4;
+/// Connections for measures: one counts or writes, one looks or marks; and as many for a comparison.
+const LIVE_SESSIONS: usize = 4;
+/// For jobs, in each of both databases.
+const JOB_SESSIONS: usize = 6;
 
 impl Server<'_> {
     /// What cached reads depend on, as of where the journal stands; none where the application is left off.
@@ -64,21 +66,20 @@ impl Server<'_> {
         }
         self.core.spawn("upkeep", command::upkeep::keep(commands, self.core.clone()));
         if let Some(config) = self.config.live() {
-            let pool =
-                Pool::new(self.settings.clone(), ANALYTICS_SESSIONS, self.config.postgres.connect_timeout)?;
-            let live = Live::new(config, pool.clone(), hub.clone());
+            let pool = |size| Pool::new(self.settings.clone(), size, self.config.postgres.connect_timeout);
+            let live = Live::new(config, pool(LIVE_SESSIONS)?, hub.clone(), streaming.clone());
+            let jobs_pool = pool(JOB_SESSIONS)?;
             let warehouse =
-                Pool::new(self.config.warehouse(), ANALYTICS_SESSIONS, self.config.postgres.connect_timeout)?;
+                Pool::new(self.config.warehouse(), JOB_SESSIONS, self.config.postgres.connect_timeout)?;
             let export = self.config.export();
             let export = export.map(|export| Export::new(&export, warehouse.clone())).transpose()?;
-            let etl = Etl::new(pool.clone(), warehouse, self.config.retention());
-            let jobs = Jobs::new(self.config.jobs(), pool, live.clone(), etl, export);
+            let etl = Etl::new(jobs_pool.clone(), warehouse, self.config.retention());
+            let jobs = Jobs::new(self.config.jobs(), jobs_pool, live.clone(), etl, export);
             let scope = self.core.clone();
-            self.core.spawn("measures", async move {
-                // What is committed before the slot is there comes round to nobody.
+            self.core.spawn("measures", live.keep(scope.clone()));
+            self.core.spawn("jobs", async move {
                 if streams(streaming, &scope).await {
-                    scope.spawn("jobs", jobs.keep(scope.clone()));
-                    live.keep(scope).await;
+                    jobs.keep(scope).await;
                 }
             });
         }

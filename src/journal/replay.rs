@@ -102,18 +102,16 @@ impl CatchUp {
                     return Err(ResyncReason::CursorInvalid);
                 }
             }
-            let passage = match self.passage.take() {
-                Some(passage) => passage,
-                None => timeout(BOARD_WITHIN, archive.board(self.incarnation, position))
-                    .await
-                    .map_err(|_| ResyncReason::SlowReader)?,
+            let passage = if let Some(passage) = &self.passage {
+                passage
+            } else {
+                let boarded = timeout(BOARD_WITHIN, archive.board(self.incarnation, position)).await;
+                self.passage.insert(boarded.map_err(|_| ResyncReason::SlowReader)?)
             };
+            // Kept over what follows: whoever is broken off while it waits goes on in the same reading.
             match passage.next(position).await? {
-                Ride::Block(block) => {
-                    self.passage = Some(passage);
-                    return Ok(Stretch::of_block(block, until));
-                }
-                Ride::Arrived | Ride::Left => {}
+                Ride::Block(block) => return Ok(Stretch::of_block(block, until)),
+                Ride::Arrived | Ride::Left => self.passage = None,
             }
         }
     }

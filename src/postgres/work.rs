@@ -24,8 +24,9 @@ pub struct Work {
 pub enum Access {
     /// Read and write; it has a transaction id from its beginning.
     Write,
-    /// Read and write, all of it as of one moment: fails if others have written the same rows since.
-    Consistent,
+    /// Read and write, all of it as of one moment: fails if others have written the same rows since. These tables, as SQL
+    /// lists them, are locked before that moment, so that no rewrite slips in between it and their rows.
+    Consistent(&'static str),
     /// Read, on a primary.
     Read,
     /// Read, on a server that follows another.
@@ -74,15 +75,19 @@ impl Work {
         }
         let (mode, mark) = match access {
             Access::Write => ("read committed, read write", "pg_current_xact_id()::xid::text"),
-            Access::Consistent => ("repeatable read, read write", "pg_current_snapshot()::text"),
+            Access::Consistent(_) => ("repeatable read, read write", "pg_current_snapshot()::text"),
             // What several statements show belongs together.
             Access::Read | Access::Follow => ("repeatable read, read only", "''"),
+        };
+        let lock = match access {
+            Access::Consistent(tables) => format!("lock table {tables} in access share mode;"),
+            _ => String::new(),
         };
         let acting = who.map(|who| who.sql(search_path)).unwrap_or_default();
         let bound = timeout.as_millis().max(1);
         let sql = format!(
             "begin isolation level {mode}; set local statement_timeout = {bound}; \
-             set local client_min_messages = error; {acting} select {mark}"
+             set local client_min_messages = error; {lock} {acting} select {mark}"
         );
         let answers = work.within(BEGIN, work.lease.session().simple_query(&sql)).await?;
         let mark = reached.or_else(|| last_text(&answers)).ok_or(Error::Answer { operation: BEGIN })?;

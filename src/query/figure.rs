@@ -81,7 +81,7 @@ pub(super) fn reads() -> Vec<Read> {
                 } else {
                     of("kpi_boards")
                 };
-                vec![source, of(names), asked.membership(marks)]
+                vec![source, marks.table("kpis"), of(names), asked.membership(marks)]
             },
             run: |reading, asked| Box::pin(chart(reading, asked)),
             noted: None,
@@ -183,6 +183,7 @@ async fn kpis(reading: Reading<'_>, asked: &Asked) -> Result<Answer, Fault> {
 async fn chart(reading: Reading<'_>, asked: &Asked) -> Result<Answer, Fault> {
     let Which { board_id, days } = asked.query()?;
     let days = days.unwrap_or(DAYS).to_string();
+    history::may_see(reading, asked.part(0), board_id.as_ref()).await?;
     if history::CHARTS.contains(&asked.part(0)) {
         return history::chart(reading, asked.part(0), board_id.as_ref(), &days).await;
     }

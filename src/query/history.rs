@@ -104,9 +104,10 @@ where k.name = $1
     exists (select from public.kpi_values as v where v.kpi = k.name and v.board_id = $2::bigint)
     or (k.audience = 'members' and exists (select from public.boards as b where b.id = $2::bigint))
   )";
-const BOARD: &str = "select id::text from public.boards where id = $1::bigint";
-
-/// At most so many points: of two hundred parts, or a year by the hour many times over.
+/// What is more is too much for one answer: a year by the hour of eleven parts is less.
+const MOST_POINTS: u64 = 100_000;
+/// Values within a span, and those that held at its beginning. The second word is how long a span is that nobody bounds, and
+/// how far before it is looked.
 macro_rules! points {
     ($table:literal, $back:literal) => {
         concat!(
@@ -127,38 +128,33 @@ point as (
     on v.board_id = $1::bigint and v.kpi = $2 and v.at >= span.since and v.at < span.until
   where $5::text is null
     or v.item = $5
-  limit 100000
+  order by v.item, v.at
+  limit 100001
 ),
 before as (
-  select '' as item, span.since as at, v.value
+  select distinct on (v.item) v.item, span.since as at, v.value
   from span
-  cross join lateral (
-    select value
-    from analytics.kpi_values_",
+  join analytics.kpi_values_",
             $table,
             " as v
-    where v.board_id = $1::bigint
-      and v.kpi = $2
-      and v.item = ''
-      and v.at < span.since
-      and v.at >= span.since - interval '400 days'
-    order by v.at desc
-    limit 1
-  ) as v
-  where coalesce($5, '') = ''
+    on v.board_id = $1::bigint and v.kpi = $2 and v.at < span.since and v.at >= span.since - interval '",
+            $back,
+            "'
+  where ($5::text is null or v.item = $5)
     and isfinite(span.since)
+  order by v.item, v.at desc
 )
 select
   item,
-  json_agg(json_build_array(floor(extract(epoch from at))::bigint, value) order by at)::text
+  json_agg(json_build_array(floor(extract(epoch from at))::bigint, value) order by at)::text,
+  count(*)::text
 from (
   select item, at, value from point
   union all
   select item, at, value from before
 ) as points
 group by item
-order by item
-limit 200"
+order by item"
         )
     };
 }
@@ -174,12 +170,17 @@ async fn series(reading: Reading<'_>, asked: &Asked) -> Result<Answer, Fault> {
         Resolution::Raw => points!("raw", "1 day"),
         Resolution::Hour => points!("hour", "30 days"),
         Resolution::Day => points!("day", "1 year"),
-        Resolution::Month => points!("month", "200 years"),
+        Resolution::Month => points!("month", "100 years"),
     };
     let work = warehouse(reading).await?;
     let values = [Some(board), Some(name), from.as_deref(), to.as_deref(), item.as_deref()];
     let rows = work.rows(statement, &values).await.map_err(asked_for("from"))?;
     work.end().await?;
+    let points: u64 = rows.iter().filter_map(|row| row.text(2)?.parse::<u64>().ok()).sum();
+    if points > MOST_POINTS {
+        let more = "is too fine for this span: ask for a coarser one, a shorter span, or one `item`";
+        return Err(Fault::field("resolution", more));
+    }
     let series = rows.iter().map(|row| {
         let item = Value::from(row.text(0).unwrap_or_default());
         format!("{{\"item\":{item},\"points\":{}}}", row.text(1).unwrap_or("[]"))
@@ -192,6 +193,31 @@ async fn series(reading: Reading<'_>, asked: &Asked) -> Result<Answer, Fault> {
         series.join(",")
     );
     Ok(Answer::other(answer.into_bytes()))
+}
+
+/// Whose audience a chart has: whoever may see the measure may see what it was.
+pub(super) fn measure_of(chart: &str) -> Option<&'static str> {
+    Some(match chart {
+        "states" | "flow" | "time_in_state" => "entries_by_state",
+        "assignees" => "entries_by_assignee",
+        "categories" => "entries_by_category",
+        "throughput" => "throughput",
+        "lead_time" => "lead_time_p50",
+        "cycle_time" => "cycle_time_p50",
+        "sla" => "sla_attainment",
+        _ => return None,
+    })
+}
+
+/// Refuses a chart of what whoever asks may not see.
+pub(super) async fn may_see(reading: Reading<'_>, chart: &str, board: Option<&Id>) -> Result<(), Fault> {
+    const EVERYBODY: &str = "select '' from public.kpis where name = $1 and audience = 'members'";
+    let Some(measure) = measure_of(chart) else { return Ok(()) };
+    let seen = match board {
+        Some(board) => reading.work.first(DEFINITION, &[Some(measure), Some(board.as_str())]).await?,
+        None => reading.work.first(EVERYBODY, &[Some(measure)]).await?,
+    };
+    seen.map(drop).ok_or_else(|| Fault::not_found("chart", chart))
 }
 
 /// What was in each state at the end of each day: on days without a change as on the day before.
@@ -233,8 +259,6 @@ pub(super) async fn chart(
     days: &str,
 ) -> Result<Answer, Fault> {
     let board = board.ok_or_else(|| Fault::field("board_id", "is needed: this chart is of one board"))?;
-    let known = reading.work.first(BOARD, &[Some(board.as_str())]).await?;
-    known.ok_or_else(|| Fault::not_found("board", board.as_str()))?;
     let work = warehouse(reading).await?;
     let statement = if name == "flow" { FLOW } else { DRAWN };
     let rows = work.rows(statement, &[Some(board.as_str()), Some(days), Some(name)]).await?;

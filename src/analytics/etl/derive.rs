@@ -18,7 +18,14 @@ with gone as (
     and a.entry_id = t.entry_id
     and a.subject = 'entry'
     and a.action = 'deleted'
-  returning 1
+  returning f.board_id, f.entry_id, least(f.created_at, f.closed_at) as since
+),
+-- It goes from the days on which it was created and done.
+touched as (
+  insert into analytics.touched as kept (board_id, entry_id, since)
+  select distinct on (board_id, entry_id) board_id, entry_id, since
+  from gone
+  on conflict (board_id, entry_id) do update set since = least(kept.since, excluded.since)
 )
 select count(*)::text from gone";
 
@@ -30,17 +37,33 @@ with card as materialized (
   join analytics.fact_entries as f on f.entry_id = t.entry_id
   where t.board_id = any ($1::bigint[])
 ),
-movement as materialized (
+told as (
   select
     c.entry_id,
-    row_number() over (partition by c.entry_id order by a.at, a.activity_id) as place,
+    a.activity_id,
     greatest(a.at, c.created_at) as at,
     a.from_state,
-    a.to_state
+    a.to_state,
+    lag(a.to_state) over (partition by c.entry_id order by a.at, a.activity_id) as before
   from card as c
   join analytics.fact_activities as a on a.entry_id = c.entry_id and a.subject = 'entry'
   where a.to_state is not null
-    and a.from_state is distinct from a.to_state
+),
+-- Whoever goes to where they are does not move.
+movement as materialized (
+  select
+    entry_id,
+    row_number() over (partition by entry_id order by at, activity_id) as place,
+    at,
+    from_state,
+    to_state
+  from told
+  where to_state <> coalesce(before, from_state, to_state)
+),
+first as (
+  select distinct on (entry_id) entry_id, coalesce(from_state, to_state) as state
+  from told
+  order by entry_id, at, activity_id
 ),
 ending as (
   select c.entry_id, coalesce(max(a.at), max(m.at), max(c.created_at)) as at
@@ -52,9 +75,9 @@ ending as (
   group by c.entry_id
 ),
 step as (
-  select c.entry_id, 0 as place, coalesce(m.from_state, c.state) as state, c.created_at as at
+  select c.entry_id, 0 as place, coalesce(f.state, c.state) as state, c.created_at as at
   from card as c
-  left join movement as m on m.entry_id = c.entry_id and m.place = 1
+  left join first as f on f.entry_id = c.entry_id
   union all
   select entry_id, place, to_state, at
   from movement
@@ -88,7 +111,7 @@ returning ''";
 const FORGET_CHARTS: &str = "
 delete from analytics.chart_data as c
 using (
-  select board_id, min(since)::date as since
+  select board_id, (min(since) filter (where isfinite(since)))::date as since
   from analytics.touched
   where board_id = any ($1::bigint[])
   group by board_id
@@ -98,7 +121,7 @@ where c.board_id = t.board_id
 returning ''";
 const CHARTS: &str = "
 with t as materialized (
-  select board_id, min(since)::date as since
+  select board_id, (min(since) filter (where isfinite(since)))::date as since
   from analytics.touched
   where board_id = any ($1::bigint[])
   group by board_id
@@ -152,11 +175,6 @@ drawn (chart, board_id, series, day, y) as (
   from closed
   where due_at is not null
   group by board_id, day
-  union all
-  select 'activity', a.board_id, coalesce(a.actor_id, '-'), a.at::date, count(*)
-  from analytics.fact_activities as a
-  join t on t.board_id = a.board_id and a.at >= t.since
-  group by a.board_id, coalesce(a.actor_id, '-'), a.at::date
   union all
   select 'time_in_state', s.board_id, s.state, s.left_at::date, avg(extract(epoch from s.left_at - s.entered_at))
   from analytics.fact_spans as s

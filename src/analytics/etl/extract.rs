@@ -1,10 +1,12 @@
+use std::collections::{BTreeMap, BTreeSet};
+
 use super::statements::{
-    ACTIVITIES, ACTIVITIES_IN, ACTIVITIES_OF_DAY, ACTIVITY_DAYS, ENTRIES, ENTRIES_BY_NUMBER,
-    FORGET_ACTIVITIES, GONE_ENTRIES, LOAD_ACTIVITIES, LOAD_ENTRIES, LOAD_USER_ACTIONS, LOADED_DAYS, MARK,
-    MOMENT, NUMBERS_OF_BOARD, PREPARE, SETTLE, USER_ACTIONS, WATERMARK,
+    ACTIVITIES, ACTIVITIES_IN, ACTIVITY_DAYS, BOARD_DIGESTS, ENTRIES, ENTRIES_OF_BOARD, FORGET_ACTIVITIES,
+    GONE_ENTRIES, LOAD_ACTIVITIES, LOAD_ENTRIES, LOAD_USER_ACTIONS, LOADED_DAYS, MARK, MOMENT,
+    NUMBERS_OF_DAY, OTHER_BOARDS, PREPARE, SETTLE, USER_ACTIONS, WATERMARK,
 };
 use super::{Etl, Range, count};
-use crate::postgres::{Error, Work};
+use crate::postgres::{Error, Fields, Work};
 
 /// What a source is, and how it is read and loaded.
 struct Source {
@@ -102,66 +104,86 @@ impl Etl {
         }
     }
 
-    /// Compares what is loaded of some days with what is there, and loads the days anew that differ; and finds cards that
-    /// are gone. Without a range it is about the last eight days.
+    /// Compares what is loaded with what is there, and loads what differs once more: activities of some days, the last
+    /// eight without a range, and the cards of all boards.
     pub(super) async fn reconcile(&self, range: Option<&Range>) -> Result<u64, Error> {
-        let (from, to) = range.map_or((None, None), |range| (Some(&*range.from), Some(&*range.to)));
+        let values = [range.map(|range| &*range.from), range.map(|range| &*range.to)];
         let read = self.read().await?;
-        let there = read.rows(ACTIVITY_DAYS, &[from, to]).await?;
+        let there = days(&read.rows(ACTIVITY_DAYS, &values).await?);
         read.end().await?;
         let work = self.step().await?;
-        let here = work.rows(LOADED_DAYS, &[from, to]).await?;
+        let here = days(&work.rows(LOADED_DAYS, &values).await?);
         work.commit().await?;
-        let days = |rows: &[crate::postgres::Fields]| -> std::collections::BTreeMap<String, String> {
-            let day =
-                |row: &crate::postgres::Fields| Some((row.text(0)?.to_owned(), row.text(1)?.to_owned()));
-            rows.iter().filter_map(day).collect()
-        };
-        let (there, here) = (days(&there), days(&here));
         let mut loaded = 0;
-        for day in there.keys().chain(here.keys()).collect::<std::collections::BTreeSet<_>>() {
+        // The oldest may be gone in part: what the application lets go in time is kept here.
+        let oldest = there.keys().next().cloned();
+        for day in there.keys().chain(here.keys()).collect::<BTreeSet<_>>() {
             if there.get(day) == here.get(day) {
                 continue;
             }
-            let read = self.read().await?;
-            let rows = read.first(ACTIVITIES_OF_DAY, &[Some(day)]).await?;
-            read.end().await?;
-            let rows = rows.and_then(|rows| rows.text(0).map(str::to_owned));
-            let work = self.step().await?;
-            prepare(&work, rows.as_deref()).await?;
-            work.rows(FORGET_ACTIVITIES, &[Some(day), rows.as_deref()]).await?;
-            loaded += count(&work, LOAD_ACTIVITIES, &[rows.as_deref()]).await?;
-            work.commit().await?;
+            loaded += self.reload(&Range { from: day.clone(), to: format!("{day} 24:00") }).await?;
+            if oldest.as_ref().is_some_and(|oldest| day > oldest) {
+                self.forget(day).await?;
+            }
         }
-        Ok(loaded + self.find_gone().await?)
+        Ok(loaded + self.boards().await?)
     }
 
-    /// Marks cards that are no longer there, board by board where the numbers differ.
-    async fn find_gone(&self) -> Result<u64, Error> {
+    /// Lets go what is no longer among a day's activities.
+    async fn forget(&self, day: &str) -> Result<(), Error> {
         let read = self.read().await?;
-        let there = read.rows(ENTRIES_BY_NUMBER, &[]).await?;
-        let there: Vec<String> = there
-            .iter()
-            .map(|row| format!("[{},{}]", row.text(0).unwrap_or("0"), row.text(1).unwrap_or("0")))
-            .collect();
+        let numbers = read.first(NUMBERS_OF_DAY, &[Some(day)]).await?;
         read.end().await?;
         let work = self.step().await?;
-        let boards = work.rows(NUMBERS_OF_BOARD, &[Some(&format!("[{}]", there.join(",")))]).await?;
-        work.commit().await?;
-        let mut gone = 0;
-        for board in boards.iter().filter_map(|row| row.text(0)) {
-            const NUMBERS: &str =
-                "select coalesce(jsonb_agg(id), '[]')::text from public.entries where board_id = $1::bigint";
-            let read = self.read().await?;
-            let numbers = read.first(NUMBERS, &[Some(board)]).await?;
-            read.end().await?;
-            let work = self.step().await?;
-            let numbers = numbers.as_ref().and_then(|row| row.text(0));
-            gone += count(&work, GONE_ENTRIES, &[Some(board), numbers]).await?;
-            work.commit().await?;
-        }
-        Ok(gone)
+        work.rows(FORGET_ACTIVITIES, &[Some(day), numbers.as_ref().and_then(|row| row.text(0))]).await?;
+        work.commit().await.map(drop)
     }
+
+    /// Loads the cards of boards once more of which others are loaded than are there, and marks those that are gone.
+    async fn boards(&self) -> Result<u64, Error> {
+        let read = self.read().await?;
+        let there = read.first(BOARD_DIGESTS, &[]).await?;
+        read.end().await?;
+        let work = self.step().await?;
+        let boards = work.rows(OTHER_BOARDS, &[there.as_ref().and_then(|row| row.text(0))]).await?;
+        work.commit().await?;
+        let mut changed = 0;
+        for board in boards.iter().filter_map(|row| row.text(0)) {
+            changed += self.board(board).await?;
+        }
+        Ok(changed)
+    }
+
+    async fn board(&self, board: &str) -> Result<u64, Error> {
+        const NUMBERS: &str =
+            "select coalesce(jsonb_agg(id), '[]')::text from public.entries where board_id = $1::bigint";
+        let mut changed = 0;
+        let mut after = "0".to_owned();
+        loop {
+            let read = self.read().await?;
+            let rows = read.first(ENTRIES_OF_BOARD, &[Some(board), Some(&after)]).await?;
+            read.end().await?;
+            let Some(rows) = rows.filter(|rows| rows.text(1).is_some()) else { break };
+            let work = self.step().await?;
+            changed += count(&work, LOAD_ENTRIES, &[rows.text(0), Some("-infinity")]).await?;
+            work.commit().await?;
+            rows.text(1).unwrap_or_default().clone_into(&mut after);
+        }
+        let read = self.read().await?;
+        let numbers = read.first(NUMBERS, &[Some(board)]).await?;
+        read.end().await?;
+        let work = self.step().await?;
+        let numbers = numbers.as_ref().and_then(|row| row.text(0));
+        changed += count(&work, GONE_ENTRIES, &[Some(board), numbers]).await?;
+        work.commit().await?;
+        Ok(changed)
+    }
+}
+
+/// Days, and what tells the rows of each from others.
+fn days(rows: &[Fields]) -> BTreeMap<String, String> {
+    let day = |row: &Fields| Some((row.text(0)?.to_owned(), row.text(1)?.to_owned()));
+    rows.iter().filter_map(day).collect()
 }
 
 /// Makes the parts that the rows go into.

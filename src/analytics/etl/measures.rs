@@ -36,9 +36,8 @@ marked as (
 )
 select count(*)::text
 from loaded";
-const ROLLUPS: &str = "select coalesce(jsonb_object_agg(name, rollup), '{}')::text from public.kpis";
-
-/// From one table to the next: what is there of each hour, day or month, since the beginning of that of a moment.
+/// From one table to the next, since the beginning of the hour, day or month that a moment is in: the last value of each,
+/// the least and the most that it changed to, and how often it did.
 macro_rules! roll_up {
     ($from:literal, $to:literal, $unit:literal) => {
         concat!(
@@ -51,21 +50,17 @@ with loaded as (
     board_id, kpi, item, date_trunc('",
             $unit,
             "', at),
-    case $1::jsonb ->> kpi
-      when 'sum' then sum(value)
-      when 'mean' then sum(value * samples) / sum(samples)
-      else (array_agg(value order by at desc))[1]
-    end,
+    (array_agg(value order by at desc))[1],
     min(least), max(most), sum(samples)
   from analytics.kpi_values_",
             $from,
             "
   where at >= date_trunc('",
             $unit,
-            "', $2::timestamptz)
+            "', $1::timestamptz)
     and at < coalesce(date_trunc('",
             $unit,
-            "', $3::timestamptz) + interval '1 ",
+            "', $2::timestamptz) + interval '1 ",
             $unit,
             "', 'infinity')
   group by board_id, kpi, item, date_trunc('",
@@ -124,9 +119,6 @@ impl Etl {
 
     /// Rolls values up by hour, day and month: those of a range, or what may have changed since the last time.
     pub(super) async fn roll_up(&self, range: Option<&Range>) -> Result<u64, Error> {
-        let read = self.read().await?;
-        let rollups = read.first(ROLLUPS, &[]).await?;
-        read.end().await?;
         let work = self.step().await?;
         work.rows(WATERMARK, &[Some("roll_up"), Some("1 hour")]).await?;
         let since = work.first(SINCE, &[range.map(|range| &*range.from)]).await?;
@@ -135,8 +127,7 @@ impl Etl {
             return Ok(0);
         };
         work.rows(ROOM, &[Some(since)]).await?;
-        let values =
-            [rollups.as_ref().and_then(|row| row.text(0)), Some(since), range.map(|range| &*range.to)];
+        let values = [Some(since), range.map(|range| &*range.to)];
         let mut rolled = 0;
         for step in [TO_HOUR, TO_DAY, TO_MONTH] {
             rolled += count(&work, step, &values).await?;

@@ -26,8 +26,9 @@ select jsonb_agg(to_jsonb(a))::text, max(a.id)::text
 from (
   select
     id, at, board_id, entry_id, actor_id, subject, action,
-    left(detail ->> 'from', 100) as from_state,
-    left(detail ->> 'to', 100) as to_state
+    -- Others have people there.
+    case when action in ('moved', 'closed', 'reopened') then left(detail ->> 'from', 100) end as from_state,
+    case when action in ('moved', 'closed', 'reopened') then left(detail ->> 'to', 100) end as to_state
   from public.activities
   where ",
             $which,
@@ -41,7 +42,6 @@ pub(super) const ACTIVITIES: &str =
     activities!("id > $1::bigint and id <= $2::bigint order by id limit 20000");
 pub(super) const ACTIVITIES_IN: &str =
     activities!("at >= $1::timestamptz and at < $2::timestamptz and id > $3::bigint order by id limit 20000");
-pub(super) const ACTIVITIES_OF_DAY: &str = activities!("at >= $1::date and at < $1::date + interval '1 day'");
 /// What tells a day's rows from others of as many.
 pub(super) const ACTIVITY_DAYS: &str = "
 select at::date::text, sum(('x' || left(md5(id || coalesce(actor_id, ' ')), 12))::bit(48)::bigint)::text
@@ -75,10 +75,27 @@ from (
   order by e.updated_at, e.id
   limit 20000
 ) as e";
-pub(super) const ENTRIES_BY_NUMBER: &str = "
-select board_id::text, count(*)::text
-from public.entries
-group by board_id";
+/// What tells a board's cards from others.
+pub(super) const BOARD_DIGESTS: &str = "
+select coalesce(jsonb_object_agg(board_id, digest), '{}')::text
+from (
+  select board_id, sum(('x' || left(md5(id || '-' || version), 12))::bit(48)::bigint) as digest
+  from public.entries
+  group by board_id
+) as boards";
+pub(super) const ENTRIES_OF_BOARD: &str = "
+select jsonb_agg(to_jsonb(e))::text, max(e.id)::text
+from (
+  select
+    e.id, e.board_id, s.name as state, e.category_id, e.assignee_id, e.created_at, e.started_at, e.closed_at,
+    e.due_at, e.version
+  from public.entries as e
+  join public.workflow_states as s on s.id = e.state_id
+  where e.board_id = $1::bigint
+    and e.id > $2::bigint
+  order by e.id
+  limit 20000
+) as e";
 
 pub(super) const SETTLE: &str = "
 insert into analytics.watermarks as kept (source) values ($1)
@@ -123,13 +140,19 @@ judged as materialized (
       when i.at < '2000-01-01' then 'it is of before 2000'
       when i.at > now() + interval '1 day' then 'it lies in the future'
       when i.subject = 'entry' and i.entry_id is null then 'it names no card'
-      when i.action in ('moved', 'closed', 'reopened') and exists (
+      when i.action in ('moved', 'closed', 'reopened') and (exists (
         select
         from incoming as o
         where o.id < i.id and o.entry_id = i.entry_id and o.at = i.at and o.action = i.action
           and o.from_state is not distinct from i.from_state and o.to_state is not distinct from i.to_state
           and i.from_state is distinct from i.to_state
-      ) then 'it is told twice'
+      ) or exists (
+        select
+        from analytics.fact_activities as o
+        where o.activity_id < i.id and o.entry_id = i.entry_id and o.at = i.at and o.action = i.action
+          and o.from_state is not distinct from i.from_state and o.to_state is not distinct from i.to_state
+          and o.subject = 'entry' and i.from_state is distinct from i.to_state
+      )) then 'it is told twice'
     end as reason
   from incoming as i
 ),
@@ -139,6 +162,21 @@ rejected as (
   from judged as j
   where reason is not null
   on conflict (source, source_id) do update set reason = excluded.reason, content = excluded.content
+),
+mended as (
+  delete from analytics.rejects as r
+  using judged as j
+  where r.source = 'activities'
+    and r.source_id = j.id
+    and j.reason is null
+),
+before as (
+  delete from analytics.fact_activities as f
+  using judged as j
+  where f.activity_id = j.id
+    and f.at = j.at
+    and j.reason is not null
+  returning f.board_id, f.entry_id, f.subject, f.at
 ),
 loaded as (
   insert into analytics.fact_activities as kept (
@@ -154,7 +192,7 @@ loaded as (
 touched as (
   insert into analytics.touched as kept (board_id, entry_id, since)
   select board_id, case when subject = 'entry' then entry_id else 0 end, min(at)
-  from loaded
+  from (table loaded union all table before) as both_of_them
   group by 1, 2
   on conflict (board_id, entry_id) do update set since = least(kept.since, excluded.since)
 )
@@ -216,11 +254,18 @@ rejected as (
   where reason is not null
   on conflict (source, source_id) do update set reason = excluded.reason, content = excluded.content
 ),
+was as materialized (
+  select f.entry_id, f.closed_at
+  from analytics.fact_entries as f
+  join judged as j on j.id = f.entry_id
+  where not f.gone
+),
 before as (
   delete from analytics.fact_entries as f
   using judged as j
   where f.entry_id = j.id
     and j.reason is not null
+  returning f.board_id, f.entry_id, least(f.created_at, f.closed_at) as since
 ),
 loaded as (
   insert into analytics.fact_entries as kept (
@@ -249,16 +294,30 @@ loaded as (
     on_time = excluded.on_time,
     version = excluded.version,
     gone = false
-  where kept.version is distinct from excluded.version
+  where excluded.version > kept.version
     or kept.gone
-    or kept.state is distinct from excluded.state
-    or kept.closed_at is distinct from excluded.closed_at
-  returning board_id, entry_id, least(created_at, closed_at) as since
+    or (
+      excluded.version = kept.version
+      and (excluded.state, excluded.closed_at, excluded.due_at)
+        is distinct from (kept.state, kept.closed_at, kept.due_at)
+    )
+  returning board_id, entry_id, created_at, closed_at
 ),
 touched as (
   insert into analytics.touched as kept (board_id, entry_id, since)
+  -- Of one that was known only the days change on which it was, or is, done.
+  select
+    l.board_id,
+    l.entry_id,
+    coalesce(
+      case when w.entry_id is null then least(l.created_at, l.closed_at) else least(w.closed_at, l.closed_at) end,
+      'infinity'
+    )
+  from loaded as l
+  left join was as w on w.entry_id = l.entry_id
+  union all
   select board_id, entry_id, since
-  from loaded
+  from before
   on conflict (board_id, entry_id) do update set since = least(kept.since, excluded.since)
 ),
 mended as (
@@ -270,7 +329,8 @@ mended as (
 ),
 marked as (
   update analytics.watermarks
-  set settled_at = greatest(settled_at, $2::timestamptz)
+  -- A card that claims to be changed in times to come keeps nobody from those that are changed now.
+  set settled_at = greatest(settled_at, least($2::timestamptz, now()))
   where source = 'entries'
 )
 select count(*)::text
@@ -279,36 +339,49 @@ from loaded";
 pub(super) const LOADED_DAYS: &str = "
 select at::date::text, sum(('x' || left(md5(id || coalesce(actor_id, ' ')), 12))::bit(48)::bigint)::text
 from (
-  select activity_id as id, at, actor_id
-  from analytics.fact_activities
-  where at >= coalesce($1::timestamptz, current_date - 8)
-    and at < coalesce($2::timestamptz, current_date + 1)
+  select f.activity_id as id, f.at, f.actor_id
+  from analytics.fact_activities as f
+  join analytics.dim_boards as b on b.board_id = f.board_id and not b.gone
+  where f.at >= coalesce($1::timestamptz, current_date - 8)
+    and f.at < coalesce($2::timestamptz, current_date + 1)
   union all
   select source_id, (content ->> 'at')::timestamptz, content ->> 'actor_id'
   from analytics.rejects
   where source = 'activities'
+    and (content ->> 'board_id')::bigint in (select board_id from analytics.dim_boards where not gone)
     and (content ->> 'at')::timestamptz >= coalesce($1::timestamptz, current_date - 8)
     and (content ->> 'at')::timestamptz < coalesce($2::timestamptz, current_date + 1)
 ) as loaded
 group by at::date";
-/// Of a day, what is not among the rows that it has.
+/// The numbers of a day's rows.
+pub(super) const NUMBERS_OF_DAY: &str = "
+select coalesce(jsonb_agg(id), '[]')::text
+from public.activities
+where at >= $1::date
+  and at < $1::date + interval '1 day'";
+/// Of a day, what is no longer among the rows that it has, of boards that are there: with a board that has gone its
+/// activities went, and stay here.
 pub(super) const FORGET_ACTIVITIES: &str = "
 with gone as (
   delete from analytics.fact_activities as f
+  using analytics.dim_boards as b
   where f.at >= $1::date
     and f.at < $1::date + interval '1 day'
+    and b.board_id = f.board_id
+    and not b.gone
     and not exists (
       select
-      from jsonb_to_recordset(coalesce($2::jsonb, '[]')) as d (id bigint)
-      where d.id = f.activity_id
+      from jsonb_array_elements_text($2) as d (id)
+      where d.id::bigint = f.activity_id
     )
-  returning board_id, entry_id, subject, at
+  returning f.board_id, f.entry_id, f.subject, f.at
 ),
 forgotten as (
   delete from analytics.rejects as r
   where r.source = 'activities'
     and (r.content ->> 'at')::timestamptz >= $1::date
     and (r.content ->> 'at')::timestamptz < $1::date + interval '1 day'
+    and not exists (select from jsonb_array_elements_text($2) as d (id) where d.id::bigint = r.source_id)
 )
 insert into analytics.touched as kept (board_id, entry_id, since)
 select board_id, case when subject = 'entry' then entry_id else 0 end, min(at)
@@ -316,23 +389,28 @@ from gone
 group by 1, 2
 on conflict (board_id, entry_id) do update set since = least(kept.since, excluded.since)
 returning ''";
-/// Boards with another number of cards than is loaded of them.
-pub(super) const NUMBERS_OF_BOARD: &str = "
+/// Boards of which other cards are loaded than are there.
+pub(super) const OTHER_BOARDS: &str = "
 select board_id::text
 from (
-  select (pair ->> 0)::bigint as board_id, (pair ->> 1)::bigint as count
-  from jsonb_array_elements($1) as pairs (pair)
+  select key::bigint as board_id, value::numeric as digest
+  from jsonb_each_text($1) as pairs
 ) as there
 full join (
-  select board_id, count(*)
+  select board_id, sum(('x' || left(md5(id || '-' || version), 12))::bit(48)::bigint) as digest
   from (
-    select board_id from analytics.fact_entries where not gone
+    select board_id, entry_id as id, version
+    from analytics.fact_entries
+    where not gone
     union all
-    select (content ->> 'board_id')::bigint from analytics.rejects where source = 'entries'
+    select (content ->> 'board_id')::bigint, source_id, (content ->> 'version')::integer
+    from analytics.rejects
+    where source = 'entries'
   ) as loaded
   group by board_id
 ) as here using (board_id)
-where here.count > coalesce(there.count, 0)";
+where there.digest is distinct from here.digest
+order by board_id";
 pub(super) const GONE_ENTRIES: &str = "
 with gone as (
   update analytics.fact_entries as f
@@ -344,7 +422,7 @@ with gone as (
       from jsonb_array_elements_text($2) as d (id)
       where d.id::bigint = f.entry_id
     )
-  returning entry_id, board_id, created_at
+  returning entry_id, board_id, least(created_at, closed_at) as created_at
 ),
 forgotten as (
   delete from analytics.rejects as r

@@ -22,8 +22,8 @@ pub(super) struct Day {
     /// Of its rows: others have another one.
     pub(super) digest: String,
     pub(super) rows: u64,
-    /// `part-0000.parquet` and so on.
-    pub(super) files: usize,
+    /// Their names.
+    pub(super) files: Vec<String>,
 }
 
 const FORM: u32 = 1;

@@ -16,6 +16,10 @@ use crate::telemetry::{Chain, metric};
 const LOOK: Duration = Duration::from_secs(1);
 /// How often it is looked whether a run is this process's still.
 const HOLD: Duration = Duration::from_secs(2);
+/// At every so manieth look it is looked too whether what runs by its row runs still.
+const DEAD_EVERY: u32 = 20;
+/// How long whoever finds no tables waits for them.
+const MIGRATED: Duration = Duration::from_secs(30);
 /// A lock's number for each job: above those of others.
 const NUMBERS: i64 = 7_126_113_471_000;
 
@@ -25,13 +29,13 @@ impl Jobs {
         let mut looks = interval(LOOK);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut known = HashMap::new();
-        loop {
+        for look in 0_u32.. {
             tokio::select! {
                 biased;
                 () = scope.closing() => return,
                 _ = looks.tick() => {}
             }
-            match self.look(&mut known, &scope).await {
+            match self.look(&mut known, look % DEAD_EVERY == 0, &scope).await {
                 Ok(()) => {}
                 Err(error) if error.recovery() == postgres::Recovery::Retry => {
                     known.clear();
@@ -40,19 +44,27 @@ impl Jobs {
                 Err(error) => {
                     known.clear();
                     tracing::warn!(error = %Chain(&error), "jobs cannot be looked at: has `tidegate migrate` been run?");
-                    sleep(Duration::from_secs(30)).await;
+                    tokio::select! {
+                        () = scope.closing() => return,
+                        () = sleep(MIGRATED) => {}
+                    }
                 }
             }
         }
     }
 
-    async fn look(&self, known: &mut HashMap<Kind, Timestamp>, scope: &Scope) -> Result<(), postgres::Error> {
+    async fn look(
+        &self,
+        known: &mut HashMap<Kind, Timestamp>,
+        for_dead: bool,
+        scope: &Scope,
+    ) -> Result<(), postgres::Error> {
         for (kind, schedule) in &self.config.schedules {
             if let Some(schedule) = schedule {
                 self.note(*kind, schedule, known).await?;
             }
         }
-        for job in self.history.waiting().await? {
+        for job in self.history.waiting(for_dead).await? {
             if let Some(kind) = Kind::named(&job) {
                 self.begin(kind, scope).await?;
             }
@@ -111,13 +123,13 @@ impl Jobs {
         tracing::debug!(job = kind.name(), run = id, attempt, missed, due = due_at, "a job begins");
         let done = async {
             match timeout(self.config.timeout, self.perform(kind, &parameters)).await {
-                Ok(done) => done.map_err(|error| Chain(&error).to_string()),
-                Err(_) => Err(format!("not done within {:?}", self.config.timeout)),
+                Ok(done) => done.map_err(|error| (Chain(&error).to_string(), error.is_worth_another())),
+                Err(_) => Err((format!("not done within {:?}", self.config.timeout), true)),
             }
         };
         let outcome = tokio::select! {
             done = done => done,
-            lost = lost(&exclusive) => Err(format!("this process does it no longer: {}", Chain(&lost))),
+            lost = lost(&exclusive) => Err((format!("this process does it no longer: {}", Chain(&lost)), true)),
         };
         let seconds = began.elapsed().as_secs_f64();
         let status = if outcome.is_ok() { "succeeded" } else { "failed" };
@@ -125,11 +137,14 @@ impl Jobs {
         metrics::histogram!(metric::JOB_SECONDS, "job" => kind.name()).record(seconds);
         match &outcome {
             Ok(rows) => tracing::debug!(job = kind.name(), run = id, rows, seconds, "a job is done"),
-            Err(error) => tracing::warn!(job = kind.name(), run = id, attempt, error, "a job has failed"),
+            Err((error, _)) => {
+                tracing::warn!(job = kind.name(), run = id, attempt, error, "a job has failed");
+            }
         }
-        let again = (outcome.is_err() && attempt <= self.config.retries && kind.is_tried_again())
-            .then(|| self.config.retry_pause * 2_u32.saturating_pow(attempt - 1));
-        let told = outcome.as_ref().map(|rows| *rows).map_err(String::as_str);
+        let is_worth_another = outcome.as_ref().is_err_and(|(_, worth)| *worth);
+        let again = (is_worth_another && attempt <= self.config.retries)
+            .then(|| self.config.retry_pause.saturating_mul(2_u32.saturating_pow(attempt - 1)));
+        let told = outcome.as_ref().map(|rows| *rows).map_err(|(error, _)| error.as_str());
         if let Err(error) = self.history.end(&id, told, again).await {
             tracing::debug!(error = %Chain(&error), "what became of a run could not be noted");
         }

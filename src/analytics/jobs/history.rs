@@ -51,6 +51,12 @@ select to_char(
   'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"'
 )";
 const DUE: &str = "
+with known as (
+  update app.jobs
+  set known_since = $2::timestamptz
+  where name = $1
+    and known_since < $2::timestamptz
+)
 insert into app.job_runs (job, due_at, missed)
 values ($1, $2::timestamptz, $3::integer)
 on conflict do nothing
@@ -59,11 +65,12 @@ const ASK: &str = "
 insert into app.job_runs (job, parameters)
 values ($1, $2::jsonb)
 returning id::text";
+/// Those of which a run waits; and, if that is asked for, those of which one runs by its row, whose process may be gone.
 const WAITING: &str = "
 select distinct job
 from app.job_runs
-where status = 'waiting'
-  and start_after <= now()";
+where (status = 'waiting' and start_after <= now())
+  or ($1::boolean and status = 'running')";
 /// Whoever has the job's lock calls it: what runs still by its row has died with its process.
 const BURY: &str = "
 with dead as (
@@ -184,9 +191,9 @@ impl History {
         id.ok_or(Error::Answer { operation: "ask for a run of a job" })
     }
 
-    /// The jobs of which a run waits.
-    pub(super) async fn waiting(&self) -> Result<Vec<String>, Error> {
-        let rows = self.ask(WAITING, &[]).await?;
+    /// The jobs of which a run waits; or, to find the dead, runs.
+    pub(super) async fn waiting(&self, or_runs: bool) -> Result<Vec<String>, Error> {
+        let rows = self.ask(WAITING, &[Some(if or_runs { "t" } else { "f" })]).await?;
         Ok(rows.iter().filter_map(|row| row.text(0).map(str::to_owned)).collect())
     }
 
@@ -221,8 +228,9 @@ impl History {
     ) -> Result<(), Error> {
         let Begun { work, .. } = Work::begin(&self.0, None, PATH, Access::Write, TIMEOUT).await?;
         let rows = outcome.ok().map(|rows| rows.to_string());
-        work.rows(END, &[Some(id), rows.as_deref(), outcome.err()]).await?;
-        if let Some(pause) = again {
+        let ended = work.rows(END, &[Some(id), rows.as_deref(), outcome.err()]).await?;
+        // One that was taken for dead is tried again already.
+        if let (Some(pause), false) = (again, ended.is_empty()) {
             work.rows(AGAIN, &[Some(id), Some(&pause.as_millis().to_string())]).await?;
         }
         work.commit().await.map(drop)

@@ -3,12 +3,13 @@ use std::time::Duration;
 use tokio::time::timeout;
 
 use super::reading::{Lost, Reading};
-use super::statements::{BEGIN, COUNT, DRIFT, EMPTY, LOCK, PROGRESS};
+use super::statements::{BEGIN, COUNT, DRIFT, EMPTY, HORIZON, PROGRESS, TABLES};
 use super::tally::{RULES, Tally, rows};
 use super::{Error, Live};
-use crate::event::{Cursor, Position, Seen, Snapshot};
+use crate::event::{Cursor, Position, Seen, Snapshot, Timestamp};
 use crate::hub::Place;
-use crate::postgres::{self, Access, Begun, marker};
+use crate::journal::Hold;
+use crate::postgres::{self, Access, Begun, Fields, marker};
 use crate::telemetry::metric;
 
 /// How long a mark may take to come round; one that was written just before the slot was made never does, and another one
@@ -36,16 +37,17 @@ pub enum DriftError {
 }
 
 impl Live {
-    /// Counts all there is, as of one moment, and gives the place from which the journal leads on.
-    pub(super) async fn count_anew(&self) -> Result<Place, Error> {
+    /// Counts all there is, as of one moment, and gives the place from which the journal leads on, and holds it; and from
+    /// when on all is counted.
+    pub(super) async fn count_anew(&self) -> Result<(Place, Hold, Timestamp), Error> {
         let began = std::time::Instant::now();
         // The place comes first: what is committed behind it is either counted here, or comes from there.
         let here = self.hub.here();
-        let _hold = self.hub.journal().hold(here.incarnation, here.position);
-        let Begun { work, mark } = self.begin(Access::Consistent, self.config.count_timeout).await?;
+        let hold = self.hub.journal().hold(here.incarnation, here.position);
+        let Begun { work, mark } = self.begin(Access::Consistent(TABLES), self.config.count_timeout).await?;
         let snapshot: Snapshot =
             mark.parse().map_err(|_| postgres::Error::Answer { operation: "read a moment" })?;
-        work.rows(LOCK, &[]).await?;
+        let horizon = moment(work.first(HORIZON, &[]).await?.as_ref(), 0);
         work.rows(EMPTY, &[]).await?;
         work.rows(COUNT, &[]).await?;
         let settled = self.mark().await?;
@@ -55,7 +57,7 @@ impl Live {
         work.commit().await?;
         metrics::counter!(metric::KPI_COUNTS).increment(1);
         tracing::info!(seconds = began.elapsed().as_secs_f64(), "measures were counted");
-        Ok(place)
+        Ok((place, hold, horizon))
     }
 
     /// Waits until the hub has passed all that is visible now.
@@ -83,16 +85,17 @@ impl Live {
             error => DriftError::NotNow(error.to_string()),
         };
         let lost = |lost: Lost| DriftError::NotNow(lost.to_string());
-        let Begun { work, mark } = self.begin(Access::Consistent, self.config.count_timeout).await?;
+        let Begun { work, mark } = self.begin(Access::Consistent(TABLES), self.config.count_timeout).await?;
         let snapshot: Snapshot =
             mark.parse().map_err(|_| postgres::Error::Answer { operation: "read a moment" })?;
-        work.rows(LOCK, &[]).await?;
-        let place = work.first(PROGRESS, &[]).await?.and_then(|row| Cursor::decode(row.text(0)?).ok());
+        let progress = work.first(PROGRESS, &[]).await?;
+        let horizon = moment(progress.as_ref(), 2);
+        let place = progress.and_then(|row| Cursor::decode(row.text(0)?).ok());
         let place = place.map(Place::of_cursor);
         let place = place.ok_or_else(|| DriftError::NotNow("they are being counted anew".to_owned()))?;
         let passed = self.mark().await.map_err(not_now)?;
         let mut reading = Reading::new(&self.hub, place);
-        let mut tally = Tally::default();
+        let mut tally = Tally::new(horizon);
         while reading.place().position < passed {
             let until = self.hub.here();
             reading.next_seen(&until, |chunk| snapshot.sees(chunk.xid), &mut tally).await.map_err(lost)?;
@@ -110,4 +113,10 @@ impl Live {
             count => Err(DriftError::Drift { count, first: text(1).unwrap_or_default().to_owned() }),
         }
     }
+}
+
+/// Microseconds since 2000 in a place of a row.
+pub(super) fn moment(row: Option<&Fields>, place: usize) -> Timestamp {
+    let micros = row.and_then(|row| row.text(place)?.parse().ok());
+    Timestamp::new(micros.unwrap_or(i64::MIN))
 }

@@ -13,6 +13,8 @@ pub(super) struct Reading {
     place: Place,
     /// Behind the last record.
     read: Position,
+    /// How much there was when the transaction began that is being read.
+    before: usize,
     catch_up: CatchUp,
     /// Relations that have come: few, so that they are looked for one by one.
     known: Vec<(Arc<Relation>, Option<Counted>)>,
@@ -39,7 +41,7 @@ const RECORDS: usize = 256;
 impl Reading {
     pub(super) fn new(hub: &hub::Handle, place: Place) -> Self {
         let catch_up = hub.journal().catch_up(place.incarnation);
-        Self { read: place.position, place, catch_up, known: Vec::new() }
+        Self { read: place.position, place, before: 0, catch_up, known: Vec::new() }
     }
 
     /// Where it stands: behind a whole transaction.
@@ -75,6 +77,9 @@ impl Reading {
         let records = stretch.after(self.read, RECORDS).unwrap_or_default();
         for record in &records {
             if let Record::Chunk(chunk) = &**record {
+                if self.is_between() {
+                    self.before = tally.len();
+                }
                 let seen = self.place.seen.as_ref().is_some_and(|seen| seen.snapshot.sees(chunk.xid));
                 if !seen && wanted(chunk) {
                     self.count(chunk, tally)?;
@@ -104,7 +109,7 @@ impl Reading {
                 Change::Event(_) | Change::Schema => {}
             }
         }
-        if tally.len() > MOST_COUNTERS { Err(Lost::Large) } else { Ok(()) }
+        if tally.len() > self.before.saturating_add(MOST_COUNTERS) { Err(Lost::Large) } else { Ok(()) }
     }
 
     fn known(&mut self, relation: &Arc<Relation>) -> Result<Option<&Counted>, Uncounted> {

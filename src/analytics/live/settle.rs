@@ -67,7 +67,7 @@ measured (board_id, kpi, item, value) as (
   from board as b
   left join app.kpi_counters as k
     on k.board_id = b.id
-    and k.measure = 'closed'
+    and k.measure = 'hour'
     and k.at > date_trunc('hour', now(), 'UTC') - interval '24 hours'
   group by b.id
   union all
@@ -88,7 +88,7 @@ measured (board_id, kpi, item, value) as (
   select k.board_id, 'activity_by_user', case k.item when '' then '-' else k.item end, sum(k.count)
   from board as b
   join app.kpi_counters as k on k.board_id = b.id
-  where k.measure = 'activity'
+  where k.measure = 'actor'
     and k.at >= date_trunc('day', now(), 'UTC') - interval '6 days'
   group by k.board_id, k.item
 ),
@@ -97,16 +97,36 @@ shown as materialized (
   from measured as m
   join definition as d on d.name = m.kpi
 ),
-gone as (
-  delete from public.kpi_values as v
-  using board as b
-  where v.board_id = b.id
-    and v.kpi in (select name from public.kpis where query is null)
+missing as materialized (
+  select v.board_id, v.kpi, v.item
+  from public.kpi_values as v
+  join board as b on b.id = v.board_id
+  where v.kpi in (select name from public.kpis where query is null)
     and not exists (
       select
       from shown as s
       where s.board_id = v.board_id and s.kpi = v.kpi and s.item = v.item
     )
+),
+-- A number of things that came to none is none, and its history says so.
+emptied as (
+  update public.kpi_values as v
+  set value = 0, measured_at = now()
+  from missing as m
+  where v.board_id = m.board_id
+    and v.kpi = m.kpi
+    and v.item = m.item
+    and v.kpi in ('entries_by_category', 'entries_by_assignee', 'activity_by_user')
+    and v.value <> 0
+  returning 1
+),
+gone as (
+  delete from public.kpi_values as v
+  using missing as m
+  where v.board_id = m.board_id
+    and v.kpi = m.kpi
+    and v.item = m.item
+    and v.kpi not in ('entries_by_category', 'entries_by_assignee', 'activity_by_user')
   returning 1
 ),
 counted as (
@@ -120,6 +140,7 @@ written as (
   insert into public.kpi_values as kept (board_id, kpi, item, value, audience, recent)
   select board_id, kpi, item, value, audience, array[value]
   from shown
+  order by board_id, kpi, item
   on conflict (board_id, kpi, item) do update set
     value = excluded.value,
     audience = excluded.audience,
@@ -128,13 +149,23 @@ written as (
     or kept.audience is distinct from excluded.audience
   returning 1
 )
-select ((select count(*) from gone) + (select count(*) from written))::text";
+select ((select count(*) from gone) + (select count(*) from emptied) + (select count(*) from written))::text";
 
 /// Adds the values of this minute to the lines of those that have changed since the last one.
 const SAMPLE: &str = "
-update public.kpi_values
+with changed as (
+  select board_id, kpi, item
+  from public.kpi_values
+  where recent[cardinality(recent)] is distinct from value
+  order by board_id, kpi, item
+  for no key update
+)
+update public.kpi_values as v
 set recent = recent[greatest(1, cardinality(recent) - 58):] || value
-where recent[cardinality(recent)] is distinct from value
+from changed as c
+where v.board_id = c.board_id
+  and v.kpi = c.kpi
+  and v.item = c.item
 returning ''";
 
 /// Writes what the counters of some boards come to, as `{1,2,3}`; gives how many values have changed.

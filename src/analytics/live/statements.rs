@@ -2,7 +2,7 @@
 
 /// Where it stands; no row while another process is at it, or is done just now.
 pub(super) const PROGRESS: &str = "
-select cursor, rules::text
+select cursor, rules::text, (extract(epoch from horizon - '2000-01-01 00:00+00') * 1000000)::bigint::text
 from app.kpi_progress";
 
 /// Moves on from the place that was read, and fails to where somebody else has written meanwhile.
@@ -23,6 +23,13 @@ pub(super) const FORGET: &str = "
 update app.kpi_progress
 set cursor = null
 returning ''";
+
+/// Holds the place: who has moved it on meanwhile has written what is newer.
+pub(super) const STAND: &str = "
+select ''
+from app.kpi_progress
+where cursor = $1
+for share";
 
 pub(super) const COUNTERS: &str = "select count(*)::text from app.kpi_counters";
 
@@ -53,8 +60,30 @@ where kept.board_id = d.board_id
   and kept.count = 0
   and kept.sum = 0";
 
-/// No rewrite of the tables slips in between the moment and the rows.
-pub(super) const LOCK: &str = "lock table public.entries, public.activities in access share mode";
+/// What is counted.
+pub(super) const TABLES: &str = "public.entries, public.activities";
+/// Moves the horizon to where the last weeks begin, for who counts anew.
+pub(super) const HORIZON: &str = "
+update app.kpi_progress
+set horizon = date_trunc('day', now(), 'UTC') - interval '40 days'
+returning (extract(epoch from horizon - '2000-01-01 00:00+00') * 1000000)::bigint::text";
+/// The same once it lies far enough back to be worth it, and what is no longer asked for goes.
+pub(super) const ADVANCE: &str = "
+with moved as (
+  update app.kpi_progress
+  set horizon = date_trunc('day', now(), 'UTC') - interval '40 days'
+  where horizon < now() - interval '60 days'
+  returning horizon
+),
+gone as (
+  delete from app.kpi_counters as k
+  using moved as m
+  where k.measure in ('hour', 'lead', 'cycle', 'due', 'actor')
+    and k.at < m.horizon
+)
+select (extract(epoch from horizon - '2000-01-01 00:00+00') * 1000000)::bigint::text
+from moved";
+
 pub(super) const EMPTY: &str = "delete from app.kpi_counters";
 pub(super) const COUNT: &str = "
 insert into app.kpi_counters (board_id, measure, item, at, count, sum)

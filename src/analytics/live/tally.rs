@@ -9,12 +9,14 @@ use crate::event::{Datum, Image, Operation, Relation, Row, Timestamp};
 use crate::filter::moment;
 
 /// By which rules is counted: whoever finds another number in the database counts anew.
-pub(super) const RULES: i32 = 1;
+pub(super) const RULES: i32 = 2;
 
 /// What changes come to, until they are written.
 #[derive(Debug, Default)]
 pub(super) struct Tally {
     counts: HashMap<Key, Count>,
+    /// What is asked for the last weeks alone is counted from here on.
+    horizon: Timestamp,
     /// Boards whose values may be others though nothing was counted.
     touched: HashSet<i64>,
     /// Definitions have changed: it may be any board's.
@@ -208,10 +210,16 @@ fn values<'a, const N: usize>(
 }
 
 impl Tally {
+    /// An empty one.
+    pub(super) fn new(horizon: Timestamp) -> Self {
+        Self { horizon, ..Self::default() }
+    }
+
     fn entry(&mut self, values: &[Option<&[u8]>; 8], sign: i64) {
         let [board, state, category, assignee, due, created, started, closed] = values;
         let Some(board) = number(*board) else { return };
         let finite = |value: Option<&[u8]>| value.and_then(moment).and_then(finite);
+        let horizon = self.horizon.get();
         let mut add = |measure, item: &str, at: Option<i64>, sum: i64| {
             let at = at.map(Timestamp::new);
             self.add(Key { board, measure, item: item.into(), at }, Count { count: sign, sum: sign * sum });
@@ -223,11 +231,15 @@ impl Tally {
         }
         let (created, started) = (finite(*created), finite(*started));
         if let Some(created) = created {
-            add("created", "", Some(floor(created, HOUR)), 0);
+            add("created", "", Some(floor(created, DAY)), 0);
         }
         let Some(closed) = finite(*closed) else { return };
-        add("closed", "", Some(floor(closed, HOUR)), 0);
         let day = Some(floor(closed, DAY));
+        add("closed", "", day, 0);
+        if closed < horizon {
+            return;
+        }
+        add("hour", "", Some(floor(closed, HOUR)), 0);
         for (measure, since) in [("lead", created), ("cycle", started)] {
             if let Some(since) = since {
                 let span = closed.saturating_sub(since).div_euclid(SECOND).max(0);
@@ -246,9 +258,13 @@ impl Tally {
         let [board, actor, at] = values;
         let Some(board) = number(*board) else { return };
         let Some(at) = at.and_then(moment).and_then(finite) else { return };
-        let at = Some(Timestamp::new(floor(at, HOUR)));
-        let key = Key { board, measure: "activity", item: text(*actor).into(), at };
-        self.add(key, Count { count: sign, sum: 0 });
+        let is_late = at >= self.horizon.get();
+        let at = Some(Timestamp::new(floor(at, DAY)));
+        let by = Count { count: sign, sum: 0 };
+        self.add(Key { board, measure: "activity", item: "".into(), at }, by);
+        if is_late {
+            self.add(Key { board, measure: "actor", item: text(*actor).into(), at }, by);
+        }
     }
 
     pub(super) fn add(&mut self, key: Key, by: Count) {
@@ -375,10 +391,11 @@ mod tests {
     fn a_card_counts_where_it_is_and_for_what_it_took() {
         let told = counted(&[Operation::Insert { new: card("3", Some("2026-11-26 12:00:00+00")) }]);
         let expected = [
-            ("closed  2026-11-26T12", 1, 0),
-            ("created  2026-11-26T10", 1, 0),
+            ("closed  2026-11-26T00", 1, 0),
+            ("created  2026-11-26T00", 1, 0),
             ("cycle 0 2026-11-26T00", 1, 0),
             ("due met 2026-11-26T00", 1, 0),
+            ("hour  2026-11-26T12", 1, 0),
             // 7,199 seconds: 32 steps from 4,096 to 8,192 make 128 each.
             ("lead 280 2026-11-26T00", 1, 7_199),
             ("state 3 ", 1, 0),

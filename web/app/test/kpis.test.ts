@@ -8,7 +8,6 @@ const definition = (name: string, more: Partial<Definition> = {}): Definition =>
   description: '',
   unit: 'cards',
   dimension: null,
-  rollup: 'last',
   audience: 'members',
   enabled: true,
   computed_at: null,

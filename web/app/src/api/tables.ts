@@ -132,7 +132,6 @@ export interface Definition {
   unit: Unit
   /** What its parts are; null for one number a board. */
   dimension: 'state' | 'category' | 'person' | null
-  rollup: 'sum' | 'mean' | 'last'
   audience: 'members' | 'admins'
   enabled: boolean
   /** Up to when its history was computed. */
@@ -140,7 +139,7 @@ export interface Definition {
 }
 
 /** Without the queries, which may be long. */
-export const DEFINITION_COLUMNS = ['name', 'title', 'description', 'unit', 'dimension', 'rollup', 'audience', 'enabled', 'computed_at']
+export const DEFINITION_COLUMNS = ['name', 'title', 'description', 'unit', 'dimension', 'audience', 'enabled', 'computed_at']
 
 export interface Kpi {
   board_id: Id

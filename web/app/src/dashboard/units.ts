@@ -27,7 +27,7 @@ export function span(seconds: number): string {
 const few = (count: number) => (count < 9.95 ? number(count) : COARSE.format(count))
 
 /** Whether the values of several boards make one together: of medians, shares and means the sum says nothing. */
-export const isSummed = ({ unit, rollup }: Pick<Definition, 'unit' | 'rollup'>): boolean => unit !== 'seconds' && unit !== 'share' && rollup !== 'mean'
+export const isSummed = ({ unit }: Pick<Definition, 'unit'>): boolean => unit !== 'seconds' && unit !== 'share'
 
 /** In what people write a value down, and how much of the measure's own unit that is. */
 export function writtenIn(unit: Unit): { name: string; factor: number } {
