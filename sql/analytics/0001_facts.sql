@@ -133,6 +133,7 @@ create table analytics.fact_entries (
 
 create index fact_entries_board on analytics.fact_entries (board_id, closed_at);
 create index fact_entries_created on analytics.fact_entries (board_id, created_at);
+create index fact_entries_day on analytics.fact_entries (created_at);
 
 create table analytics.fact_activities (
   activity_id bigint not null,
@@ -177,7 +178,10 @@ create table analytics.fact_spans (
   primary key (entry_id, place)
 );
 
-create index fact_spans_board on analytics.fact_spans (board_id, state, entered_at);
+create index fact_spans_entered on analytics.fact_spans (board_id, entered_at);
+create index fact_spans_left on analytics.fact_spans (board_id, left_at) where left_at is not null;
+-- Exports go by day.
+create index fact_spans_day on analytics.fact_spans (entered_at);
 
 -- What was not loaded, and why.
 create table analytics.rejects (
@@ -249,5 +253,5 @@ create table analytics.chart_data (
   series text not null,
   day date not null,
   y double precision not null,
-  primary key (chart, board_id, series, day) include (y)
+  primary key (board_id, chart, series, day) include (y)
 );

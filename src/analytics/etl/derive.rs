@@ -107,6 +107,28 @@ where t.board_id = any ($1::bigint[])
   and s.entry_id = t.entry_id
 returning ''";
 
+/// Cards of which is told only now where they were at first: their days change from their creation on.
+const INITIAL: &str = "
+update analytics.touched as t
+set since = least(t.since, f.created_at)
+from analytics.fact_entries as f
+join analytics.fact_spans as s on s.entry_id = f.entry_id and s.place = 0
+where t.board_id = any ($1::bigint[])
+  and f.entry_id = t.entry_id
+  and s.state is distinct from coalesce(
+    (
+      select coalesce(a.from_state, a.to_state)
+      from analytics.fact_activities as a
+      where a.entry_id = f.entry_id
+        and a.subject = 'entry'
+        and a.to_state is not null
+      order by a.at, a.activity_id
+      limit 1
+    ),
+    f.state
+  )
+returning ''";
+
 /// From which day on charts are drawn anew.
 const FORGET_CHARTS: &str = "
 delete from analytics.chart_data as c
@@ -117,7 +139,7 @@ using (
   group by board_id
 ) as t
 where c.board_id = t.board_id
-  and (c.day >= t.since or c.chart = 'flow')
+  and c.day >= t.since
 returning ''";
 const CHARTS: &str = "
 with t as materialized (
@@ -126,15 +148,30 @@ with t as materialized (
   where board_id = any ($1::bigint[])
   group by board_id
 ),
+-- What was there the day before, and what came and went since.
 change as (
-  select s.board_id, s.state, s.entered_at::date as day, 1 as by
-  from analytics.fact_spans as s
-  join t on t.board_id = s.board_id
+  select b.board_id, b.series as state, b.since as day, b.y::bigint as by, true as is_base
+  from (
+    select distinct on (c.board_id, c.series) c.board_id, c.series, c.y, t.since
+    from analytics.chart_data as c
+    join t on t.board_id = c.board_id and c.day < t.since
+    where c.chart = 'flow'
+    order by c.board_id, c.series, c.day desc
+  ) as b
   union all
-  select s.board_id, s.state, s.left_at::date, -1
+  select s.board_id, s.state, s.entered_at::date, 1, false
   from analytics.fact_spans as s
-  join t on t.board_id = s.board_id
-  where s.left_at is not null
+  join t on t.board_id = s.board_id and s.entered_at >= t.since
+  union all
+  select s.board_id, s.state, s.left_at::date, -1, false
+  from analytics.fact_spans as s
+  join t on t.board_id = s.board_id and s.left_at >= t.since
+),
+flow as (
+  select board_id, state, day, bool_and(is_base) as is_base,
+    sum(sum(by)) over (partition by board_id, state order by day)::double precision as y
+  from change
+  group by board_id, state, day
 ),
 closed as materialized (
   select f.*, f.closed_at::date as day
@@ -143,10 +180,9 @@ closed as materialized (
   where not f.gone
 ),
 drawn (chart, board_id, series, day, y) as (
-  select 'flow', board_id, state, day,
-    sum(sum(by)) over (partition by board_id, state order by day)::double precision
-  from change
-  group by board_id, state, day
+  select 'flow', board_id, state, day, y
+  from flow
+  where not is_base
   union all
   select 'created', f.board_id, '', f.created_at::date, count(*)
   from analytics.fact_entries as f
@@ -203,6 +239,7 @@ impl Etl {
             };
             let boards = [Some(boards)];
             count(&work, DELETED, &boards).await?;
+            work.rows(INITIAL, &boards).await?;
             work.rows(FORGET_SPANS, &boards).await?;
             derived += count(&work, SPANS, &boards).await?;
             work.rows(FORGET_CHARTS, &boards).await?;

@@ -140,19 +140,16 @@ judged as materialized (
       when i.at < '2000-01-01' then 'it is of before 2000'
       when i.at > now() + interval '1 day' then 'it lies in the future'
       when i.subject = 'entry' and i.entry_id is null then 'it names no card'
-      when i.action in ('moved', 'closed', 'reopened') and (exists (
-        select
-        from incoming as o
-        where o.id < i.id and o.entry_id = i.entry_id and o.at = i.at and o.action = i.action
-          and o.from_state is not distinct from i.from_state and o.to_state is not distinct from i.to_state
-          and i.from_state is distinct from i.to_state
-      ) or exists (
+      when i.action in ('moved', 'closed', 'reopened') and i.from_state is distinct from i.to_state and (
+        row_number() over (partition by i.entry_id, i.at, i.action, i.from_state, i.to_state order by i.id) > 1
+        or exists (
         select
         from analytics.fact_activities as o
         where o.activity_id < i.id and o.entry_id = i.entry_id and o.at = i.at and o.action = i.action
           and o.from_state is not distinct from i.from_state and o.to_state is not distinct from i.to_state
-          and o.subject = 'entry' and i.from_state is distinct from i.to_state
-      )) then 'it is told twice'
+          and o.subject = 'entry'
+        )
+      ) then 'it is told twice'
     end as reason
   from incoming as i
 ),
