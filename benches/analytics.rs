@@ -202,10 +202,11 @@ end
     );
     fs::write(&script, lua).expect("the folder is writable");
     let address = format!("http://{}", server.address);
-    wrk(&script, 4, &address);
-    let turn = wrk(&script, 4, &address);
+    // As many as there are processors: what waits for one is not what it takes.
+    wrk(&script, 2, &address);
+    let turn = wrk(&script, 2, &address);
     println!(
-        "analytics, a year by the day, uncached: {:.0} requests/s over 4 connections, p99 {:.1} ms (reach 20, {})",
+        "analytics, a year by the day, uncached: {:.0} requests/s over 2 connections, p99 {:.1} ms (reach 20, {})",
         turn.per_second,
         turn.p99_ms,
         verdict(turn.p99_ms < 20.0),

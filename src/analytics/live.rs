@@ -95,9 +95,12 @@ impl Live {
             let began = Instant::now();
             let ended = self.turn(&scope).await;
             metrics::gauge!(metric::KPI_KEEPER).set(0.0);
+            pause = if began.elapsed() > PAUSES.1 { PAUSES.0 } else { (pause * 2).min(PAUSES.1) };
             match ended {
                 Ok(()) => return,
-                Err(Error::Overtaken | Error::Behind | Error::Silent | Error::NoMark) => {}
+                // Another one may be gone any moment.
+                Err(Error::Overtaken) => pause = STANDBY,
+                Err(Error::Behind | Error::Silent | Error::NoMark) => {}
                 Err(Error::Lost(lost)) => {
                     // The next turn counts anew: nothing leads on from what is written.
                     tracing::info!(reason = %lost, "measures are counted anew");
@@ -112,7 +115,6 @@ impl Live {
                     tracing::warn!(error = %Chain(&error), "measures are not kept: has `tidegate migrate` been run?");
                 }
             }
-            pause = if began.elapsed() > PAUSES.1 { PAUSES.0 } else { (pause * 2).min(PAUSES.1) };
             tokio::select! {
                 biased;
                 () = scope.closing() => return,
@@ -157,10 +159,7 @@ impl Live {
         if streaming.wait_for(|status| *status == Status::Streaming).await.is_err() {
             return Ok(None);
         }
-        let Some(exclusive) = Exclusive::take(&self.pool, NUMBER).await? else {
-            sleep(STANDBY).await;
-            return Err(Error::Overtaken);
-        };
+        let exclusive = Exclusive::take(&self.pool, NUMBER).await?.ok_or(Error::Overtaken)?;
         let standing = match self.standing().await? {
             Some((place, horizon)) => {
                 let hold = self.hub.journal().hold(place.incarnation, place.position);
