@@ -8,7 +8,7 @@ use tidegate::telemetry::Chain;
 use crate::fixture::{Database, private, scenario};
 
 /// How many files `sql/` has.
-const FILES: usize = 7;
+const FILES: usize = 8;
 
 fn settings(database: &Database) -> Settings {
     Settings::parse(&database.url()).expect("the fixture's URL is valid")
@@ -73,8 +73,8 @@ fn a_history_that_is_not_ours_is_refused_by_name() {
                 "migration `0001_people` was changed after it was applied",
             ),
             (
-                "insert into app.schema_history select 8, 'later', applied_on, checksum from kept limit 1",
-                "migration `0008_later` is applied, and this program does not have it",
+                "insert into app.schema_history select 99, 'later', applied_on, checksum from kept limit 1",
+                "migration `0099_later` is applied, and this program does not have it",
             ),
             (
                 "delete from app.schema_history where version = 2",
@@ -116,10 +116,13 @@ fn a_migration_that_fails_leaves_nothing_of_itself_and_the_rest_comes_when_it_is
         assert_eq!(applied, ["0001_people", "0002_boards", "0003_workflows"]);
         let left = "select count(*) from pg_class where relname ~ '^entries'";
         assert_eq!(database.number(left).await, 0);
-        assert_eq!(states(&database).await[2..].iter().filter(|state| **state == State::Pending).count(), 4);
+        assert_eq!(
+            states(&database).await[2..].iter().filter(|state| **state == State::Pending).count(),
+            FILES - 3
+        );
         database.execute("drop table comments").await;
         let applied = migrate::run(Schema::Application, &settings(&database)).await.expect("it is mended");
-        assert_eq!((applied.len(), applied[0].as_str()), (4, "0004_entries"));
+        assert_eq!((applied.len(), applied[0].as_str()), (FILES - 3, "0004_entries"));
     });
 }
 
@@ -140,7 +143,7 @@ fn a_table_that_somebody_locks_is_not_waited_for_for_ever() {
         holder.batch_execute("commit").await.expect("open");
         assert_eq!(
             migrate::run(Schema::Application, &settings(&database)).await.expect("it is free").len(),
-            4
+            FILES - 3
         );
     });
 }

@@ -80,7 +80,7 @@ const COMMANDS: [(&str, Statuses, Body); 35] = [
 ];
 
 /// Each read.
-const READS: [(&str, Statuses); 18] = [
+const READS: [(&str, Statuses); 19] = [
     ("listBoards", ALL),
     ("getBoard", READERS),
     ("listMembers", READERS),
@@ -93,6 +93,7 @@ const READS: [(&str, Statuses); 18] = [
     ("listActivities", ALL),
     ("listKpis", ALL),
     ("getChart", ALL),
+    ("getKpiSeries", READERS),
     ("getMe", ALL),
     ("getPreferences", ALL),
     ("listNotifications", ALL),
@@ -151,8 +152,15 @@ impl Scene {
         for (name, value) in &self.0 {
             path = path.replace(&format!("{{{name}}}"), value);
         }
-        let name = if path.starts_with("/v1/charts") { "states" } else { "start" };
+        let name = match path.as_str() {
+            charts if charts.starts_with("/v1/charts") => "states",
+            series if series.ends_with("/series") => "open",
+            _ => "start",
+        };
         path = path.replace("{name}", name);
+        if path.ends_with("/series") {
+            path = format!("{path}?board_id={}", self.at("board"));
+        }
         let own = format!(
             "with rule as (
                insert into public.alert_rules (id, user_id, kind)
@@ -282,7 +290,7 @@ fn every_command_is_for_those_whose_role_allows_it_and_one_that_is_refused_chang
 #[test]
 fn every_read_shows_a_board_to_those_who_belong_to_it_and_to_leads() {
     scenario(async |test| {
-        let app = App::start(test.database().await).await;
+        let app = App::start_with(test.database().await, &[("analytics.enabled", "true")]).await;
         let people = People::come(&app).await;
         let operations = operations(&app.nobody(), false).await;
         let listed: BTreeSet<&str> = READS.iter().map(|(id, _)| *id).collect();
