@@ -79,7 +79,8 @@ function More({ loading, older }: { loading: boolean; older: () => Promise<void>
   useEffect(() => {
     const element = place.current
     if (!element || loading) return
-    const watcher = new IntersectionObserver(([seen]) => seen?.isIntersecting && void older(), { rootMargin: '400px' })
+    // The last word counts: where frames are late, several come together.
+    const watcher = new IntersectionObserver((entries) => entries.at(-1)?.isIntersecting && void older(), { rootMargin: '400px' })
     watcher.observe(element)
     return () => watcher.disconnect()
   }, [loading, older])
