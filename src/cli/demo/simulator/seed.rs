@@ -76,7 +76,7 @@ async fn plant_entry(
         with planted as (
           insert into public.entries (
             board_id, title, body, state_id, position, priority, labels,
-            assignee_id, created_by, created_at, updated_at, closed_at
+            assignee_id, created_by, created_at, updated_at, started_at, closed_at
           )
           select
             $1, $2, $3, states.id, $5, $6, $7,
@@ -84,6 +84,7 @@ async fn plant_entry(
             (select id from public.users order by random() limit 1),
             now() - $8 * interval '1 hour',
             now() - $8 * interval '20 minutes',
+            case when states.kind <> 'open' then now() - $8 * interval '45 minutes' end,
             case when states.kind = 'done' then now() - $8 * interval '20 minutes' end
           from public.workflow_states as states
           where states.id = $4
