@@ -1,5 +1,6 @@
 //! Measures: each against a computation of its own, over histories that chance writes, while parts are killed.
 
+mod charts;
 mod exactly_once;
 mod export;
 mod history;

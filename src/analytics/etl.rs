@@ -57,16 +57,16 @@ impl Etl {
     /// # Errors
     /// Those of the conversations with both databases.
     pub async fn hourly(&self) -> Result<u64, postgres::Error> {
-        self.load("1 hour").await
+        let loaded = self.load("1 hour").await?;
+        self.computed().await?;
+        Ok(loaded)
     }
 
     async fn load(&self, before: &str) -> Result<u64, postgres::Error> {
         self.dimensions().await?;
         let loaded = self.entries(before).await? + self.activities().await? + self.user_actions().await?;
         let derived = self.derive().await?;
-        let rolled = self.roll_up(None).await?;
-        self.computed().await?;
-        Ok(loaded + derived + rolled)
+        Ok(loaded + derived + self.roll_up(None).await?)
     }
 
     /// The same, and compares what is loaded of the last days with what is there: what was deleted, what was written by
@@ -76,7 +76,10 @@ impl Etl {
     /// As [`Etl::hourly`].
     pub async fn daily(&self) -> Result<u64, postgres::Error> {
         let loaded = self.load("2 days").await?;
-        Ok(loaded + self.reconcile(None).await? + self.derive().await?)
+        let mended = self.reconcile(None).await? + self.derive().await?;
+        // Last: whoever is told of more finds all of it.
+        self.computed().await?;
+        Ok(loaded + mended)
     }
 
     /// Loads a range once more, whatever is loaded of it.
