@@ -68,8 +68,12 @@ create index alert_rules_board on public.alert_rules (board_id) where board_id i
 create index alert_rules_entry on public.alert_rules (entry_id) where entry_id is not null;
 create index alert_rules_kpi on public.alert_rules (board_id, kpi) where kpi is not null;
 
+-- Not where the server notes alone whether a measure is past: whoever edits the rule has read it as it is.
 create trigger count_version before update on public.alert_rules
-for each row execute function app.count_version();
+for each row when (
+  (old.kind, old.board_id, old.entry_id, old.kpi, old.comparison, old.threshold, old.enabled)
+  is distinct from (new.kind, new.board_id, new.entry_id, new.kpi, new.comparison, new.threshold, new.enabled)
+) execute function app.count_version();
 
 create table public.notifications (
   id bigint generated always as identity primary key,
@@ -99,7 +103,7 @@ alter table public.alert_rules enable row level security;
 grant select, delete on public.alert_rules to app_user, app_lead;
 grant insert (id, user_id, kind, board_id, entry_id, kpi, comparison, threshold, enabled) on public.alert_rules
   to app_user, app_lead;
-grant update (kind, board_id, entry_id, kpi, comparison, threshold, enabled, past) on public.alert_rules
+grant update (kind, board_id, entry_id, kpi, comparison, threshold, enabled) on public.alert_rules
   to app_user, app_lead;
 create policy own on public.alert_rules for select to app_user, app_lead using (user_id = app.user_id());
 create policy own_add on public.alert_rules for insert to app_user, app_lead

@@ -125,14 +125,87 @@ create trigger define_kpi after update of audience, enabled on public.kpis
 for each row when (old.audience <> new.audience or old.enabled <> new.enabled)
 execute function app.define_kpi();
 
+-- Whether a measure's value is past a rule's threshold.
+create function app.is_past(comparison text, value double precision, threshold double precision) returns boolean
+language sql
+immutable
+return case comparison when 'above' then value > threshold else value < threshold end;
+
+-- A rule of a measure that is new, or another than before, begins with what the measure is: who asks to be told when it is
+-- past a threshold is told at once if it is. A rule of somebody who may not see the measure begins as not past.
+create function app.arm_rule() returns trigger
+language plpgsql
+security definer
+set search_path = ''
+as $$
+begin
+  new.past := new.kind = 'kpi' and new.enabled and exists (
+    select
+    from public.kpi_values as v
+    join public.board_members as m on m.board_id = v.board_id and m.user_id = new.user_id
+    where v.board_id = new.board_id
+      and v.kpi = new.kpi
+      and v.item = ''
+      and (v.audience = 'members' or m.role = 'admin')
+      and app.is_past(new.comparison, v.value, new.threshold)
+  );
+  return new;
+end;
+$$;
+
+create trigger arm_rule before insert or update of kind, board_id, kpi, comparison, threshold, enabled on public.alert_rules
+for each row execute function app.arm_rule();
+
+-- Tells of a rule whose measure has got past its threshold.
+create function app.tell_past(rule public.alert_rules, value double precision, measured_at timestamptz) returns void
+language sql
+set search_path = ''
+as $$
+  insert into public.notifications (user_id, board_id, rule_id, kind, detail, about)
+  values (
+    rule.user_id,
+    rule.board_id,
+    rule.id,
+    'kpi',
+    jsonb_build_object('kpi', rule.kpi, 'value', value, 'comparison', rule.comparison, 'threshold', rule.threshold),
+    'rule ' || rule.id || ' at ' || extract(epoch from measured_at)
+  )
+  on conflict do nothing;
+$$;
+revoke execute on function app.tell_past(public.alert_rules, double precision, timestamptz) from public;
+
+create function app.tell_of_armed() returns trigger
+language plpgsql
+security definer
+set search_path = ''
+as $$
+begin
+  perform app.tell_past(new, v.value, v.measured_at)
+  from public.kpi_values as v
+  where v.board_id = new.board_id
+    and v.kpi = new.kpi
+    and v.item = '';
+  return null;
+end;
+$$;
+
+create trigger tell_of_new after insert on public.alert_rules
+for each row when (new.past)
+execute function app.tell_of_armed();
+create trigger tell_of_changed after update of kind, board_id, kpi, comparison, threshold, enabled on public.alert_rules
+for each row when (new.past and not old.past)
+execute function app.tell_of_armed();
+
 -- A measure that gets past a threshold, in the transaction that took it. Rules are about wholes.
 create function app.alert_on_kpi() returns trigger
 language plpgsql
 security definer
 set search_path = ''
 as $$
+declare
+  crossed public.alert_rules;
 begin
-  with crossed as (
+  for crossed in
     update public.alert_rules as r
     set past = not r.past
     where r.board_id = new.board_id
@@ -146,24 +219,13 @@ begin
           and m.user_id = r.user_id
           and (new.audience = 'members' or m.role = 'admin')
       )
-      and r.past is distinct from (
-        case r.comparison when 'above' then new.value > r.threshold else new.value < r.threshold end
-      )
-    returning r.id, r.user_id, r.past, r.comparison, r.threshold
-  )
-  insert into public.notifications (user_id, board_id, rule_id, kind, detail, about)
-  select
-    c.user_id,
-    new.board_id,
-    c.id,
-    'kpi',
-    jsonb_build_object(
-      'kpi', new.kpi, 'value', new.value, 'comparison', c.comparison, 'threshold', c.threshold
-    ),
-    'rule ' || c.id || ' at ' || extract(epoch from new.measured_at)
-  from crossed as c
-  where c.past
-  on conflict do nothing;
+      and r.past is distinct from app.is_past(r.comparison, new.value, r.threshold)
+    returning r.*
+  loop
+    if crossed.past then
+      perform app.tell_past(crossed, new.value, new.measured_at);
+    end if;
+  end loop;
   return null;
 end;
 $$;
@@ -195,8 +257,16 @@ create index kpi_counters_at on app.kpi_counters (board_id, measure, at) include
 
 alter table app.kpi_counters enable row level security;
 grant select on app.kpi_counters to app_user, app_lead;
+-- What each person did is for admins, as the measure is.
 create policy members on app.kpi_counters for select to app_user
-using (board_id in (select m.board_id from public.board_members as m where m.user_id = app.user_id()));
+using (
+  board_id in (
+    select m.board_id
+    from public.board_members as m
+    where m.user_id = app.user_id()
+      and (measure <> 'actor' or m.role = 'admin')
+  )
+);
 create policy everything on app.kpi_counters for select to app_lead using (true);
 
 -- When each board's counters were written last, in the same transaction: who shows charts follows it.
@@ -328,7 +398,8 @@ declare
   definition public.kpis;
   changed bigint;
 begin
-  select * into definition from public.kpis where name = measure and query is not null and enabled;
+  -- Held to the end: who may see it does not change while it is read.
+  select * into definition from public.kpis where name = measure and query is not null and enabled for share;
   if not found then
     return 0;
   end if;

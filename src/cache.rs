@@ -121,6 +121,14 @@ impl Cache {
         }
     }
 
+    /// Whether there is a connection to where it is kept. One that is there may still not answer.
+    pub fn is_connected(&self) -> bool {
+        match &*self.0 {
+            Backend::Memory(_) => true,
+            Backend::Redis(redis) => redis.is_connected(),
+        }
+    }
+
     /// Whether other processes see the same.
     pub fn is_shared(&self) -> bool {
         matches!(&*self.0, Backend::Redis(_))

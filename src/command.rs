@@ -28,16 +28,16 @@ mod notification;
 mod operation;
 mod record;
 mod run;
+mod turns;
 pub mod upkeep;
 mod workflow;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::Semaphore;
-
 use crate::postgres::Pool;
 use crate::workspace::Vault;
+use turns::Turns;
 
 pub(crate) use contact::shown;
 pub use contact::{RotateError, rotate};
@@ -61,6 +61,19 @@ pub struct Config {
     pub concurrent: usize,
     /// How long a command is known by its `Idempotency-Key`.
     pub keys_kept: Duration,
+    /// How long rows are kept that are written as time goes by.
+    pub days_kept: DaysKept,
+}
+
+/// How many days rows are kept; 0 for ever.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DaysKept {
+    /// What happened on boards.
+    pub activities: usize,
+    /// What people were told.
+    pub notifications: usize,
+    /// What people looked at.
+    pub user_actions: usize,
 }
 
 /// Carries commands out. Cloning shares it.
@@ -73,14 +86,14 @@ struct Shared {
     pool: Pool,
     vault: Vault,
     catalogue: Catalogue,
-    permits: Semaphore,
+    turns: Turns,
 }
 
 impl Commands {
     /// On sessions of `pool`.
     pub fn new(config: Config, pool: Pool, vault: Vault) -> Self {
-        let permits = Semaphore::new(config.concurrent);
-        Self(Arc::new(Shared { config, pool, vault, catalogue: Catalogue::new(), permits }))
+        let turns = Turns::new(config.concurrent);
+        Self(Arc::new(Shared { config, pool, vault, catalogue: Catalogue::new(), turns }))
     }
 
     /// What PostgreSQL is asked for a movement within a state, between the statements that begin and end its transaction:

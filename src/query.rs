@@ -143,9 +143,12 @@ impl Queries {
         }))
     }
 
-    /// Notes that somebody's movement of a card was refused, if its workflow did that.
+    /// Notes that somebody's movement of a card was refused, if its workflow did that: no way there, a guard, a role, a limit.
     pub fn note_refusal(&self, user: &str, entry: &str, fault: &Fault) {
-        let by_workflow = matches!(fault.code, Code::NoTransition | Code::TransitionRefused | Code::WipLimit);
+        let by_workflow = matches!(
+            fault.code,
+            Code::NoTransition | Code::TransitionRefused | Code::WipLimit | Code::Forbidden
+        );
         // What is no number names no card.
         if by_workflow && let Some(entry) = Id::parse(entry) {
             self.0.actions.note(user, Action::refused(entry.as_str(), fault.code.as_str()));

@@ -81,6 +81,10 @@ impl Rules {
         if !self.audience.is_empty() && !self.is_meant(claims.get("aud")) {
             return Err(Refusal::Audience);
         }
+        // A number would be one person here and another in SQL, where `->>` makes a text of it.
+        if claims.get("sub").is_some_and(|subject| !subject.is_string()) {
+            return Err(Refusal::Malformed);
+        }
         let role = self.role.find(&claims).and_then(Value::as_str);
         let role = role.filter(|role| self.roles.iter().any(|allowed| allowed == role));
         Ok(Identity::verified(role.ok_or(Refusal::Role)?, text, ends))
@@ -146,6 +150,8 @@ mod tests {
             (with(r#","exp":null"#), Err(Refusal::Malformed)),
             (with(r#","exp":-1"#), Err(Refusal::Malformed)),
             (with(r#","nbf":1006"#), Err(Refusal::NotYet)),
+            (with(r#","sub":7"#), Err(Refusal::Malformed)),
+            (with(r#","sub":null"#), Err(Refusal::Malformed)),
             (with(r#","sub":"7","sub":"8""#), Err(Refusal::Duplicate)),
             (with("").replace("\"live\"", r#"["x","other"]"#), Ok(())),
             (with("").replace("\"live\"", r#"["x"]"#), Err(Refusal::Audience)),

@@ -47,6 +47,10 @@ impl Redis {
         Ok(Self { client, prefix })
     }
 
+    pub(super) fn is_connected(&self) -> bool {
+        self.client.is_connected()
+    }
+
     pub(super) async fn put(&self, name: &str, value: &str, lives: Duration) -> Result<(), Error> {
         let lives = i64::try_from(lives.as_millis()).unwrap_or(i64::MAX).max(1);
         let put =

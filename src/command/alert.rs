@@ -90,15 +90,18 @@ statement!(
     returning {}",
     RULE.select("r")
 );
-// Another rule than before: whether it alerts is found out anew.
 statement!(
     CHANGE = "
     update public.alert_rules as r
-    set kind = $2, board_id = $3, entry_id = $4, kpi = $5, comparison = $6, threshold = $7, enabled = $8, past = false
+    set kind = $2, board_id = $3, entry_id = $4, kpi = $5, comparison = $6, threshold = $7, enabled = $8
     where r.id = $1
     returning {}",
     RULE.select("r")
 );
+/// Whether a measure is one number for each board, which a threshold can be held to.
+const WHOLE: &str = "select (dimension is null and enabled)::text from public.kpis where name = $1";
+const NO_WHOLE: &str =
+    "is no measure with one number a board: `GET /v1/kpis` shows those with an empty `item`";
 /// Rules of one person: each is looked at with every comment and every activity of its boards.
 const MOST: usize = 500;
 const COUNT: &str = "select (count(*) >= 500)::text from public.alert_rules where user_id = $1";
@@ -113,6 +116,12 @@ async fn put(act: Act<'_>, mut input: Input) -> Result<Outcome, Trouble> {
         return Err(Fault::invalid(faults).into());
     }
     let read = input.version(rule.version)?;
+    if let Some(measure) = &rule.kpi {
+        let known = act.work.first(WHOLE, &[Some(measure)]).await?;
+        if known.is_none_or(|known| known.text(0) != Some("true")) {
+            return Err(Fault::field("kpi", NO_WHOLE).into());
+        }
+    }
     let kept = act.work.first(&SHOWN, &[Some(&id)]).await?;
     let threshold = rule.threshold.map(|threshold| threshold.to_string());
     let what = [

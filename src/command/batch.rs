@@ -7,7 +7,7 @@ use utoipa::ToSchema;
 use super::operation::{Act, Route, Trouble};
 use super::run::is_in_the_way;
 use super::{Commands, Input, Operation, Outcome};
-use crate::workspace::{Fault, Shape};
+use crate::workspace::{Code, Fault, Shape};
 
 /// Commands that are carried out one after the other, each on what those before it have left.
 #[derive(Deserialize, ToSchema)]
@@ -46,6 +46,9 @@ enum Method {
 }
 
 const ID: &str = "batch";
+/// The most bytes of rows in one reply, which is kept beside its `Idempotency-Key` too: small changes of cards with long
+/// texts come to hundreds of times what was sent.
+const MOST_BYTES: usize = 8 << 20;
 
 pub(super) fn operations() -> Vec<Operation> {
     vec![Operation {
@@ -78,7 +81,7 @@ impl Commands {
                 Fault::field("commands", format!("are {}, and {most} are taken", commands.len())).into()
             );
         }
-        let (mut rows, mut secret) = (Vec::with_capacity(commands.len()), false);
+        let (mut rows, mut bytes, mut secret) = (Vec::with_capacity(commands.len()), 0, false);
         for (index, part) in commands.into_iter().enumerate() {
             let done = match self.part(part) {
                 Ok((operation, input)) => (operation.run)(act, input).await,
@@ -92,7 +95,15 @@ impl Commands {
                 other => other,
             })?;
             secret |= outcome.secret;
-            rows.push(format!("{{\"row\":{}}}", outcome.row.as_deref().unwrap_or("null")));
+            let row = outcome.row.as_deref().unwrap_or("null");
+            bytes += row.len();
+            if bytes > MOST_BYTES {
+                let detail = format!(
+                    "the rows of these commands come to more than {MOST_BYTES} bytes: send {index} of them at once"
+                );
+                return Err(Fault::new(Code::TooLarge, detail).into());
+            }
+            rows.push(format!("{{\"row\":{row}}}"));
         }
         Ok(Outcome { created: false, row: Some(format!("[{}]", rows.join(","))), version: None, secret })
     }

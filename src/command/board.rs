@@ -3,7 +3,7 @@ use serde_json::json;
 use utoipa::ToSchema;
 
 use super::operation::{Act, Trouble};
-use super::record::{Activity, record, statement, version, why_not};
+use super::record::{Activity, as_it_is, record, statement, version, why_not};
 use super::{Input, Operation, Outcome};
 use crate::workspace::tables::BOARD_ROW;
 use crate::workspace::{Fault, Shape};
@@ -60,7 +60,7 @@ pub(super) fn operations() -> Vec<Operation> {
             run: |act, input| Box::pin(update(act, input)),
         },
         Operation {
-            id: "deleteBoard",
+            id: DELETE_BOARD,
             method: "DELETE",
             path: "/v1/boards/{board}",
             summary: "Deletes a board with all that is on it",
@@ -89,6 +89,7 @@ statement!(
     returning {}",
     BOARD_ROW.select("b")
 );
+pub(super) const DELETE_BOARD: &str = "deleteBoard";
 const DELETE: &str = "
 delete from public.boards
 where id = $1
@@ -114,6 +115,9 @@ async fn update(act: Act<'_>, mut input: Input) -> Result<Outcome, Trouble> {
     let id = input.id(0, "board")?;
     let changes: Changes = input.body()?;
     let read = input.version(changes.version)?;
+    if changes.name.is_none() && changes.description.is_none() {
+        return as_it_is(&act, &BOARD_ROW, &SHOWN, id.as_str(), read).await;
+    }
     let expected = read.map(|read| read.to_string());
     let values =
         [Some(id.as_str()), changes.name.as_deref(), changes.description.as_deref(), expected.as_deref()];

@@ -3,7 +3,7 @@ use serde_json::json;
 use utoipa::ToSchema;
 
 use super::operation::{Act, Trouble};
-use super::record::{Activity, record, statement, version, why_not};
+use super::record::{Activity, as_it_is, record, statement, version, why_not};
 use super::{Input, Operation, Outcome};
 use crate::postgres::Fields;
 use crate::workspace::tables::CATEGORY;
@@ -122,6 +122,9 @@ async fn update(act: Act<'_>, mut input: Input) -> Result<Outcome, Trouble> {
     let id = input.id(0, "category")?;
     let changes: Changes = input.body()?;
     let read = input.version(changes.version)?;
+    if changes.name.is_none() && changes.hue.is_none() {
+        return as_it_is(&act, &CATEGORY, &SHOWN, id.as_str(), read).await;
+    }
     let (hue, expected) = (changes.hue.map(|hue| hue.to_string()), read.map(|read| read.to_string()));
     let values = [Some(id.as_str()), changes.name.as_deref(), hue.as_deref(), expected.as_deref()];
     let Some(row) = act.work.first(&UPDATE, &values).await? else {

@@ -129,16 +129,21 @@ pub enum RotateError {
     /// The database cannot be asked.
     #[error("contacts could not be read or written")]
     Postgres(#[from] postgres::Error),
-    /// One of them cannot be decrypted.
-    #[error("the {column} of `{user}` cannot be decrypted; {done} contacts before it were encrypted anew")]
+    /// Some of them cannot be decrypted.
+    #[error(
+        "the {column} of `{user}` and {others} other values cannot be decrypted, and stay as they are; the contacts of \
+         {done} people were encrypted anew"
+    )]
     Unreadable {
-        /// Whose.
+        /// Whose the first is.
         user: String,
-        /// Which.
+        /// Which it is.
         column: &'static str,
-        /// How many were done.
+        /// How many others.
+        others: usize,
+        /// How many people's were encrypted.
         done: usize,
-        /// Why.
+        /// What is wrong with the first.
         #[source]
         source: Unreadable,
     },
@@ -162,30 +167,39 @@ const RENEW: &str = "update app.user_contacts set email = $2, phone = $3 where u
 /// Encrypts with the newest key what older ones have encrypted; gives how many people's. Can be run again at any time.
 ///
 /// # Errors
-/// [`RotateError`]; what was done before it stays done.
+/// [`RotateError`]; what was done stays done. One that cannot be decrypted keeps nobody else's from it.
 pub async fn rotate(pool: &Pool, vault: &Vault) -> Result<usize, RotateError> {
     let prefix = format!("v1.{}.", vault.current().ok_or(RotateError::NoKey)?);
-    let (mut behind, mut done) = (String::new(), 0);
+    let (mut behind, mut done, mut unreadable) = (String::new(), 0, Vec::new());
     loop {
         let Begun { work, .. } = Work::begin(pool, None, "pg_catalog", Access::Write, TIMEOUT).await?;
         let old = work.rows(OLD, &[Some(&behind), Some(&prefix)]).await?;
         for row in &old {
             let user = row.text(0).unwrap_or_default();
-            let renew = |column: &'static str, sealed: Option<&str>| {
+            let before = unreadable.len();
+            let mut renew = |column: &'static str, sealed: Option<&str>| {
                 let Some(sealed) = sealed else { return Ok(None) };
-                let unreadable =
-                    |source| RotateError::Unreadable { user: user.to_owned(), column, done, source };
-                let opened = vault.open(user, column, sealed).map_err(unreadable)?;
-                vault.seal(user, column, &opened).map(Some).map_err(|_| RotateError::NoKey)
+                match vault.open(user, column, sealed) {
+                    Ok(opened) => vault.seal(user, column, &opened).map(Some).map_err(|_| RotateError::NoKey),
+                    Err(source) => {
+                        unreadable.push((user.to_owned(), column, source));
+                        Ok(Some(sealed.to_owned()))
+                    }
+                }
             };
             let (email, phone) = (renew("email", row.text(1))?, renew("phone", row.text(2))?);
             work.rows(RENEW, &[Some(user), email.as_deref(), phone.as_deref()]).await?;
+            done += usize::from(unreadable.len() == before);
         }
         work.commit().await?;
-        done += old.len();
         match old.last().and_then(|row| row.text(0)) {
             Some(last) if old.len() == BATCH => last.clone_into(&mut behind),
-            _ => return Ok(done),
+            _ => break,
         }
+    }
+    let others = unreadable.len().saturating_sub(1);
+    match unreadable.into_iter().next() {
+        Some((user, column, source)) => Err(RotateError::Unreadable { user, column, others, done, source }),
+        None => Ok(done),
     }
 }

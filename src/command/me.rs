@@ -70,6 +70,7 @@ statement!(
     returning {}",
     USER.select("u")
 );
+statement!(MYSELF = "select {} from public.users as u where u.id = $1", USER.select("u"));
 statement!(
     SHOWN = "select {} from public.user_preferences as p where p.user_id = $1 for update",
     PREFERENCES.select("p")
@@ -86,8 +87,13 @@ statement!(
 async fn update(act: Act<'_>, mut input: Input) -> Result<Outcome, Trouble> {
     let user = act.user()?;
     let Changes { name, hue } = input.body()?;
-    let hue = hue.map(|hue| hue.to_string());
-    match act.work.first(&UPDATE, &[Some(user), name.as_deref(), hue.as_deref()]).await? {
+    let row = if name.is_none() && hue.is_none() {
+        act.work.first(&MYSELF, &[Some(user)]).await?
+    } else {
+        let hue = hue.map(|hue| hue.to_string());
+        act.work.first(&UPDATE, &[Some(user), name.as_deref(), hue.as_deref()]).await?
+    };
+    match row {
         Some(row) => Ok(Outcome::changed(USER.json(&row), None)),
         None => Err(Fault::not_found("person", user).into()),
     }

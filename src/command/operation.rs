@@ -83,6 +83,13 @@ pub(super) enum Trouble {
     Crowded(String),
 }
 
+impl Operation {
+    /// How often the time that a command has by itself this one has: a board goes with every card that was ever on it.
+    pub(super) fn patience(&self) -> u32 {
+        if self.id == board::DELETE_BOARD { 60 } else { 1 }
+    }
+}
+
 impl From<Fault> for Trouble {
     fn from(fault: Fault) -> Self {
         Self::Refused(fault)

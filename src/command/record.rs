@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use super::Outcome;
 use super::operation::{Act, Trouble};
 use crate::postgres::Fields;
 use crate::workspace::{Code, Fault, Resource};
@@ -58,6 +59,22 @@ pub(super) fn must_be(resource: &Resource, fields: &Fields, read: Option<i32>) -
     let told = now.map(|now| now.to_string()).unwrap_or_default();
     let detail = format!("it was changed since it was read: its version is {told} now");
     Err(Fault { current: Some(resource.json(fields)), ..Fault::new(Code::StaleVersion, detail) })
+}
+
+/// What is answered where nothing is asked to change: the row as it is.
+///
+/// `shown` selects it, by `$1`, as a reader sees it.
+pub(super) async fn as_it_is(
+    act: &Act<'_>,
+    resource: &Resource,
+    shown: &'static str,
+    id: &str,
+    read: Option<i32>,
+) -> Result<Outcome, Trouble> {
+    let row = act.work.first(shown, &[Some(id)]).await?;
+    let row = row.ok_or_else(|| Fault::not_found(&resource.name.to_ascii_lowercase(), id))?;
+    must_be(resource, &row, read)?;
+    Ok(Outcome::changed(resource.json(&row), version(resource, &row)))
 }
 
 /// Why nothing could be changed: it is not there, it may not be changed by whoever asks, or it has another version.

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::operation::{Act, Trouble};
 use super::{Commands, Input, Operation, Outcome, idempotency};
@@ -56,13 +56,12 @@ impl Commands {
     /// key tells.
     pub async fn run(&self, request: Request<'_>) -> Result<Reply, Fault> {
         let config = &self.0.config;
-        let deadline = Instant::now() + config.timeout;
-        // Those who wait for each other's rows do not hold all connections: reads go on.
-        let permit = timeout_at(deadline, self.0.permits.acquire()).await;
-        let Ok(_permit) = permit else {
+        let deadline = Instant::now() + config.timeout * request.operation.patience();
+        let user = request.identity.subject();
+        let turn = timeout_at(Instant::now() + config.timeout, self.0.turns.take(user.as_deref())).await;
+        let Ok(_turn) = turn else {
             return Err(Fault::new(Code::Unavailable, "all connections for commands are in use"));
         };
-        let user = request.identity.subject();
         let mut pause = PAUSE;
         for attempt in 1..=config.attempts {
             let left = deadline.saturating_duration_since(Instant::now());
@@ -81,7 +80,7 @@ impl Commands {
                 Err(Trouble::Postgres(_) | Trouble::Again) => {
                     metrics::counter!(metric::COMMAND_RETRIES).increment(1);
                     if attempt < config.attempts {
-                        sleep(pause.mul_f64(fastrand::f64())).await;
+                        sleep_until(deadline.min(Instant::now() + pause.mul_f64(fastrand::f64()))).await;
                         pause *= 2;
                     }
                 }

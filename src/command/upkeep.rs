@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::{MissedTickBehavior, interval};
 
-use super::Commands;
+use super::{Commands, DaysKept};
 use crate::postgres::{self, Access, Begun, Work};
 use crate::shutdown::Scope;
 use crate::telemetry::Chain;
@@ -16,7 +16,7 @@ const TIMEOUT: Duration = Duration::from_mins(5);
 /// Any number: of all processes one does it.
 const LOCK: &str = "select pg_try_advisory_xact_lock(7126113470021)::text";
 const OVERDUE: &str = "select app.alert_overdue()::text";
-const FORGET: &str = "
+const KEYS: &str = "
 delete from app.idempotency_keys
 where ctid = any (array(
   select ctid
@@ -25,6 +25,25 @@ where ctid = any (array(
   limit 10000
 ))
 returning ''";
+/// The oldest are those of the lowest numbers: where they are to stay, no others are looked at.
+const OLD: [&str; 3] = [
+    "
+delete from public.activities
+where id in (select id from public.activities order by id limit 10000)
+  and at < now() - $1::bigint * interval '1 second'
+returning ''",
+    "
+delete from public.notifications
+where id in (select id from public.notifications order by id limit 10000)
+  and created_at < now() - $1::bigint * interval '1 second'
+returning ''",
+    "
+delete from app.user_actions
+where id in (select id from app.user_actions order by id limit 10000)
+  and at < now() - $1::bigint * interval '1 second'
+returning ''",
+];
+const DAY_SECONDS: u64 = 24 * 60 * 60;
 /// So many in one statement.
 const AT_ONCE: usize = 10_000;
 
@@ -66,15 +85,28 @@ impl Commands {
         let told = work.first(OVERDUE, &[]).await?;
         work.commit().await?;
         // Not in one transaction: what is kept too long is let go also where somebody cannot be told.
-        let kept = shared.config.keys_kept.as_secs().to_string();
-        loop {
-            let Begun { work, .. } = Work::begin(&shared.pool, None, path, Access::Write, TIMEOUT).await?;
-            let gone = work.rows(FORGET, &[Some(&kept)]).await?.len();
-            work.commit().await?;
-            if gone < AT_ONCE {
-                break;
+        self.forget(KEYS, shared.config.keys_kept.as_secs()).await?;
+        let DaysKept { activities, notifications, user_actions } = shared.config.days_kept;
+        for (old, days) in OLD.into_iter().zip([activities, notifications, user_actions]) {
+            if days > 0 {
+                self.forget(old, days as u64 * DAY_SECONDS).await?;
             }
         }
         Ok(Some(told.and_then(|told| told.text(0)?.parse().ok()).unwrap_or(0)))
+    }
+
+    /// Deletes what is older than so many seconds, some at a time.
+    async fn forget(&self, old: &'static str, seconds: u64) -> Result<(), postgres::Error> {
+        let shared = &*self.0;
+        let kept = seconds.to_string();
+        loop {
+            let path = &shared.config.search_path;
+            let Begun { work, .. } = Work::begin(&shared.pool, None, path, Access::Write, TIMEOUT).await?;
+            let gone = work.rows(old, &[Some(&kept)]).await?.len();
+            work.commit().await?;
+            if gone < AT_ONCE {
+                return Ok(());
+            }
+        }
     }
 }

@@ -28,8 +28,6 @@ const DOCUMENT: &str = "/openapi.json";
 /// See <https://www.ietf.org/archive/id/draft-ietf-httpapi-idempotency-key-header-06.html>.
 const IDEMPOTENCY_KEY: &str = "idempotency-key";
 /// What the caller has seen of the log already.
-/// What commands about one card begin with.
-const ENTRIES: &str = "/v1/entries/{entry}/";
 const MIN_LSN: &str = "tidegate-min-lsn";
 
 /// What a request is for.
@@ -129,7 +127,11 @@ async fn command(
     (operation, path): (&Operation, Vec<String>),
 ) -> Result<Response<Body>, Fault> {
     let (head, body) = request.into_parts();
-    let version = if operation.versioned { if_match(&head.headers)? } else { None };
+    let version = if_match(&head.headers)?;
+    if version.is_some() && !operation.versioned {
+        let detail = "`If-Match` does not go with this: what it writes has no version. Leave it out";
+        return Err(Fault::new(Code::BadRequest, detail));
+    }
     let key = text(&head.headers, IDEMPOTENCY_KEY)?.map(str::to_owned);
     if key.as_ref().is_some_and(|key| !is_key(key)) {
         return Err(Fault::field(IDEMPOTENCY_KEY, "must be 1 to 255 characters of ASCII without spaces"));
@@ -145,13 +147,12 @@ async fn command(
     let fingerprint = fingerprint(&[head.method.as_str(), head.uri.path()], version, &body);
     let input = Input { path, body: parsed(operation, &body)?, version };
     let key = key.map(|key| Key { key, fingerprint });
-    let parts = input.path.clone();
+    let asked = asked(operation, head.uri.path(), &input.body);
     let reply = match app.commands.run(command::Request { identity, operation, input, key }).await {
         Ok(reply) => reply,
         Err(fault) => {
-            if let (true, Some(user), Some(entry)) =
-                (operation.path.starts_with(ENTRIES), identity.subject(), parts.first())
-            {
+            let refused = asked.get(fault.index.unwrap_or(0)).and_then(|path| moved(path));
+            if let Some((user, entry)) = identity.subject().zip(refused) {
                 app.queries.note_refusal(&user, entry, &fault);
             }
             return Err(fault);
@@ -178,6 +179,22 @@ async fn command(
         headers.insert("idempotency-replayed", HeaderValue::from_static("true"));
     }
     Ok(response)
+}
+
+/// The paths of what is asked for: of a batch those of its commands.
+fn asked(operation: &Operation, path: &str, body: &Value) -> Vec<String> {
+    match body["commands"].as_array() {
+        Some(commands) if operation.is_batch() => {
+            commands.iter().map(|command| command["path"].as_str().unwrap_or_default().to_owned()).collect()
+        }
+        _ => vec![path.to_owned()],
+    }
+}
+
+/// The card that a path moves.
+fn moved(path: &str) -> Option<&str> {
+    let (entry, what) = path.strip_prefix("/v1/entries/")?.split_once('/')?;
+    (what == "move" || what.starts_with("transitions/")).then_some(entry)
 }
 
 async fn read(

@@ -64,7 +64,8 @@ impl Work {
         timeout: Duration,
     ) -> Result<Begun, Error> {
         let deadline = Instant::now() + timeout;
-        let lease = Lease::new(pool.get().await?);
+        let waited = timeout_at(deadline, pool.get()).await;
+        let lease = Lease::new(waited.map_err(|_| Error::Timeout { operation: BEGIN, timeout })??);
         let work = Self { lease, deadline, timeout };
         let mut reached = None;
         if access == Access::Follow {

@@ -72,18 +72,26 @@ pub(super) fn reads() -> Vec<Read> {
     }]
 }
 
+// Board by board, the newest of each: what happens elsewhere is not looked at, however much it is.
 statement!(
     LIST = "
     select {}
-    from public.activities as a
-    where ($1::bigint is null or a.board_id = $1::bigint)
-      and ($2::bigint is null or a.entry_id = $2::bigint)
-      and ($3::text is null or a.actor_id = $3::text)
-      and ($4::text is null or a.subject = $4::text)
-      and ($5::text is null or a.action = $5::text)
-      and ($6::timestamptz is null or a.at >= $6::timestamptz)
-      and ($7::timestamptz is null or a.at < $7::timestamptz)
-      and ($8::timestamptz is null or (a.at, a.id) < ($8::timestamptz, $9::bigint))
+    from public.boards as b
+    cross join lateral (
+      select *
+      from public.activities as o
+      where o.board_id = b.id
+        and ($2::bigint is null or o.entry_id = $2::bigint)
+        and ($3::text is null or o.actor_id = $3::text)
+        and ($4::text is null or o.subject = $4::text)
+        and ($5::text is null or o.action = $5::text)
+        and ($6::timestamptz is null or o.at >= $6::timestamptz)
+        and ($7::timestamptz is null or o.at < $7::timestamptz)
+        and ($8::timestamptz is null or (o.at, o.id) < ($8::timestamptz, $9::bigint))
+      order by o.at desc, o.id desc
+      limit $10
+    ) as a
+    where ($1::bigint is null or b.id = $1::bigint)
     order by a.at desc, a.id desc
     limit $10",
     ACTIVITY.select("a")

@@ -4,7 +4,8 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use utoipa::ToSchema;
 
-use super::operation::{Reading, rows_of};
+use super::operation::{Reading, asked_for};
+use super::page::{behind, limit, page};
 use super::{Answer, Asked, Kind, Read, Shown, history};
 use crate::command::statement;
 use crate::workspace::tables::KPI;
@@ -16,7 +17,16 @@ use crate::workspace::{Fault, Id, Shape};
 struct Whose {
     /// One board; all of one's own if it is left out.
     board_id: Option<Id>,
+    /// `next` of the page before.
+    #[schema(max_length = 2_000)]
+    after: Option<String>,
+    /// The most rows; 1,000 if it is left out.
+    #[schema(minimum = 1, maximum = 5_000)]
+    limit: Option<u16>,
 }
+
+/// A dozen boards of some people.
+const ROWS: u16 = 1_000;
 
 /// Which part of a chart.
 #[derive(Deserialize, ToSchema)]
@@ -48,7 +58,7 @@ pub(super) fn reads() -> Vec<Read> {
             summary: "The newest measures of one's boards",
             query: Some(Shape::of::<Whose>()),
             kind: Kind::Kpis,
-            shown: Shown::Other("Kpis", || rows_of(&KPI)),
+            shown: Shown::Page(&KPI),
             tags: |marks, asked| {
                 let measured = match asked.asks("board_id") {
                     Some(board) => marks.rows("kpi_values", "board_id", board),
@@ -116,8 +126,9 @@ statement!(
     select {}
     from public.kpi_values as k
     where ($1::bigint is null or k.board_id = $1::bigint)
+      and ($2::bigint is null or (k.board_id, k.kpi, k.item) > ($2::bigint, $3::text, $4::text))
     order by k.board_id, k.kpi, k.item
-    limit 10000",
+    limit $5",
     KPI.select("k")
 );
 const STATES: &str = "
@@ -175,9 +186,13 @@ order by d.day"
 }
 
 async fn kpis(reading: Reading<'_>, asked: &Asked) -> Result<Answer, Fault> {
-    let Whose { board_id } = asked.query()?;
-    let rows = reading.work.rows(&KPIS, &[board_id.as_ref().map(Id::as_str)]).await?;
-    Ok(Answer::other([b"{\"rows\":", &*KPI.array(&rows), b"}"].concat()))
+    let Whose { board_id, after, limit: most } = asked.query()?;
+    let (behind, most) = (behind(after.as_deref(), 3)?, most.unwrap_or(ROWS));
+    let behind = |place| behind.get(place).map(String::as_str);
+    let most_rows = limit(most);
+    let values = [board_id.as_ref().map(Id::as_str), behind(0), behind(1), behind(2), Some(&*most_rows)];
+    let rows = reading.work.rows(&KPIS, &values).await.map_err(asked_for("after"))?;
+    Ok(page(&KPI, rows, most, &["board_id", "kpi", "item"]))
 }
 
 async fn chart(reading: Reading<'_>, asked: &Asked) -> Result<Answer, Fault> {

@@ -31,14 +31,15 @@ struct Which {
     /// The board.
     board_id: Id,
     /// The first moment; a month before `to`, a year for days and all there is for months, if it is left out.
-    #[schema(format = DateTime)]
+    #[schema(format = DateTime, pattern = "^[^\\u0000]*$", max_length = 100)]
     from: Option<String>,
     /// The first moment that is no longer of it; now if it is left out.
-    #[schema(format = DateTime)]
+    #[schema(format = DateTime, pattern = "^[^\\u0000]*$", max_length = 100)]
     to: Option<String>,
     /// How fine; by the day if it is left out.
     resolution: Option<Resolution>,
     /// One part of a measure that has parts; all of them if it is left out.
+    #[schema(pattern = "^[^\\u0000]*$", max_length = 1_000)]
     item: Option<String>,
 }
 
@@ -95,7 +96,7 @@ fn schema() -> Value {
     })
 }
 
-/// What it is, if whoever asks may see it: as any member does, or as they see its values now.
+/// What it is, if whoever asks may see it: as any member does, as an admin, or as they see its values now.
 const DEFINITION: &str = "
 select k.unit
 from public.kpis as k
@@ -103,11 +104,18 @@ where k.name = $1
   and (
     (k.audience = 'members' and exists (select from public.boards as b where b.id = $2::bigint))
     or exists (select from public.kpi_values as v where v.kpi = k.name and v.board_id = $2::bigint)
+    or app.is_admin($2::bigint)
   )";
 /// What is more is too much for one answer: a year by the hour of eleven parts is less.
 const MOST_POINTS: u64 = 100_000;
-/// Values within a span, and those that held at its beginning. The second word is how long a span is that nobody bounds, and
-/// how far before it is looked.
+/// What a board's measure has values of now: a part that has none any more is not drawn on from before a span.
+const PARTS: &str = "
+select coalesce(json_agg(item), '[]')::text
+from public.kpi_values
+where board_id = $1::bigint
+  and kpi = $2";
+/// Values within a span, and those that held at its beginning: from the finest that is kept still of the time before it,
+/// since only changes are kept. The second word is how long a span is that nobody bounds.
 macro_rules! points {
     ($table:literal, $back:literal) => {
         concat!(
@@ -119,7 +127,7 @@ with span as materialized (
             "') as since,
     coalesce($4::timestamptz, now()) as until
 ),
-point as (
+point as materialized (
   select v.item, v.at, v.value
   from span
   join analytics.kpi_values_",
@@ -131,18 +139,49 @@ point as (
   order by v.item, v.at
   limit 100001
 ),
+part as (
+  select item from point
+  union
+  select item
+  from jsonb_array_elements_text($6) as live (item)
+  where $5::text is null
+    or item = $5
+),
 before as (
-  select distinct on (v.item) v.item, span.since as at, v.value
+  select p.item, span.since as at, coalesce(
+    (
+      select v.value
+      from analytics.kpi_values_raw as v
+      where v.board_id = $1::bigint and v.kpi = $2 and v.item = p.item and v.at < span.since
+      order by v.at desc
+      limit 1
+    ),
+    -- The last value of an hour, a day or a month that had ended.
+    (
+      select v.value
+      from analytics.kpi_values_hour as v
+      where v.board_id = $1::bigint and v.kpi = $2 and v.item = p.item and v.at <= span.since - interval '1 hour'
+      order by v.at desc
+      limit 1
+    ),
+    (
+      select v.value
+      from analytics.kpi_values_day as v
+      where v.board_id = $1::bigint and v.kpi = $2 and v.item = p.item and v.at <= span.since - interval '1 day'
+      order by v.at desc
+      limit 1
+    ),
+    (
+      select v.value
+      from analytics.kpi_values_month as v
+      where v.board_id = $1::bigint and v.kpi = $2 and v.item = p.item and v.at <= span.since - interval '1 month'
+      order by v.at desc
+      limit 1
+    )
+  ) as value
   from span
-  join analytics.kpi_values_",
-            $table,
-            " as v
-    on v.board_id = $1::bigint and v.kpi = $2 and v.at < span.since and v.at >= span.since - interval '",
-            $back,
-            "'
-  where ($5::text is null or v.item = $5)
-    and isfinite(span.since)
-  order by v.item, v.at desc
+  cross join part as p
+  where isfinite(span.since)
 )
 select
   item,
@@ -151,7 +190,7 @@ select
 from (
   select item, at, value from point
   union all
-  select item, at, value from before
+  select item, at, value from before where value is not null
 ) as points
 group by item
 order by item"
@@ -163,6 +202,9 @@ async fn series(reading: Reading<'_>, asked: &Asked) -> Result<Answer, Fault> {
     let Which { board_id, from, to, resolution, item } = asked.query()?;
     let name = asked.part(0);
     let board = board_id.as_str();
+    if name.contains('\0') {
+        return Err(Fault::not_found("measure", name));
+    }
     let definition = reading.work.first(DEFINITION, &[Some(name), Some(board)]).await?;
     let definition = definition.ok_or_else(|| Fault::not_found("measure", name))?;
     let resolution = resolution.unwrap_or_default();
@@ -172,8 +214,10 @@ async fn series(reading: Reading<'_>, asked: &Asked) -> Result<Answer, Fault> {
         Resolution::Day => points!("day", "1 year"),
         Resolution::Month => points!("month", "100 years"),
     };
+    let parts = reading.work.first(PARTS, &[Some(board), Some(name)]).await?;
+    let parts = parts.as_ref().and_then(|row| row.text(0));
     let work = warehouse(reading).await?;
-    let values = [Some(board), Some(name), from.as_deref(), to.as_deref(), item.as_deref()];
+    let values = [Some(board), Some(name), from.as_deref(), to.as_deref(), item.as_deref(), parts];
     let rows = work.rows(statement, &values).await.map_err(asked_for("from"))?;
     work.end().await?;
     let points: u64 = rows.iter().filter_map(|row| row.text(2)?.parse::<u64>().ok()).sum();
@@ -249,7 +293,7 @@ where chart = $3
   and board_id = $1::bigint
   and day > current_date - $2::integer
 order by day, series
-limit 20000";
+limit 50000";
 
 /// A chart of a board by day.
 pub(super) async fn chart(
@@ -275,7 +319,7 @@ pub(super) async fn chart(
 
 /// The history's database, as the server: what may be seen of it was asked of the application's before.
 async fn warehouse(reading: Reading<'_>) -> Result<Work, Fault> {
-    let none = || Fault::new(Code::Unavailable, "no history is kept: analytics.enabled is false");
+    let none = || Fault::new(Code::NotFound, "no history is kept: analytics.enabled is false");
     let (pool, timeout) = reading.warehouse.ok_or_else(none)?;
     let Begun { work, .. } = Work::begin(pool, None, "pg_catalog", Access::Read, timeout).await?;
     Ok(work)

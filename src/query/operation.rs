@@ -160,7 +160,7 @@ pub(super) fn rows_of(resource: &Resource) -> Value {
 /// PostgreSQL's words on what stands in a query, which is the client's doing.
 pub(super) fn asked_for(field: &'static str) -> impl Fn(postgres::Error) -> Fault {
     move |error| match error.code() {
-        Some("22007" | "22008" | "22009" | "22023" | "22P02" | "22003") => {
+        Some("22007" | "22008" | "22009" | "22021" | "22023" | "22P02" | "22003") => {
             Fault::field(field, "is no such value")
         }
         _ => error.into(),

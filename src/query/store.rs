@@ -136,10 +136,18 @@ impl Store {
         self.asked(cache.put(&key(name), &text, lives).await);
     }
 
+    /// The shared cache; while it is away for one caller at a time, so that no more than one waits in vain.
     fn reachable(&self) -> Option<&Cache> {
         let cache = self.shared.as_ref()?;
-        let away = self.away_since.lock().is_some_and(|since| since.elapsed() < RESPITE);
-        (!away).then_some(cache)
+        let mut away = self.away_since.lock();
+        match *away {
+            None => Some(cache),
+            Some(since) if since.elapsed() >= RESPITE && cache.is_connected() => {
+                *away = Some(Instant::now());
+                Some(cache)
+            }
+            Some(_) => None,
+        }
     }
 
     /// Notes whether Redis has answered.

@@ -102,6 +102,32 @@ fn a_measure_of_ones_own_is_read_when_it_is_due_and_a_wrong_one_is_named() {
 }
 
 #[test]
+fn a_movement_that_was_refused_is_counted_whoever_asked_for_it_and_however() {
+    scenario(async |test| {
+        let app = App::start_with(test.database().await, &BY_HAND).await;
+        let (ada, ben) = (app.person("ada").await, app.person("ben").await);
+        let board = ada.board("Ferry").await;
+        ada.admit(&board, "ben", "viewer").await;
+        let entry = ada.entry(&board, json!({"title": "One"})).await;
+        let path = format!("/v1/entries/{entry}/transitions/reopen");
+        // No way there; by a viewer; in a batch. What is refused for another reason is no movement that was.
+        ada.post(&path, json!({})).await.refused(409);
+        ben.post(&path, json!({})).await.refused(403);
+        let fine =
+            json!({"method": "PATCH", "path": format!("/v1/entries/{entry}"), "body": {"title": "Two"}});
+        let batch = json!({"commands": [fine, {"method": "POST", "path": path}]});
+        ada.post("/v1/batch", batch).await.refused(409);
+        ben.post(&format!("/v1/entries/{entry}/comments"), json!({"body": "No"})).await.refused(403);
+        let noted = "select count(*) from app.user_actions where action = 'refused'";
+        eventually("it is written", async || (app.database.number(noted).await == 3).then_some(())).await;
+        let (status, _, error) = run(&app.database, "measures").await;
+        assert_eq!(status, 0, "{error}");
+        let value = "select value::bigint from kpi_values where kpi = 'transitions_failed'";
+        assert_eq!(app.database.number(value).await, 3);
+    });
+}
+
+#[test]
 fn a_run_that_goes_on_is_in_the_way_of_the_next_and_a_dead_one_is_not() {
     const SLOW: &str = "
         insert into kpis (name, title, unit, refresh, query) values

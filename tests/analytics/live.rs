@@ -88,6 +88,30 @@ fn a_value_is_told_within_a_second_of_the_commit_that_moved_it() {
     });
 }
 
+#[test]
+fn a_measure_that_commands_move_alerts_without_anybody_writing_it() {
+    scenario(async |test| {
+        let app = App::start_with(test.database().await, &KEPT).await;
+        let ada = app.person("ada").await;
+        let board = ada.board("Ferry").await;
+        let rule =
+            json!({"kind": "kpi", "board_id": board, "kpi": "open", "comparison": "above", "threshold": 2});
+        ada.put("/v1/alert-rules/00000000-0000-4000-8000-000000000001", rule).await.must(201);
+        let told = async || {
+            let page = app.fresh(&ada, "/v1/notifications").await.must(200);
+            let rows = page["rows"].as_array().expect("rows").clone();
+            rows.into_iter().filter(|row| row["kind"] == "kpi").collect::<Vec<_>>()
+        };
+        for number in 1..=4 {
+            ada.entry(&board, json!({"title": number.to_string()})).await;
+        }
+        let told =
+            eventually("it is told", async || Some(told().await).filter(|told| !told.is_empty())).await;
+        assert_eq!(told.len(), 1);
+        assert_eq!((&told[0]["detail"]["kpi"], &told[0]["board_id"]), (&json!("open"), &json!(board)));
+    });
+}
+
 /// Waits until a row is there.
 async fn shows(client: &mut Client, mirror: &mut Mirror, wanted: impl Fn(&Value) -> bool) {
     while !mirror.rows().values().any(&wanted) {

@@ -108,7 +108,7 @@ fn who_is_assigned_and_who_watches_is_told_of_each_thing_once_by_each_rule() {
         let other = office.ada.entry(&office.board, json!({"title": "Two"})).await;
         let watch = json!({"kind": "watch", "board_id": office.board, "entry_id": entry});
         office.cleo.put(&rule(1), watch.clone()).await.must(201);
-        assert_eq!(office.cleo.put(&rule(1), watch).await.must(200)["row"]["version"], 2);
+        assert_eq!(office.cleo.put(&rule(1), watch).await.must(200)["row"]["version"], 1, "the same rule");
         office.forget().await;
 
         let path = format!("/v1/entries/{entry}");
@@ -216,10 +216,32 @@ fn a_measure_alerts_when_it_gets_past_its_threshold_and_not_while_it_stays() {
         let detail = json!({"kpi": "open", "value": 12, "comparison": "above", "threshold": 10});
         assert_eq!(told[0]["detail"], detail);
 
+        // It is past at once where it is already, and not again for the same rule.
+        let mine = |threshold: u8| json!({"kind": "kpi", "board_id": office.board, "kpi": "open", "comparison": "above", "threshold": threshold});
+        let told_ada = async || office.told(&office.ada).await.len();
+        office.ada.put(&rule(4), mine(5)).await.must(201);
+        assert_eq!(told_ada().await, 1);
+        office.ada.put(&rule(4), mine(5)).await.must(200);
+        office.measure("open", 13.0).await;
+        assert_eq!(told_ada().await, 1, "it has stayed past");
+        office.ada.put(&rule(4), mine(50)).await.must(200);
+        office.ada.put(&rule(4), mine(6)).await.must(200);
+        assert_eq!(told_ada().await, 2, "another rule is told of what is");
+        // That the server notes whether it is past is nothing that its owner has to have read.
+        let rule_four = office.app.select("select version from alert_rules where threshold = 6").await;
+        office.measure("open", 1.0).await;
+        assert_eq!(office.app.select("select version from alert_rules where threshold = 6").await, rule_four);
+        office.measure("open", 12.0).await;
+        for kpi in ["nothing", "entries_by_state"] {
+            let rule = json!({"kind": "kpi", "board_id": office.board, "kpi": kpi, "comparison": "above", "threshold": 1});
+            let answer = office.ada.put("/v1/alert-rules/00000000-0000-4000-8000-000000000099", rule).await;
+            assert_eq!(answer.must(422)["errors"][0]["field"], "kpi", "{kpi}");
+        }
+
         office.remove("ben").await;
         office.measure("open", 1.0).await;
         office.measure("open", 50.0).await;
-        assert_eq!(office.told(&office.ben).await.len(), 2, "it is no longer his board");
+        assert_eq!(office.told(&office.ben).await.len(), 3, "it is no longer his board");
     });
 }
 

@@ -130,12 +130,15 @@ fn contacts_are_readable_before_and_after_they_are_encrypted_anew_and_the_old_ke
         let (status, stdout, stderr) = rotate(SECOND).await;
         assert_eq!(status, 1, "the older key is needed still: {stdout}{stderr}");
         assert!(stderr.contains("`ada`") && !stderr.contains("ICEi"), "{stderr}");
+        // One that nobody can decrypt is named, and keeps nobody else's from the newer key.
+        app.person("abe").await;
+        app.database
+            .execute("insert into app.user_contacts (user_id, email) values ('abe', 'v1.first.AAAA')")
+            .await;
         let (status, stdout, stderr) = rotate(&both).await;
-        assert_eq!(
-            (status, &*stdout),
-            (0, "encrypted the contacts of 2 people with the newest key\n"),
-            "{stderr}"
-        );
+        assert_eq!((status, &*stdout), (1, ""));
+        assert!(stderr.contains("email of `abe`") && stderr.contains("2 people"), "{stderr}");
+        app.database.execute("delete from app.user_contacts where user_id = 'abe'").await;
         assert_eq!((encrypted_with(&app, "first").await, encrypted_with(&app, "second").await), (0, 3));
         assert_eq!(rotate(&both).await.1, "all contacts are encrypted with the newest key\n");
         assert_eq!(rotate("").await.0, 2, "there is nothing to encrypt with");

@@ -287,3 +287,32 @@ fn what_people_looked_at_and_searched_for_is_written_down() {
         assert_eq!(app.database.number(&counted("viewed")).await, 3);
     });
 }
+
+#[test]
+fn what_is_kept_for_so_many_days_goes_after_them_and_nothing_else_does() {
+    const ROWS: &str = "
+        insert into activities (at, board_id, actor_id, subject, action)
+        select now() - n * interval '1 day', b.id, 'ada', 'board', 'edited' from boards as b, generate_series(0, 9) as n;
+        insert into notifications (created_at, user_id, board_id, kind, about)
+        select now() - n * interval '1 day', 'ada', b.id, 'kpi', n from boards as b, generate_series(0, 9) as n;
+        insert into app.user_actions (at, user_id, action, subject)
+        select now() - n * interval '1 day', 'ada', 'viewed', 'board' from generate_series(9, 0, -1) as n";
+    scenario(async |test| {
+        let app = App::start(test.database().await).await;
+        app.person("ada").await.board("Ferry").await;
+        app.database.execute("delete from activities").await;
+        app.database.execute(ROWS).await;
+        let days =
+            [("app.activities_days", "0"), ("app.notifications_days", "6"), ("app.user_actions_days", "3")];
+        let app = app.restart_with(&days).await;
+        let left = async || {
+            let counts = app.select(
+                "select (select count(*) from activities) as activities, (select count(*) from notifications) as notifications,
+                   (select count(*) from app.user_actions) as actions",
+            );
+            counts.await.remove(0)
+        };
+        let wanted = json!({"activities": 10, "notifications": 6, "actions": 3});
+        eventually("what is old has gone", async || (left().await == wanted).then_some(())).await;
+    });
+}

@@ -137,8 +137,11 @@ impl Counted {
                 })
             }
             Self::Board { place } => {
-                if let Some(Datum::Text(text)) = new.and_then(|row| row.get(*place)) {
-                    tally.touched.extend(number(Some(text)));
+                // One that has gone leaves a value behind that is no longer.
+                for row in [new, old.flatten().map(Image::row)].into_iter().flatten() {
+                    if let Some(Datum::Text(text)) = row.get(*place) {
+                        tally.touched.extend(number(Some(text)));
+                    }
                 }
                 Ok(())
             }

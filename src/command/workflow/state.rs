@@ -2,7 +2,7 @@ use serde::Deserialize;
 use utoipa::ToSchema;
 
 use super::super::operation::{Act, Trouble};
-use super::super::record::{statement, truth, version, why_not};
+use super::super::record::{as_it_is, statement, truth, version, why_not};
 use super::super::{Input, Operation, Outcome};
 use super::{delete, full, told, workflow_of};
 use crate::workspace::Shape;
@@ -149,6 +149,9 @@ async fn update_state(act: Act<'_>, mut input: Input) -> Result<Outcome, Trouble
     let id = input.id(0, "state")?;
     let changes: StateChanges = input.body()?;
     let read = input.version(changes.version)?;
+    if changes.name.is_none() && changes.ordinal.is_none() && changes.wip_limit.is_none() {
+        return as_it_is(&act, &STATE, &STATE_SHOWN, id.as_str(), read).await;
+    }
     let ordinal = changes.ordinal.map(|it| it.to_string());
     let limit = changes.wip_limit.flatten().map(|it| it.to_string());
     let expected = read.map(|it| it.to_string());

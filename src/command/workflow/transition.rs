@@ -2,7 +2,7 @@ use serde::Deserialize;
 use utoipa::ToSchema;
 
 use super::super::operation::{Act, Trouble};
-use super::super::record::{statement, truth, version, why_not};
+use super::super::record::{as_it_is, statement, truth, version, why_not};
 use super::super::{Input, Operation, Outcome};
 use super::{Effect, Guard, delete, full, told, workflow_of};
 use crate::workspace::tables::{STATE, TRANSITION};
@@ -208,6 +208,9 @@ async fn update_transition(act: Act<'_>, mut input: Input) -> Result<Outcome, Tr
     let id = input.id(0, "transition")?;
     let TransitionChanges { role, required, guard, effects, version: own } = input.body()?;
     let read = input.version(own)?;
+    if role.is_none() && required.is_none() && guard.is_none() && effects.is_none() {
+        return as_it_is(&act, &TRANSITION, &TRANSITION_SHOWN, id.as_str(), read).await;
+    }
     let checked = Rules { role, required, guard, effects }.checked()?;
     let expected = read.map(|it| it.to_string());
     let values = [

@@ -35,6 +35,15 @@ pub struct App {
     /// What encrypts contacts.
     #[serde(deserialize_with = "parsed")]
     pub contact_keys: Keys,
+    /// How many days activities are kept; 0 for ever.
+    #[serde(deserialize_with = "count::<0, 100_000, _>")]
+    pub activities_days: usize,
+    /// How many days notifications are kept; 0 for ever.
+    #[serde(deserialize_with = "count::<0, 100_000, _>")]
+    pub notifications_days: usize,
+    /// How many days it is kept what people looked at; 0 for ever.
+    #[serde(deserialize_with = "count::<0, 100_000, _>")]
+    pub user_actions_days: usize,
     /// What people did that waits to be written.
     #[serde(deserialize_with = "count::<1, 10_000_000, _>")]
     pub queue_actions: usize,
@@ -51,6 +60,11 @@ impl Config {
             // A quarter is for reads, whatever commands wait for.
             concurrent: (self.app.pool_size * 3 / 4).max(1),
             keys_kept: self.app.idempotency,
+            days_kept: command::DaysKept {
+                activities: self.app.activities_days,
+                notifications: self.app.notifications_days,
+                user_actions: self.app.user_actions_days,
+            },
         }
     }
 
