@@ -164,6 +164,11 @@ export class Network {
     this.#dead = true
   }
 
+  /** Nothing passes any more on the connections that there are. */
+  deafen(): void {
+    for (const [near, far] of this.#pairs) for (const socket of [near, far]) socket.removeAllListeners('data').pause()
+  }
+
   /** It is there again, for those who come anew. */
   revive(): void {
     this.#dead = false
