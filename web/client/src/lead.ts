@@ -1,5 +1,5 @@
 import type { ClientFrame, ErrorFrame, ServerFrame, SubscribeFrame } from './frames.js'
-import { HANDOVER, type Line, type LineEvents } from './line.js'
+import { AGAIN, type Connect, HANDOVER, type Line, type LineEvents } from './line.js'
 
 /** What tabs say to each other. Without `to` it is for all. */
 export type Said =
@@ -33,10 +33,29 @@ const LATELY_MS = 4_000
 /** The codes that are about this tab, its token or its frames, and not about the others. */
 const OWN = new Set([1009, 4400, 4401])
 
+/** Where the line goes to. */
+export interface Way {
+  readonly connect: Connect
+  readonly address: string
+  readonly token: string | null
+}
+
+/** A subscription, and where it has come to. */
+interface Held {
+  readonly frame: SubscribeFrame
+  cursor: string | undefined
+  shape: string | undefined
+  /** Its snapshot is not complete: a position of the whole line is not its own. */
+  waits: boolean
+}
+
 /** The line of the tab that leads, for all tabs. */
 export class Lead {
   #line: Line | undefined
   #ready: ServerFrame | undefined
+  /** Whether the line stands: until then what is to be sent waits. */
+  #stands = false
+  #token: string | null
   /** Whether this tab has said who it is: what others ask is judged by that. */
   #spoke = false
   #over = false
@@ -47,7 +66,7 @@ export class Lead {
   /** As many subscriptions as the line takes, as far as that is known. */
   #most = MOST
   /** The subscriptions of each tab. */
-  readonly #members = new Map<string, Set<string>>()
+  readonly #members = new Map<string, Map<string, Held>>()
   /** Who awaits a position. */
   readonly #awaited = new Map<string, Set<string>>()
   readonly #asked = new Set<string>()
@@ -56,7 +75,7 @@ export class Lead {
   /** Those that were only told that the other side is there, since how far it is was not known. */
   readonly #unmeasured = new Set<string>()
   /** What waits to be sent, and how much of it may go at once. */
-  readonly #queue: ClientFrame[] = []
+  #queue: ClientFrame[] = []
   #room = BURST
   #filledAt = Date.now()
   #flowing: ReturnType<typeof setTimeout> | undefined
@@ -65,17 +84,20 @@ export class Lead {
 
   constructor(
     private readonly me: string,
-    private readonly address: string,
+    private readonly way: Way,
     private readonly say: (said: Said) => void,
     /** Resolves when that tab is gone. */
     private readonly gone: (member: string) => Promise<unknown>,
     private readonly mine: LineEvents,
   ) {
-    this.#members.set(me, new Set())
+    this.#members.set(me, new Map())
+    this.#token = way.token
   }
 
-  lay(connect: (events: LineEvents) => Line): void {
-    this.#line = connect({
+  lay(): void {
+    this.#stands = false
+    const { connect, address } = this.way
+    const events: LineEvents = {
       shared: true,
       heard: () => {
         if (this.#over) return
@@ -87,10 +109,13 @@ export class Lead {
       frame: (frame) => this.#over || this.#deal(frame),
       closed: (code, reason) => {
         if (this.#over) return
+        // It is this tab's to say again what all have asked for: they need not know.
+        if (code === AGAIN) return this.lay()
         this.say({ kind: 'closed', code: OWN.has(code) ? HANDOVER : code, reason })
         this.mine.closed(code, reason)
       },
-    })
+    }
+    this.#line = connect(address, events, this.#token)
   }
 
   hear(said: Extract<Said, { from: string }>): void {
@@ -108,8 +133,11 @@ export class Lead {
       this.#awaited.set(frame.lsn, (this.#awaited.get(frame.lsn) ?? new Set()).add(from))
       this.#ask()
     } else if (frame.type === 'subscribe') this.#subscribe(from, frame)
-    else if (frame.type === 'auth') isMine && this.#put(frame)
-    else {
+    else if (frame.type === 'auth') {
+      if (!isMine) return
+      this.#token = frame.token
+      this.#put(frame)
+    } else {
       if (frame.type === 'unsubscribe') this.#members.get(from)!.delete(frame.id)
       this.#put({ ...frame, id: `${from}.${frame.id}` })
     }
@@ -128,7 +156,7 @@ export class Lead {
   #welcome(from: string, wants: number): void {
     if (!this.#members.has(from)) {
       if (this.#size + wants > this.#most) return this.say({ kind: 'full', to: from })
-      this.#members.set(from, new Set())
+      this.#members.set(from, new Map())
       this.gone(from).then(
         () => this.#part(from),
         () => {},
@@ -159,7 +187,8 @@ export class Lead {
   #subscribe(from: string, frame: SubscribeFrame): void {
     const own = this.#members.get(from)!
     if (!own.has(frame.id) && this.#size >= this.#most && this.#yield(from) === from) return
-    own.add(frame.id)
+    const { cursor, shape } = frame as { cursor?: string; shape?: string }
+    own.set(frame.id, { frame: { ...frame, id: `${from}.${frame.id}` }, cursor, shape, waits: true })
     this.#put({ ...frame, id: `${from}.${frame.id}` })
   }
 
@@ -183,7 +212,7 @@ export class Lead {
   /** A tab has gone, and what it asked for ends. */
   #part(member: string): void {
     if (this.#over) return
-    for (const id of this.#members.get(member) ?? []) this.#put({ type: 'unsubscribe', id: `${member}.${id}` })
+    for (const id of this.#members.get(member)?.keys() ?? []) this.#put({ type: 'unsubscribe', id: `${member}.${id}` })
     this.#members.delete(member)
     this.#pinging.delete(member)
   }
@@ -195,6 +224,7 @@ export class Lead {
 
   /** Sends what waits, at a pace that the server takes: after a handover all tabs ask at once. */
   #flow(): void {
+    if (!this.#stands) return
     const more = Math.floor((Date.now() - this.#filledAt) / PACE_MS)
     this.#filledAt += more * PACE_MS
     this.#room = Math.min(BURST, this.#room + more)
@@ -230,7 +260,12 @@ export class Lead {
       this.#unmeasured.clear()
     }
     this.#heard()
-    if (frame.type === 'ready') this.#ready = { ...frame, server: this.address }
+    if (frame.type === 'ready') {
+      this.#stands = true
+      const again = this.#ready
+      this.#ready = { ...frame, server: this.way.address }
+      if (again) return this.#goOn()
+    }
     if (frame.type === 'reached') {
       for (const to of this.#awaited.get(frame.lsn) ?? []) this.#tell(to, frame)
       this.#awaited.delete(frame.lsn)
@@ -240,6 +275,8 @@ export class Lead {
     const [to, id] = 'id' in frame && frame.id ? frame.id.split('.') : []
     if (to !== undefined && id !== undefined) {
       const told = { ...frame, id } as ServerFrame
+      const held = this.#members.get(to)?.get(id)
+      if (held) follow(held, told)
       return told.type === 'error' ? this.#refused(to, told) : this.#tell(to, told)
     }
     // Which position it was is not said.
@@ -253,7 +290,19 @@ export class Lead {
     }
     this.mine.frame(frame)
     // All else is this tab's own affair: its token, its pings, and `ready` until it has said who it is.
-    if (frame.type === 'progress') this.say({ kind: 'frame', frame })
+    if (frame.type !== 'progress') return
+    this.say({ kind: 'frame', frame })
+    for (const own of this.#members.values()) for (const held of own.values()) if (!held.waits) held.cursor = frame.cursor
+  }
+
+  /** Another line has taken the place of the one before: each subscription goes on there. */
+  #goOn(): void {
+    this.#queue = this.#token === null ? [] : [{ type: 'auth', token: this.#token }]
+    for (const own of this.#members.values()) for (const held of own.values()) this.#queue.push(opening(held))
+    this.#flow()
+    this.#asked.clear()
+    this.#ask()
+    this.mine.heard()
   }
 
   #refused(to: string, frame: ErrorFrame): void {
@@ -273,4 +322,19 @@ export class Lead {
     if (to === this.me) this.mine.frame(frame)
     else this.say({ kind: 'frame', to, frame })
   }
+}
+
+function follow(held: Held, frame: ServerFrame): void {
+  if (frame.type === 'subscribed') held.shape = frame.shape
+  if (frame.type === 'subscribed' || frame.type === 'resync') held.waits = true
+  if (frame.type === 'resync') held.cursor = undefined
+  if (!('cursor' in frame) || !frame.cursor) return
+  held.cursor = frame.cursor
+  held.waits = false
+}
+
+/** As `Rows.opening` has it: a plain wish for a snapshot is for who has no place yet. */
+function opening({ frame, cursor, shape }: Held): SubscribeFrame {
+  const { snapshot = 'table' in frame || undefined } = frame
+  return { ...frame, cursor, shape: cursor && shape, snapshot: cursor && snapshot === true ? undefined : snapshot }
 }

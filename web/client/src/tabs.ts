@@ -115,13 +115,13 @@ class Member implements Line {
     clearTimeout(this.#timer)
     const { name, locks, connect } = this.tab
     const gone = (member: string) => locks.request(`${name}:${member}`, { signal: this.#leaving.signal }, () => {})
-    this.#lead = new Lead(this.#me, this.address, (said) => this.#say(said), gone, {
+    this.#lead = new Lead(this.#me, { connect, address: this.address, token: this.token }, (said) => this.#say(said), gone, {
       heard: () => this.events.heard(),
       frame: (frame) => this.events.frame(frame),
       closed: (code, reason) => this.#closed(code, reason),
     })
     // It may be closed as soon as it is laid.
-    this.#lead.lay((events) => connect(this.address, events, this.token))
+    this.#lead.lay()
     // Those who wait ask again, and those of the line before begin anew.
     this.#say({ kind: 'closed', code: HANDOVER, reason: 'another tab leads now' })
   }

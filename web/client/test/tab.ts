@@ -20,6 +20,8 @@ export interface Page {
   refusesAwaits?: number
   /** How long it waits for locks of its own. */
   lockDelayMs?: number
+  /** How long what it says to other tabs takes, as where the page is at work. */
+  saysLateMs?: number
 }
 
 /** What is asked of a tab. */
@@ -47,6 +49,14 @@ const slow: Pick<LockManager, 'request'> = {
   }) as LockManager['request'],
 }
 Object.defineProperty(globalThis, 'navigator', { value: { locks: page.lockDelayMs ? slow : locks }, configurable: true })
+
+if (page.saysLateMs) {
+  const late = (action: () => void) => void setTimeout(action, page.saysLateMs)
+  globalThis.BroadcastChannel = class extends BroadcastChannel {
+    override postMessage = (message: unknown) => late(() => super.postMessage(message))
+    override close = () => late(() => super.close())
+  }
+}
 
 const laid: string[] = []
 let refusals = page.refusesAwaits ?? 0

@@ -1,6 +1,6 @@
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest'
 import { Browser, type Tab } from './browser.js'
-import { eventually, House, type Network, pause, type Server } from './house.js'
+import { eventually, House, pause, type Server } from './house.js'
 
 let house: House
 let server: Server
@@ -273,24 +273,31 @@ test('a dead network is noticed in a tab that does not lead, at once where there
   await equal(first, second)
 }, 40_000)
 
-test('tabs share a stream of server-sent events, and it is not laid over and over again', async () => {
-  const network: Network = await house.network(server)
-  const all = [0, 1, 2, 3].map(() => open(network, { transport: 'sse' }))
+test('tabs share a stream of server-sent events, however slow some are: another one takes its place only for what is new, and none of them notices', async () => {
+  const network = await house.network(server)
+  const all = [0, 40, 40, 400].map((saysLateMs) => open(network, { transport: 'sse', saysLateMs }))
   await Promise.all(all.map(live))
-  await equal(...all)
-  const lines = async () => (await Promise.all(all.map((tab) => tab.look()))).reduce((sum, { laid }) => sum + laid.length, 0)
+  const looks = () => Promise.all(all.map((tab) => tab.look()))
+  const lines = async () => (await looks()).reduce((sum, { laid }) => sum + laid.length, 0)
   const before = await lines()
-  await pause(2_500)
-  // Each await is another request.
+  expect(before).toBeLessThan(10)
+  await pause(3_000)
   expect(await lines()).toBe(before)
-  expect(before).toBeLessThan(16)
+  const states = (await looks()).map(({ states }) => states.length)
+  await all[2]!.show('items where id = 7')
+  await live(all[2]!)
+  // Each await is another request too.
   await equal(...all)
+  const after = await looks()
+  expect(after.map(({ states }) => states.length)).toEqual(states)
+  expect(after.map(({ rows }) => rows.items!.resets)).toEqual([1, 1, 1, 1])
 }, 60_000)
 
-test('who asks to be let in before it holds its own lock is not taken for gone', async () => {
+test('who asks to be let in before it holds its own lock would be taken for gone, so it does not', async () => {
   const first = open(server)
   await live(first)
-  const second = open(server, { lockDelayMs: 400 })
+  const second = open(server, { lockDelayMs: 1_200 })
+  await second.look()
   const channel = new BroadcastChannel(`tidegate:${browser.scope}:ws://${server.address}/v1/socket`)
   try {
     // As if the lead had changed meanwhile.
@@ -301,6 +308,8 @@ test('who asks to be let in before it holds its own lock is not taken for gone',
   } finally {
     channel.close()
   }
-  await eventually('it is live', async () => (await second.look()).status.pending === 0 && (await second.look()).status.state === 'live', 3_000)
+  expect((await second.look()).states).toEqual(['idle', 'connecting'])
+  await live(second)
+  expect((await second.look()).states).toEqual(['idle', 'connecting', 'live'])
   await equal(first, second)
 })
