@@ -44,7 +44,10 @@ export const sse: Connect = (address, events, token) => {
 
   // Whatever a server answers to no question at all, it is there; what stands before it says that it is not.
   const ask = (there: () => void) =>
-    fetch(url, { method: 'HEAD', headers: authorization, signal }).then(({ status }) => (status < 500 ? there() : broken(`status ${status}`)), broken)
+    fetch(url, { headers: authorization, signal })
+      // What is not read would keep its connection.
+      .then((response) => response.text().then(() => (response.status < 500 ? there() : broken(`status ${response.status}`))))
+      .catch(broken)
   ask(() => tell({ type: 'ready', session: '', heartbeat_ms: 0 }))
 
   const run = async () => {
