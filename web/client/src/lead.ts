@@ -96,6 +96,7 @@ export class Lead {
 
   lay(): void {
     this.#stands = false
+    this.#pinged = 0
     const { connect, address } = this.way
     const events: LineEvents = {
       shared: true,
@@ -200,7 +201,7 @@ export class Lead {
 
   /** Makes room for a subscription of `member`: that tab gets a line of its own, or for this one the largest other. Returns which. */
   #yield(member: string): string | undefined {
-    const others = [...this.#members].filter(([other]) => other !== this.me).sort(([, a], [, b]) => b.size - a.size)
+    const others = [...this.#members].filter(([other, { size }]) => other !== this.me && size > 0).sort(([, a], [, b]) => b.size - a.size)
     const leaving = member === this.me ? others[0]?.[0] : member
     if (leaving !== undefined) {
       this.say({ kind: 'full', to: leaving })

@@ -146,7 +146,9 @@ class Member implements Line {
       case 'frame':
         this.#stands ||= said.frame.type === 'ready'
         // What all are told before it has been welcomed is not for it.
-        if (this.#stands) this.events.frame(said.frame)
+        if (!this.#stands) return
+        clearTimeout(this.#timer)
+        this.events.frame(said.frame)
     }
   }
 
