@@ -52,7 +52,7 @@ export class Channel<Data = unknown> implements Subscription {
 
   opening(id: string): SubscribeFrame {
     this.waits = true
-    return { type: 'subscribe', id, channel: this.name, ...(this.#cursor !== undefined && { cursor: this.#cursor }) }
+    return { type: 'subscribe', id, channel: this.name, cursor: this.#cursor }
   }
 
   take(frame: ServerFrame): void {

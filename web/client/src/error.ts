@@ -23,10 +23,9 @@ export class TidegateError extends Error {
     told: Partial<ErrorFrame> = {},
   ) {
     super(message)
-    if (told.field !== undefined) this.field = told.field
-    if (told.position !== undefined) this.position = told.position
-    if (told.hint !== undefined) this.hint = told.hint
-    if (told.retry_after_ms !== undefined) this.retryAfterMs = told.retry_after_ms
+    const { field, position, hint, retry_after_ms: retryAfterMs } = told
+    // Those that were told, and no others.
+    Object.assign(this, JSON.parse(JSON.stringify({ field, position, hint, retryAfterMs })))
   }
 
   /** The error that a frame tells. */

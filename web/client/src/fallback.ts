@@ -62,7 +62,7 @@ export function fallback(first: Connect, second: Connect): Connect {
       line = first(address, { ...events, frame, closed }, token)
     }
     return {
-      send: (frame) => line.send(frame),
+      send: (frame, doubt) => line.send(frame, doubt),
       close: () => {
         clearTimeout(timer)
         line.close()

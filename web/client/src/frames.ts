@@ -59,7 +59,8 @@ export interface ErrorFrame {
 }
 
 export type ServerFrame =
-  | { type: 'ready'; session: string; heartbeat_ms: number }
+  /** `server`: of another tab's line, which of the addresses it is to. */
+  | { type: 'ready'; session: string; heartbeat_ms: number; server?: string }
   | { type: 'subscribed'; id: string; shape?: string; key?: string[]; columns?: Column[]; cursor?: string }
   | { type: 'snapshot'; id: string; rows: Wire[]; last: boolean; cursor?: string; lsn?: string }
   | {
@@ -79,4 +80,5 @@ export type ServerFrame =
   | { type: 'unsubscribed'; id: string }
   | { type: 'token_expiring'; expires_at: string }
   | ErrorFrame
-  | { type: 'pong' }
+  /** `latency_ms`: of another tab's line, as that tab measured it. */
+  | { type: 'pong'; latency_ms?: number }

@@ -1,6 +1,6 @@
 import { TidegateError } from './error.js'
 import type { ErrorFrame, ServerFrame, SubscribeFrame, Wire } from './frames.js'
-import { AGAIN, type Connect, type Line } from './line.js'
+import { AGAIN, type Connect, HANDOVER, type Line } from './line.js'
 import { Cell } from './readable.js'
 import { lsnOf } from './values.js'
 
@@ -57,11 +57,13 @@ const MOST_MS = 30_000
 const SETTLED_MS = 30_000
 /** A line that nobody needs is kept for a moment: the next view asks for the next rows. */
 const LINGER_MS = 2_000
+/** So often a server that goes away is left at once for the next, until a line has settled: each might send us on. */
+const TURNS = 4
 
 /** The codes after which returning would not help. */
-const FINAL = new Set([1008, 1009, 4400, 4403])
+const FINAL = [1008, 1009, 4400, 4403]
 /** Errors that are about the moment and not about the request. */
-const PASSING = new Set(['unavailable', 'rate_limited', 'internal'])
+const PASSING = ['unavailable', 'rate_limited', 'internal']
 
 /** The one line of a client: laid while somebody needs it, and laid again whenever it is lost. */
 export class Link {
@@ -76,6 +78,9 @@ export class Link {
   #ready = false
   #at = 0
   #attempts = 0
+  #turns = 0
+  /** Until when the server wants to be left alone. */
+  #least = 0
   #ids = 0
   #live = false // whether a line ever stood
   #over = false
@@ -139,11 +144,10 @@ export class Link {
     else this.report()
   }
 
-  /** Looks at once whether the other side is there, and does not wait any longer for the next attempt. */
+  /** Looks at once whether the other side is there, and does not wait any longer for the next attempt than the server asked for. */
   wake(): void {
-    const { state } = this.status.current
-    if (this.#ready) this.#ping(DOUBT_MS)
-    else if (state === 'offline') this.#connect()
+    if (this.#ready) this.#ping(true)
+    else if (this.#timers.has('return') && Date.now() >= this.#least) this.#connect()
   }
 
   close(error: TidegateError): void {
@@ -175,7 +179,7 @@ export class Link {
     this.#forget('return')
     this.#unwatch ??= watch(
       () => this.wake(),
-      () => this.#line && this.#lost(AGAIN, 'the page was put away'),
+      () => this.#line && this.#lost(AGAIN, ''),
     )
     this.#say(this.#live ? 'resuming' : 'connecting')
     if (this.#over) return
@@ -209,9 +213,11 @@ export class Link {
     this.#heard()
     switch (frame.type) {
       case 'ready':
+        // The line may be another tab's, to another server.
+        if (frame.server) this.#at = this.addresses.indexOf(frame.server)
         return this.#open(token)
       case 'pong':
-        if (this.#pinged) this.report({ latencyMs: performance.now() - this.#pinged })
+        if (this.#pinged) this.report({ latencyMs: frame.latency_ms ?? performance.now() - this.#pinged })
         this.#pinged = 0
         return
       case 'progress':
@@ -255,7 +261,7 @@ export class Link {
 
   #open(token: string | null): void {
     this.#ready = this.#live = true
-    this.#after('settled', SETTLED_MS, () => (this.#attempts = 0))
+    this.#after('settled', SETTLED_MS, () => (this.#attempts = this.#turns = 0))
     if (token) this.#authenticate(token)
     for (const [id, subscription] of this.subscriptions) this.#line!.send(subscription.opening(id))
     this.#asked.clear()
@@ -300,7 +306,7 @@ export class Link {
     if (request === 'page') subscription.take(frame)
     // Neither of us knows any more what that subscription is.
     else if (request) this.#lost(1006, code)
-    else if (PASSING.has(code) || frame.retry_after_ms !== undefined) {
+    else if (PASSING.includes(code) || frame.retry_after_ms !== undefined) {
       subscription.cut()
       const failures = (this.#failures.get(id) ?? 0) + 1
       this.#failures.set(id, failures)
@@ -315,11 +321,11 @@ export class Link {
     this.report()
   }
 
-  #ping(patience = SILENCE_MS): void {
+  #ping(doubt = false): void {
     this.#pinged = performance.now()
     // Before it is sent: some answer at once.
-    this.#after('silence', patience, () => this.#lost(1006, 'silence'))
-    this.#line!.send({ type: 'ping' })
+    this.#after('silence', doubt ? DOUBT_MS : SILENCE_MS, () => this.#lost(1006, 'silence'))
+    this.#line!.send({ type: 'ping' }, doubt)
   }
 
   #heard(): void {
@@ -329,20 +335,20 @@ export class Link {
   #lost(code: number, reason: string): void {
     const stood = this.#ready
     this.#drop()
-    if (code === AGAIN) return this.#connect()
-    for (const subscription of this.subscriptions.values()) subscription.cut()
+    if (code !== AGAIN) for (const subscription of this.subscriptions.values()) subscription.cut()
     if (this.#over) return
-    if (FINAL.has(code)) return this.#end(new TidegateError('refused', `the server closed with ${code}: ${reason}`))
+    if (code >= HANDOVER) return this.#connect()
+    if (FINAL.includes(code)) return this.#end(new TidegateError('refused', `the server closed with ${code}: ${reason}`))
     if (code === 4401) {
       if (this.#refusals++ === 0 && this.token) return this.#connect('refused')
-      return this.#end(new TidegateError('unauthenticated', `the server does not take the token: ${reason}`))
+      return this.#end(new TidegateError('unauthenticated', `the token was refused: ${reason}`))
     }
     // That server goes or does not answer, so the next one is the better place.
     if (code === 1001 || code === 1006) this.#at++
-    const attempt = this.#attempts++
-    if (code === 1001 && stood && attempt === 0) return this.#connect()
-    const least = Number(/retry_after_ms=(\d+)/.exec(reason)?.[1] ?? 0)
-    const wait = Math.max(least, jitter(attempt))
+    if (code === 1001 && stood && this.#turns++ < TURNS) return this.#connect()
+    const least = +(/retry_after_ms=(\d+)/.exec(reason)?.[1] ?? 0)
+    const wait = Math.max(least, jitter(this.#attempts++))
+    this.#least = Date.now() + least
     this.#say('offline', { retryAt: Date.now() + wait })
     this.#after('return', wait, () => this.#connect())
   }

@@ -51,7 +51,7 @@ export class Older<R extends object> {
     return new Promise((resolve, reject) => {
       const timer = setTimeout(() => this.fail(new TidegateError('timeout', `no page within ${PAGE_MS} ms`)), PAGE_MS)
       this.#asked = { resolve, reject, timer }
-      if (!stands || !send(after!)) this.fail(new TidegateError('unavailable', 'there is no line now'))
+      if (!stands || !send(after!)) this.fail(new TidegateError('unavailable', 'the line was lost'))
     })
   }
 

@@ -101,6 +101,19 @@ export function indexedDb(scope: string, { maxRows = 20_000, maxAgeMs = 7 * 86_4
       return entry && ({ head: entry.head, rows: all } satisfies Kept)
     },
 
+    turn(name, ours) {
+      const { locks } = (globalThis.navigator ?? {}) as Partial<Navigator>
+      const leaving = new AbortController()
+      const { signal } = leaving
+      const held = () => {
+        ours()
+        return new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }))
+      }
+      if (locks) locks.request(`${base}:${name}`, { signal }, () => (signal.aborted ? undefined : held())).catch(() => {})
+      else ours()
+      return () => leaving.abort()
+    },
+
     async save(name, { head, writer, whole, rows: changed }) {
       try {
         const { transaction, heads, rows } = await begin('readwrite')

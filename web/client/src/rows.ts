@@ -178,21 +178,22 @@ export class Rows<R extends object = Record<string, unknown>> implements Subscri
   opening(id: string): SubscribeFrame {
     const { where, params, columns, orderBy, limit, snapshot = true, delivery, intervalMs } = this.options
     const bounds = orderBy !== undefined || limit !== undefined
-    const again = snapshot && bounds ? { order_by: orderBy, limit } : snapshot
-    const place = this.#cursor !== undefined && { cursor: this.#cursor, shape: this.#shape }
+    const cursor = this.#cursor
     this.#answered = false
+    // What is undefined is not sent.
     return {
       type: 'subscribe',
       id,
       table: this.table,
-      ...(where !== undefined && { where }),
-      ...(params && { params }),
-      ...(columns && { columns }),
-      ...(delivery && { delivery }),
-      ...(intervalMs !== undefined && { interval_ms: intervalMs }),
+      where,
+      params,
+      columns,
+      delivery,
+      interval_ms: intervalMs,
       // Bounds of a snapshot stay, in case that the cursor is too old; a plain wish for one does not.
-      ...(!(place && again === true) && { snapshot: again }),
-      ...place,
+      snapshot: snapshot && bounds ? { order_by: orderBy, limit } : cursor && snapshot ? undefined : snapshot,
+      cursor,
+      shape: cursor && this.#shape,
     }
   }
 
@@ -260,14 +261,13 @@ export class Rows<R extends object = Record<string, unknown>> implements Subscri
     this.#older.fail(error)
     this.error = error
     // What was not refused may be looked at on.
-    const stays = error.code === 'closed' || error.code === 'refused'
+    const stays = ['closed', 'refused', 'too_many_subscriptions'].includes(error.code)
     if (stays) void this.#keeper?.flush()
     else {
       this.#keeper?.forget()
       this.#rows.clear()
     }
-    this.#keeper = undefined
-    this.#cursor = undefined
+    this.#keeper = this.#cursor = undefined
     this.#copy = null
     this.#be('ended')
     if (!stays) this.#tell(RESET)
@@ -393,7 +393,7 @@ export class Rows<R extends object = Record<string, unknown>> implements Subscri
     if (this.#id !== undefined) this.link.remove(this.#id)
     this.#id = undefined
     this.#drop()
-    this.#older.fail(new TidegateError('closed', 'nobody listens any more'))
+    this.#older.fail(new TidegateError('closed', 'nobody listens'))
     void this.#keeper?.flush()
     if (this.#state === 'live') this.#be('stale')
     this.#letBe()
@@ -410,8 +410,7 @@ export class Rows<R extends object = Record<string, unknown>> implements Subscri
   #forget(): void {
     if (this.#holders > 0) return
     this.#rows = new Map()
-    this.#cursor = undefined
-    this.#keeper = undefined
+    this.#keeper = this.#cursor = undefined
     this.#copy = null
     this.#be('idle')
     if (this.home.get(this.name) === (this as unknown)) this.home.delete(this.name)

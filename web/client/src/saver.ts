@@ -3,7 +3,7 @@ import type { Keeper, Kept, Store } from './store.js'
 
 /** How long changes are gathered before they are written. */
 const GATHER_MS = 250
-/** How long the whole waits at most after something was not kept: where another tab writes too, both are slow. */
+/** How long the whole waits at most after something was not kept, as where another tab keeps the same rows. */
 const MOST_MS = 60_000
 /** A store that does not answer is one that has nothing. */
 const LOAD_MS = 2_000
@@ -15,6 +15,9 @@ export class Saver implements Keeper {
   #timer: ReturnType<typeof setTimeout> | undefined
   #wait = GATHER_MS
   #writing = false
+  /** Gives up the turn to write, or the place in the queue for it. */
+  #leave: (() => void) | undefined
+  #isOurs = false
   readonly #writer = Math.random().toString(36).slice(2)
 
   constructor(
@@ -40,13 +43,37 @@ export class Saver implements Keeper {
   }
 
   touch(): void {
-    this.#timer ??= setTimeout(() => void this.flush(), this.#wait)
+    this.#leave ??= this.store.turn(this.name, () => {
+      this.#isOurs = true
+      this.#arm()
+    })
+    this.#arm()
+  }
+
+  #arm(): void {
+    this.#timer ??= setTimeout(() => void this.#write(), this.#wait)
   }
 
   async flush(): Promise<void> {
+    await this.#write()
+    this.#yield()
+  }
+
+  /** Lets another tab write. */
+  #yield(): void {
+    this.#leave?.()
+    this.#leave = undefined
+    this.#isOurs = false
+  }
+
+  async #write(): Promise<void> {
     this.#stop()
     const kept = this.look()
     if (!kept) return
+    if (!this.#isOurs) {
+      this.#whole = true
+      return this.#changed.clear()
+    }
     if (this.#writing) return this.touch()
     if (kept.rows.size > this.store.maxRows) {
       if (!this.#whole || this.#changed.size > 0) void this.store.forget(this.name)
@@ -60,7 +87,11 @@ export class Saver implements Keeper {
     this.#writing = true
     const done = await this.store.save(this.name, update)
     this.#writing = false
-    if (done) return
+    if (done) {
+      // Nobody else has written since the time before.
+      if (!whole) this.#wait = GATHER_MS
+      return
+    }
     this.#wait = Math.min(2 * this.#wait, MOST_MS)
     this.replace()
   }
@@ -72,6 +103,7 @@ export class Saver implements Keeper {
 
   forget(): void {
     this.#stop()
+    this.#yield()
     void this.store.forget(this.name)
   }
 }

@@ -34,8 +34,8 @@ export function seen(link: Link, { tx, lsn }: Write, { timeoutMs = 10_000 }: See
       if (error) reject(error)
       else resolve()
     }
-    if (lsn ? lsnOf(lsn) === undefined : !(tx && rows)) return end(new TidegateError('bad_request', 'a write is known by its `lsn`, or its `tx` where rows show it'))
-    const timer = setTimeout(() => end(new TidegateError('timeout', `the write has not come round within ${timeoutMs} ms`)), timeoutMs)
+    if (lsn ? lsnOf(lsn) === undefined : !(tx && rows)) return end(new TidegateError('bad_request', 'a write has an `lsn`, or a `tx` and rows'))
+    const timer = setTimeout(() => end(new TidegateError('timeout', `no such write within ${timeoutMs} ms`)), timeoutMs)
     leave.push(() => clearTimeout(timer))
     if (tx && rows) leave.push(rows.subscribe((_, batch) => void (batch.tx === tx && end()), end))
     if (lsn) leave.push(link.await(lsn, () => end()))

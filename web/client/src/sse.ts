@@ -1,8 +1,13 @@
 import type { ServerFrame, SubscribeFrame } from './frames.js'
 import { AGAIN, type Connect } from './line.js'
 
-/** Subscriptions that come within this time are asked for together. */
+/** Subscriptions that come within this time are asked for together: those of one page, or of several tabs. */
 const GATHER_MS = 10
+const SHARED_MS = 200
+/** A stream is left to itself for so long before another takes its place. */
+const REST_MS = 500
+/** Of a stream that was heard so lately nobody need ask whether it is there. */
+const LATELY_MS = 1_000
 /** While a snapshot arrives, a write that is awaited waits: anew it would have to begin again. */
 const PATIENCE_MS = 250
 /** A stream beats at an interval that it tells at its beginning; after so many of them without a word it is dead. */
@@ -22,11 +27,11 @@ export const sse: Connect = (address, events, token) => {
   const arriving = new Set<string>()
   const leaving = new AbortController()
   const { signal } = leaving
-  let begun = false
+  let begun = 0
   let urgent = false
   let heardAt = Date.now()
   let silenceMs = 60_000
-  let timer: ReturnType<typeof setTimeout>
+  let timer: ReturnType<typeof setTimeout> | undefined
 
   const tell = (frame: ServerFrame) => void (signal.aborted || events.frame(frame))
   const closed = (code: number, reason: string) => {
@@ -38,8 +43,12 @@ export const sse: Connect = (address, events, token) => {
   const broken = (error: unknown) => closed(1006, String(error))
 
   // Whatever a server answers to no question at all, it is there; what stands before it says that it is not.
-  const ask = fetch(url, { headers: authorization, signal })
-  ask.then(({ status }) => (status < 500 ? tell({ type: 'ready', session: '', heartbeat_ms: 0 }) : broken(`status ${status}`)), broken)
+  const ask = (there: () => void) =>
+    fetch(url, { headers: authorization, signal })
+      // What is not read would keep its connection.
+      .then((response) => response.text().then(() => (response.status < 500 ? there() : broken(`status ${response.status}`))))
+      .catch(broken)
+  ask(() => tell({ type: 'ready', session: '', heartbeat_ms: 0 }))
 
   const run = async () => {
     const headers = { 'content-type': 'application/json', ...authorization }
@@ -86,21 +95,27 @@ export const sse: Connect = (address, events, token) => {
     closed(response.status === 403 ? 4403 : 1006, wait > 0 ? `retry_after_ms=${wait}` : detail)
   }
 
-  const gather = (ms = GATHER_MS) => {
-    clearTimeout(timer)
-    timer = setTimeout(() => {
-      if (begun) return !urgent && arriving.size > 0 ? gather(PATIENCE_MS) : closed(AGAIN, '')
-      begun = asked.size > 0
+  const gather = (ms = events.shared ? SHARED_MS : GATHER_MS) => {
+    timer ??= setTimeout(() => {
+      timer = undefined
+      if (begun) return (!urgent && arriving.size > 0) || Date.now() - begun < REST_MS ? gather(PATIENCE_MS) : closed(AGAIN, '')
       urgent = false
-      if (begun) run().catch(broken)
+      if (asked.size === 0) return
+      begun = Date.now()
+      run().catch(broken)
     }, ms)
   }
 
   return {
-    send: (frame) => {
-      if (frame.type === 'ping') return begun && Date.now() - heardAt > silenceMs ? undefined : events.heard()
+    send: (frame, doubt) => {
+      if (frame.type === 'ping') {
+        const silence = Date.now() - heardAt
+        if (silence < LATELY_MS) return events.heard()
+        // The server may be there, and this stream dead all the same: in doubt another one takes its place.
+        return void ask(() => (doubt || silence > silenceMs ? closed(AGAIN, '') : tell({ type: 'pong' })))
+      }
       if (frame.type === 'page') {
-        return tell({ type: 'error', id: frame.id, code: 'unsupported', message: 'older rows are read over a WebSocket', request: 'page' })
+        return tell({ type: 'error', id: frame.id, code: 'unsupported', message: 'pages need a WebSocket', request: 'page' })
       }
       if (frame.type === 'await') awaited.add(frame.lsn)
       else if (frame.type === 'subscribe') asked.set(frame.id, frame)

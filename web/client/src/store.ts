@@ -52,6 +52,10 @@ export interface Store {
   /** A subscription with more rows is not kept. */
   readonly maxRows: number
   load(name: string): Promise<Kept | undefined>
+  /**
+   * Of tabs with the same rows one writes them: calls `ours` once it is this one's turn, until what it returns is called.
+   */
+  turn(name: string, ours: () => void): () => void
   /** Whether it was kept: not if something is missing that this builds upon. Does not throw. */
   save(name: string, update: Update): Promise<boolean>
   forget(name: string): Promise<void>

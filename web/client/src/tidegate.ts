@@ -24,7 +24,7 @@ export interface Options {
   /** The class of sockets where the platform has none, as before Node 22: that of the package `ws`. */
   webSocket?: typeof WebSocket
   /** Tabs share one line: `tabs(scope)` of `@tidegate/client/tabs`. */
-  share?: (connect: Connect) => Connect
+  share?: (connect: Connect, addresses: readonly string[]) => Connect
 }
 
 /** A Tidegate server, or several that share a journal: one line, laid while somebody needs it, for all that is asked for. */
@@ -41,7 +41,7 @@ export class Tidegate {
     this.#options = options
     const addresses = [servers].flat().map((server) => addressOf(server as string | URL))
     const connect = transportOf(options)
-    this.#link = new Link(addresses, options.share?.(connect) ?? connect, options.token)
+    this.#link = new Link(addresses, options.share?.(connect, addresses) ?? connect, options.token)
     this.status = this.#link.status
   }
 

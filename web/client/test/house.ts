@@ -115,6 +115,8 @@ export class Network {
   #dead = false
   /** Answers every upgrade to a WebSocket with 400, as some proxies do. */
   breaksUpgrades = false
+  /** How long what the server says is on its way. */
+  delayMs = 0
 
   constructor(server: Server) {
     this.#server = createServer((near) => {
@@ -133,7 +135,11 @@ export class Network {
         if (this.breaksUpgrades && /^upgrade: websocket/im.test(data.toString())) near.end('HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n')
         else far.write(data)
       })
-      far.on('data', (data) => void (this.#dead || near.write(data)))
+      far.on('data', (data) => {
+        if (this.#dead) return
+        if (this.delayMs === 0) near.write(data)
+        else setTimeout(() => this.#dead || near.destroyed || near.write(data), this.delayMs)
+      })
     })
   }
 
@@ -156,6 +162,11 @@ export class Network {
   /** From now on nothing passes, and nobody is told. */
   die(): void {
     this.#dead = true
+  }
+
+  /** Nothing passes any more on the connections that there are. */
+  deafen(): void {
+    for (const [near, far] of this.#pairs) for (const socket of [near, far]) socket.removeAllListeners('data').pause()
   }
 
   /** It is there again, for those who come anew. */

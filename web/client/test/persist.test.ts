@@ -1,8 +1,9 @@
 import 'fake-indexeddb/auto'
-import { afterAll, beforeAll, expect, test } from 'vitest'
+import { afterAll, beforeAll, expect, test, vi } from 'vitest'
 import type { Batch } from '../src/index.js'
-import { indexedDb } from '../src/persist.js'
+import { indexedDb, Saver, type Store, type Update } from '../src/persist.js'
 import { eventually, House, pause, type Server } from './house.js'
+import { Locks, locksOf } from './locks.js'
 
 interface Item {
   id: string
@@ -121,4 +122,125 @@ test('what one could see is not shown to another, nor after it was cleared, nor 
   await pause(300)
   expect(few.current.size).toBe(0)
   last.close()
+})
+
+test('of tabs with the same rows one writes, and when it is gone the next', async () => {
+  const [locks, one, two] = [new Locks(), {}, {}]
+  // By whom heads were written.
+  const writers = async () => {
+    const request = indexedDB.open('tidegate:eva')
+    await new Promise((resolve) => (request.onsuccess = resolve))
+    const all = request.result.transaction('heads').objectStore('heads').getAll()
+    await new Promise((resolve) => (all.onsuccess = resolve))
+    request.result.close()
+    return (all.result as { writer: string }[]).map(({ writer }) => writer)
+  }
+  try {
+    // Each asks for its locks when it first writes.
+    const opened = async (page: object) => {
+      vi.stubGlobal('navigator', { locks: locksOf(locks, page) })
+      const tab = open('eva')
+      await eventually('it is live', () => tab.items.state === 'live')
+      await pause(400)
+      return tab
+    }
+    const first = await opened(one)
+    const second = await opened(two)
+    const [writer] = await writers()
+    for (let n = 0; n < 10; n++) {
+      await house.sql`update items set name = ${`eva ${n}`} where id = ${70 + n}`
+      await pause(60)
+    }
+    await eventually('both have it', () => [first, second].every(({ items }) => items.current.get('79')?.name === 'eva 9'))
+    await pause(600)
+    expect(await writers()).toEqual([writer])
+    first.tide.close()
+    await pause(700)
+    const [next] = await writers()
+    expect(next).not.toBe(writer)
+    await house.sql`update items set name = 'and on' where id = 79`
+    await eventually('the change', () => second.items.current.get('79')?.name === 'and on')
+    await pause(600)
+    second.tide.close()
+    expect(await writers()).toEqual([next])
+    const third = open('eva', { address: '127.0.0.1:9' })
+    await eventually('what was kept', () => third.items.state === 'stale')
+    expect([...third.items.current].sort()).toEqual([...second.items.current].sort())
+    third.tide.close()
+  } finally {
+    vi.unstubAllGlobals()
+  }
+})
+
+test('after writes that failed the next are as quick as ever, once one has built upon the one before', async () => {
+  vi.useFakeTimers()
+  try {
+    const updates: (Update & { at: number })[] = []
+    let fails = 0
+    const store: Store = {
+      maxRows: 10,
+      load: async () => undefined,
+      forget: async () => {},
+      turn: (_, ours) => {
+        ours()
+        return () => {}
+      },
+      save: async (_, update) => {
+        updates.push({ ...update, at: Date.now() })
+        return fails-- <= 0
+      },
+    }
+    const head = { cursor: 'c', shape: 's', key: ['id'], columns: [], last: undefined }
+    const saver = new Saver(store, 'items', () => ({ head, rows: new Map([['1', {}]]) }))
+    const took = async () => {
+      const began = Date.now()
+      saver.change([{ op: 'insert', key: '1', row: {} }])
+      const before = updates.length
+      while (updates.length === before) await vi.advanceTimersByTimeAsync(50)
+      return updates.at(-1)!.at - began
+    }
+    expect(await took()).toBe(250)
+    fails = 4
+    expect(await took()).toBe(250)
+    await vi.advanceTimersByTimeAsync(20_000)
+    expect(updates.at(-1)).toMatchObject({ whole: true })
+    const waited = await took()
+    expect(waited).toBeGreaterThan(2_000)
+    expect(updates.at(-1)).toMatchObject({ whole: false })
+    expect(await took()).toBe(250)
+  } finally {
+    vi.useRealTimers()
+  }
+})
+
+test('what has no place on its socket is shown on, and what was kept of it stays', async () => {
+  const own = await House.found(`create table items (id bigint primary key, name text not null)`)
+  try {
+    await own.sql`insert into items values (1, 'one'), (2, 'two')`
+    const few = await own.serve({ 'session.max_subscriptions': '1' })
+    const store = indexedDb('fay')
+    const first = own.client(few, { persist: store })
+    const items = first.rows<Item>('items')
+    items.subscribe(() => {})
+    await eventually('it is live', () => items.state === 'live')
+    await pause(500)
+    first.close()
+
+    const second = own.client(few, { persist: store })
+    second.rows<Item>('items', { where: 'id = 1', persist: false }).subscribe(() => {})
+    await eventually('it is live', () => second.status.current.state === 'live' && second.status.current.pending === 0)
+    const more = second.rows<Item>('items')
+    const error = await new Promise((resolve) => more.subscribe(() => {}, resolve))
+    expect(error).toMatchObject({ code: 'too_many_subscriptions' })
+    expect([more.state, more.current.size]).toEqual(['ended', 2])
+    second.close()
+    await pause(200)
+
+    const third = own.client({ address: '127.0.0.1:9' }, { persist: store })
+    const kept = third.rows<Item>('items')
+    kept.subscribe(() => {})
+    await eventually('what was kept', () => kept.current.size === 2)
+  } finally {
+    await own[Symbol.asyncDispose]()
+  }
 })

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import type { CloudEvent } from '../src/index.js'
-import { eventually, House, type Server } from './house.js'
+import { eventually, House, pause, type Server } from './house.js'
 
 let house: House
 let server: Server
@@ -46,6 +46,43 @@ test('server-sent events do where sockets break, for rows that come and go', asy
   expect(wrong).toMatchObject({ code: 'filter_unsupported' })
   expect(items.state === 'live' || items.state === 'stale').toBe(true)
 })
+
+test('over server-sent events too a dead network is noticed within seconds, sooner where there is doubt, and so is a dead stream', async () => {
+  const network = await house.network(server)
+  const tide = house.client(network, { transport: 'sse' })
+  const items = tide.rows<{ name: string }>('items')
+  let resets = 0
+  items.subscribe((_, { reset }) => void (reset && resets++))
+  await eventually('it is live', () => items.state === 'live')
+  // How far the server is is told here too, once it is asked.
+  await eventually('latency', () => tide.status.current.latencyMs)
+  network.die()
+  const died = Date.now()
+  await house.sql`insert into items (name) values ('in the silence')`
+  await eventually('it is noticed', () => tide.status.current.state === 'offline')
+  expect(Date.now() - died).toBeLessThan(11_000)
+  network.revive()
+  tide.wake()
+  await eventually('nothing is lost', () => items.state === 'live' && [...items.current.values()].some(({ name }) => name === 'in the silence'))
+
+  await pause(1_200)
+  network.die()
+  const diedAgain = Date.now()
+  tide.wake()
+  await eventually('it is noticed', () => tide.status.current.state === 'offline')
+  expect(Date.now() - diedAgain).toBeLessThan(4_500)
+  network.revive()
+  tide.wake()
+  await eventually('it is live', () => tide.status.current.state === 'live' && items.state === 'live')
+
+  // The server is there, and the connections to it are dead: that of the stream, and any that a request would go over again.
+  await pause(1_200)
+  network.deafen()
+  await house.sql`insert into items (name) values ('behind a dead stream')`
+  tide.wake()
+  await eventually('it has come', () => [...items.current.values()].some(({ name }) => name === 'behind a dead stream'), 8_000)
+  expect(resets).toBe(1)
+}, 60_000)
 
 test('an only subscription that is refused is refused over server-sent events too', async () => {
   const tide = house.client(server, { transport: 'sse' })
