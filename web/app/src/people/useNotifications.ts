@@ -1,5 +1,6 @@
 import { useRows } from '@tidegate/client/react'
 import { useMemo } from 'react'
+import { byMoment } from '../api/moments'
 import type { Notification } from '../api/tables'
 import { useWorkspace } from '../api/workspace'
 
@@ -9,7 +10,7 @@ export function useNotifications() {
   const { tide, person } = useWorkspace()
   const rows = person ? tide.rows<Notification>('public.notifications', { where: 'user_id = $1', params: [person.id], orderBy: 'created_at desc', limit: SHOWN }) : null
   const { rows: all, state } = useRows(rows)
-  const sorted = useMemo(() => [...all.values()].sort((a, b) => (a.created_at < b.created_at ? 1 : a.created_at > b.created_at ? -1 : Number(b.id) - Number(a.id))), [all])
+  const sorted = useMemo(() => [...all.values()].sort((a, b) => byMoment(b.created_at, a.created_at) || Number(b.id) - Number(a.id)), [all])
   return { notifications: sorted, state }
 }
 

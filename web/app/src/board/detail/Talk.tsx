@@ -4,6 +4,7 @@ import { createComment } from '../../api/commands'
 import { Deed } from '../../activity/Deed'
 import { newestFirst } from '../../activity/groups'
 import { useNames } from '../../activity/useNames'
+import { byMoment } from '../../api/moments'
 import type { Activity, Comment, Id, Member, User } from '../../api/tables'
 import { useMaking, useWorkspace } from '../../api/workspace'
 import { useWire } from '../../app/useWire'
@@ -28,7 +29,7 @@ export function Talk({ board, entry, mayEdit, isAdmin, people, members }: Props)
   const rows = tide.rows<Comment>('public.comments', { where: 'entry_id = $1', params: [entry] })
   const { rows: all } = useRows(rows)
   useWire(rows, 'comments')
-  const comments = useMemo(() => [...all.values()].sort((a, b) => (a.created_at < b.created_at ? -1 : a.created_at > b.created_at ? 1 : Number(a.id) - Number(b.id))), [all])
+  const comments = useMemo(() => [...all.values()].sort((a, b) => byMoment(a.created_at, b.created_at) || Number(a.id) - Number(b.id)), [all])
   const belonging = useMemo(() => [...members.values()].map(({ user_id }) => people.get(user_id)).filter((user) => user !== undefined), [members, people])
   return (
     <section className="talk" aria-label="Comments and history">
