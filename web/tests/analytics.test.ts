@@ -66,6 +66,17 @@ test('the charts follow', async () => {
   await eventually(async () => expect(await finished.textContent()).toBe(String(before + 1)))
 })
 
+test('a chart that could not be had is asked for again while the line stays up', async () => {
+  const pattern = '**/v1/charts/created?*'
+  await page.route(pattern, (route) => route.fulfill({ status: 500, contentType: 'application/problem+json', body: '{"code":"internal"}' }))
+  await lookAt(`/dashboard/${board}`)
+  const chart = page.locator('[data-chart="created"]')
+  await chart.getByText('Not there right now').waitFor()
+  await page.unroute(pattern)
+  await chart.locator('canvas').waitFor()
+  expect(await chart.getByText('Not there right now').count()).toBe(0)
+})
+
 test('spans and shares are shown of one board, and sums of several', async () => {
   await lookAt(`/dashboard/${board}`)
   await tile('lead_time_p50').waitFor()
