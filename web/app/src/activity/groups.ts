@@ -11,7 +11,7 @@ export interface Burst {
   activities: Activity[]
 }
 
-interface Day {
+export interface Day {
   name: string
   bursts: Burst[]
 }
