@@ -121,11 +121,13 @@ export function Feed({ lines: { list, spans, places, names: burstNames }, isNew,
         const span = spans.get(day)
         if (!span) return null
         const from = startOf(span.from) + (span.from > 0 ? BEFORE_DAY : 0)
+        const bursts = inRuns(shown, ({ line }) => (line.kind === 'deed' ? line.burst : null)).filter(([burst]) => burst)
         return (
           <section key={day.name} className="day" style={{ top: from, height: endOf(span.to - 1) - from }}>
             <h2 className="day-name">{day.name}</h2>
-            <div role="feed" aria-label={`Activity, ${day.name}`} aria-busy={busy}>
-              {inRuns(shown, ({ line }) => (line.kind === 'deed' ? line.burst : null)).map(([burst, shown]) => {
+            {/* Where only the name of the day is in sight, its feed would be empty. */}
+            <div role={bursts.length > 0 ? 'feed' : undefined} aria-label={bursts.length > 0 ? `Activity, ${day.name}` : undefined} aria-busy={bursts.length > 0 ? busy : undefined}>
+              {bursts.map(([burst, shown]) => {
                 const span = burst && spans.get(burst)
                 if (!span) return null
                 const start = startOf(span.from) + BEFORE_BURST
