@@ -68,10 +68,16 @@ test('the charts follow', async () => {
 
 test('a chart that could not be had is asked for again while the line stays up', async () => {
   const pattern = '**/v1/charts/created?*'
-  await page.route(pattern, (route) => route.fulfill({ status: 500, contentType: 'application/problem+json', body: '{"code":"internal"}' }))
+  let refused = 0
+  await page.route(pattern, (route) => {
+    refused += 1
+    return route.fulfill({ status: 500, contentType: 'application/problem+json', body: '{"code":"internal"}' })
+  })
   await lookAt(`/dashboard/${board}`)
   const chart = page.locator('[data-chart="created"]')
   await chart.getByText('Not there right now').waitFor()
+  // More often than the line comes up, or the board is counted.
+  await eventually(() => expect(refused).toBeGreaterThan(4), 30_000)
   await page.unroute(pattern)
   await chart.locator('canvas').waitFor()
   expect(await chart.getByText('Not there right now').count()).toBe(0)
