@@ -11,6 +11,8 @@ COPY web/tests/package.json tests/
 RUN --mount=type=cache,target=/root/.npm \
     npm ci --ignore-scripts --no-audit --no-fund
 COPY web/client client
+# Whom one may sign in as where it is a demo.
+COPY web/provider/people.json provider/
 COPY web/app app
 # The library first, which the application is built from.
 RUN npm run build

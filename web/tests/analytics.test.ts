@@ -66,6 +66,23 @@ test('the charts follow', async () => {
   await eventually(async () => expect(await finished.textContent()).toBe(String(before + 1)))
 })
 
+test('a chart that could not be had is asked for again while the line stays up', async () => {
+  const pattern = '**/v1/charts/created?*'
+  let refused = 0
+  await page.route(pattern, (route) => {
+    refused += 1
+    return route.fulfill({ status: 500, contentType: 'application/problem+json', body: '{"code":"internal"}' })
+  })
+  await lookAt(`/dashboard/${board}`)
+  const chart = page.locator('[data-chart="created"]')
+  await chart.getByText('Not there right now').waitFor()
+  // More often than the line comes up, or the board is counted.
+  await eventually(() => expect(refused).toBeGreaterThan(4), 30_000)
+  await page.unroute(pattern)
+  await chart.locator('canvas').waitFor()
+  expect(await chart.getByText('Not there right now').count()).toBe(0)
+})
+
 test('spans and shares are shown of one board, and sums of several', async () => {
   await lookAt(`/dashboard/${board}`)
   await tile('lead_time_p50').waitFor()
@@ -103,6 +120,44 @@ test('an alert about a span is set in hours, and told as a span', async () => {
   expect(rule!.threshold).toBe(36 * 3_600)
 })
 
+/** What was told of the open cards some minutes ago. */
+const tell = (minutes: number, value: number) =>
+  stage.sql`insert into analytics.kpi_values_raw (board_id, kpi, item, at, value, least, most, samples)
+    values (${board}, 'open', '', date_trunc('minute', now()) - ${minutes} * interval '1 minute', ${value}, ${value}, ${value}, 1)
+    on conflict (board_id, kpi, item, at) do update set value = excluded.value`
+
+test('the past of a measure ends with what it is now', async () => {
+  await stage.sql`select analytics.prepare('kpi_values_raw', now() - interval '1 day', now())`
+  await tell(120, 3)
+  await lookAt(`/dashboard/${board}/open`)
+  await page.getByText('Day', { exact: true }).click()
+  const [now, last] = [page.locator('.measure-now .count'), page.locator('.legend-value')]
+  const before = Number(await now.textContent())
+  expect(before).not.toBe(3)
+  await eventually(async () => expect(await last.textContent()).toBe(String(before)))
+  await stage.sql`insert into public.entries (board_id, title, state_id, position)
+    select ${board}, 'One more', id, 'c0V' from public.workflow_states where board_id = ${board} order by ordinal limit 1`
+  await eventually(async () => expect(await now.textContent()).toBe(String(before + 1)))
+  expect(await last.textContent()).toBe(String(before + 1))
+})
+
+test('what is told by the minute is read anew each minute, and what is looked at nearer stays', async () => {
+  const own = await stage.enter('ada', '/', { reducedMotion: 'reduce' })
+  await own.clock.install()
+  await own.goto(`${stage.url}/dashboard/${board}/open`)
+  await own.getByText('Day', { exact: true }).click()
+  await own.getByRole('button', { name: 'Zoom in' }).click()
+  await tell(60, 777)
+  const again = own.waitForResponse((response) => response.url().includes('resolution=raw'))
+  await own.clock.fastForward(75_000)
+  await again
+  expect(await own.getByRole('button', { name: 'Zoom out' }).isEnabled()).toBe(true)
+  await own.getByRole('button', { name: 'Table' }).click()
+  await own.getByRole('cell', { name: '777' }).waitFor()
+  expect(await own.locator('tbody tr').first().textContent()).toMatch(/^Now/)
+  await own.context().close()
+})
+
 const HOURS = 365 * 24
 
 /** A year of hours, each with a value of its own. */
@@ -118,7 +173,9 @@ async function fillTheYear(): Promise<void> {
 test(`a year of ${HOURS} hours is zoomed, moved and read smoothly`, async () => {
   await fillTheYear()
   await lookAt(`/dashboard/${board}/open`)
-  const answered = page.waitForResponse((response) => response.url().includes('/series?') && response.url().includes('resolution=hour'))
+  // The page begins with a week, whose answer may be on its way still.
+  const isOfAYear = (query: URLSearchParams) => query.get('resolution') === 'hour' && Date.parse(query.get('to')!) - Date.parse(query.get('from')!) > (HOURS - 1) * 3_600_000
+  const answered = page.waitForResponse((response) => response.url().includes('/series?') && isOfAYear(new URL(response.url()).searchParams))
   await page.getByText('Year', { exact: true }).click()
   const { series } = (await (await answered).json()) as { series: { points: unknown[] }[] }
   expect(Math.abs(series[0]!.points.length - HOURS)).toBeLessThan(3)

@@ -18,6 +18,24 @@ export async function titles(page: Page, state: string): Promise<string[]> {
   )
 }
 
+/** The titles of a column, all of them: it is scrolled from its top to its end, since only what is in sight is on the page. */
+export async function allTitles(page: Page, state: string): Promise<string[]> {
+  return lane(page, state).evaluate(async (lane) => {
+    const scroller = lane.querySelector('.lane-scroll')!
+    const drawn = () => new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(resolve)))
+    const found: string[] = []
+    for (let top = 0; ; top += scroller.clientHeight / 2) {
+      scroller.scrollTop = top
+      await drawn()
+      for (const place of lane.querySelectorAll('li[aria-posinset]')) found[Number(place.getAttribute('aria-posinset')) - 1] = place.querySelector('h3')?.textContent ?? ''
+      if (top + scroller.clientHeight >= scroller.scrollHeight) break
+    }
+    scroller.scrollTop = 0
+    // Holes stay what they are, also as JSON.
+    return Array.from(found, (title) => title ?? '')
+  })
+}
+
 /** Waits until the line is as it should be. */
 export const connection = (page: Page, state: string, timeout = 30_000): Promise<void> => page.locator(`.shell[data-connection="${state}"]`).waitFor({ timeout })
 

@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest'
-import { grouped } from '../src/activity/groups'
+import { grouped, newestFirst } from '../src/activity/groups'
 import type { Activity } from '../src/api/tables'
 
 const NOW = new Date(2026, 10, 26, 12).getTime()
@@ -21,4 +21,15 @@ it('keeps the name of a burst that grows', () => {
   const before = grouped([did('4', 'ada', 3)], NOW)
   const after = grouped([did('5', 'ada', 1), did('4', 'ada', 3)], NOW)
   expect(after[0]?.bursts[0]?.key).toBe(before[0]?.bursts[0]?.key)
+})
+
+it('orders by the moment, however many digits it has', () => {
+  const moments = ['10:00:00Z', '10:00:00.000001Z', '10:00:00.45Z', '10:00:00.5Z', '10:00:00.50001Z', '10:00:01Z']
+  const rows = moments.map((time, index) => ({ id: String(index), at: `2026-11-26T${time}` }) as Activity)
+  expect([...rows].sort(newestFirst).map(({ at }) => at.slice(11))).toEqual([...moments].reverse())
+})
+
+it('orders what is of one moment by its number', () => {
+  const rows = ['9', '100', '10'].map((id) => ({ id, at: '2026-11-26T10:00:00Z' }) as Activity)
+  expect(rows.sort(newestFirst).map(({ id }) => id)).toEqual(['100', '10', '9'])
 })

@@ -1,6 +1,6 @@
 import { expect, it, vi } from 'vitest'
 import { Problem, Unreachable, inWords } from '../src/api/problem'
-import { patiently } from '../src/api/retry'
+import { patiently, pauseAfter } from '../src/api/retry'
 
 /** A clock that only waiting moves. */
 function clock() {
@@ -39,6 +39,14 @@ it('waits as long as it is told', async () => {
   const attempt = vi.fn().mockRejectedValueOnce(new Problem(429, { code: 'rate_limited' }, 7_000)).mockResolvedValue(1)
   await patiently(attempt, time)
   expect(time.now()).toBe(7_000)
+})
+
+it('asks again for what is shown ever more seldom, each page at a time of its own', () => {
+  const failed = new Problem(500, {})
+  const pauses = (random: number) => [1, 2, 3, 7, 20].map((count) => pauseAfter(count, failed, () => random))
+  expect(pauses(0)).toEqual([500, 1_000, 2_000, 30_000, 30_000])
+  expect(pauses(1)).toEqual([1_000, 2_000, 4_000, 60_000, 60_000])
+  expect(pauseAfter(1, new Problem(503, {}, 9_000))).toBe(9_000)
 })
 
 it('says in words what was refused', () => {

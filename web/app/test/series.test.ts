@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest'
-import { aligned, axisNames, flowOf, momentName, moved, RESOLUTIONS, stacked, valuesAt, windowOf, zoomed } from '../src/dashboard/series'
+import { aligned, axisNames, flowOf, momentName, moved, RESOLUTIONS, stacked, upToNow, valuesAt, windowOf, zoomed } from '../src/dashboard/series'
+import type { Series } from '../src/api/tables'
 
 const HOUR = 3_600
 const DAY = 24 * HOUR
@@ -10,11 +11,15 @@ const onTheWall = (hour: number, minute = 0) => new Date(2026, 10, 26, hour, min
 describe('the window of a question', () => {
   it('ends with this hour, so that within it the question is the same', () => {
     const week = { from: '2026-11-19T21:00:00Z', to: '2026-11-26T21:00:00Z' }
-    expect(windowOf('week', Date.parse('2026-11-26T20:00:01Z'))).toEqual(week)
-    expect(windowOf('week', Date.parse('2026-11-26T20:59:59Z'))).toEqual(week)
-    expect(windowOf('week', Date.parse('2026-11-26T21:00:00Z'))).toEqual(week)
-    expect(windowOf('day', Date.parse('2026-11-26T20:30:00Z')).from).toBe('2026-11-25T21:00:00Z')
-    expect(windowOf('year', Date.parse('2026-11-26T20:30:00Z')).from).toBe('2025-11-26T21:00:00Z')
+    expect(windowOf('week', 'hour', Date.parse('2026-11-26T20:00:01Z'))).toEqual(week)
+    expect(windowOf('week', 'hour', Date.parse('2026-11-26T20:59:59Z'))).toEqual(week)
+    expect(windowOf('week', 'hour', Date.parse('2026-11-26T21:00:00Z'))).toEqual(week)
+    expect(windowOf('day', 'hour', Date.parse('2026-11-26T20:30:00Z')).from).toBe('2026-11-25T21:00:00Z')
+    expect(windowOf('year', 'month', Date.parse('2026-11-26T20:30:00Z')).from).toBe('2025-11-26T21:00:00Z')
+  })
+
+  it('ends with this minute where it is told as it came', () => {
+    expect(windowOf('day', 'raw', Date.parse('2026-11-26T20:30:01Z'))).toEqual({ from: '2026-11-25T20:31:00Z', to: '2026-11-26T20:31:00Z' })
   })
 
   it('begins by the hour, and a day as it came', () => {
@@ -23,25 +28,36 @@ describe('the window of a question', () => {
 })
 
 describe('series', () => {
-  it('of one measure hold until now', () => {
-    expect(aligned([{ item: '', points: [[10, 1], [20, 3]] }], 50)).toEqual([[10, 20, 50], [1, 3, 3]])
+  const parts = [
+    { item: '1', points: [[10, 1], [30, 3]] },
+    { item: '2', points: [[20, 8]] },
+  ] satisfies Series[]
+  const items = ['1', '2']
+
+  it('of one measure go on to what it is now', () => {
+    const past = aligned([{ item: '', points: [[10, 1], [20, 3]] }])
+    expect(upToNow(past, [''], new Map([['', 4]]), 50)).toEqual([[10, 20, 50], [1, 3, 4]])
+    expect(upToNow(past, [''], new Map([['', 4]]), 5)).toEqual([[10, 20, 21], [1, 3, 4]])
+  })
+
+  it('of what has no value any more end with their last point', () => {
+    const past = aligned([{ item: '', points: [[10, 1], [20, 3]] }])
+    expect(upToNow(past, [''], new Map(), 50)).toEqual([[10, 20], [1, 3]])
+    expect(upToNow(aligned(parts), items, new Map([['1', 4]]), 50)).toEqual([[10, 20, 30, 50], [1, 1, 3, 4], [null, 8, null, null]])
   })
 
   it('of parts stand over the same moments, and hold between their changes', () => {
-    const data = aligned([
-      { item: '1', points: [[10, 1], [30, 3]] },
-      { item: '2', points: [[20, 8]] },
-    ], 30)
-    expect(data).toEqual([[10, 20, 30], [1, 1, 3], [null, 8, 8]])
+    const data = upToNow(aligned(parts), items, new Map([['1', 3], ['2', 9]]), 40)
+    expect(data).toEqual([[10, 20, 30, 40], [1, 1, 3, 3], [null, 8, 8, 9]])
     expect(valuesAt(data, 9)).toEqual([null, null])
     expect(valuesAt(data, 10)).toEqual([1, null])
     expect(valuesAt(data, 29)).toEqual([1, 8])
-    expect(valuesAt(data, 1_000)).toEqual([3, 8])
+    expect(valuesAt(data, 1_000)).toEqual([3, 9])
   })
 
   it('of nothing are nothing', () => {
-    expect(aligned([], 50)).toEqual([[]])
-    expect(aligned([{ item: '', points: [] }], 50)).toEqual([[], []])
+    expect(aligned([])).toEqual([[]])
+    expect(upToNow(aligned([{ item: '', points: [] }]), [''], new Map([['', 1]]), 50)).toEqual([[], []])
   })
 })
 

@@ -4,10 +4,19 @@ import type { Activity } from '../api/tables'
 import { clock } from '../design/texts'
 import { type Names, type Part, sentence } from './sentences'
 
+interface Props {
+  activity: Activity
+  names: Names
+  /** By whom, where that stands nowhere else. */
+  who?: string
+  linked?: boolean
+  as?: 'li' | 'div'
+}
+
 /** One thing that was done. */
-export const Deed = memo(function Deed({ activity, names, who, linked = true }: { activity: Activity; names: Names; who?: string; linked?: boolean }) {
+export const Deed = memo(function Deed({ activity, names, who, linked = true, as: Element = 'li' }: Props) {
   return (
-    <li className="deed" data-activity={activity.id}>
+    <Element className="deed" data-activity={activity.id}>
       <p>
         {who && <b className="deed-who">{who} </b>}
         {sentence(activity, names).map((part, index) => (
@@ -17,7 +26,7 @@ export const Deed = memo(function Deed({ activity, names, who, linked = true }: 
       <time dateTime={activity.at} title={new Date(activity.at).toLocaleString()}>
         {clock(activity.at)}
       </time>
-    </li>
+    </Element>
   )
 })
 

@@ -1,3 +1,4 @@
+import { byMoment } from '../api/moments'
 import type { Activity, UserId } from '../api/tables'
 import { dayName } from '../design/texts'
 
@@ -10,7 +11,7 @@ export interface Burst {
   activities: Activity[]
 }
 
-interface Day {
+export interface Day {
   name: string
   bursts: Burst[]
 }
@@ -41,5 +42,5 @@ export function grouped(activities: readonly Activity[], now = Date.now()): Day[
 }
 
 export function newestFirst(a: Activity, b: Activity): number {
-  return a.at < b.at ? 1 : a.at > b.at ? -1 : b.id.length - a.id.length || (a.id < b.id ? 1 : -1)
+  return byMoment(b.at, a.at) || b.id.length - a.id.length || (a.id < b.id ? 1 : -1)
 }

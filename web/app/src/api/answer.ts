@@ -1,5 +1,6 @@
 import { useStatus } from '@tidegate/client/react'
-import { useEffect, useState } from 'react'
+import { useEffect, useRef, useState } from 'react'
+import { pauseAfter } from './retry'
 import { useWorkspace } from './workspace'
 
 export interface Answered<T> {
@@ -7,17 +8,24 @@ export interface Answered<T> {
   failed: boolean
 }
 
+interface Failure {
+  /** How many there were one after the other. */
+  count: number
+  error: unknown
+}
+
 /**
  * What is answered at `path`, asked for again when `turn` says that what it is made of has changed: the browser has the last
- * answer, and asks by its ETag. What was answered stands until the next answer, if it is `about` the same. Without a path
- * nothing is asked for.
+ * answer, and asks by its ETag. What was answered stands until the next answer, if it is `about` the same. What fails is asked
+ * for again after a while, and once the line is there again. Without a path nothing is asked for.
  */
 export function useAnswer<T>(path: string | null, turn: string, about: string): Answered<T> {
   const { api, tide } = useWorkspace()
-  const { state } = useStatus(tide)
+  const isLive = useStatus(tide).state === 'live'
   const [answer, setAnswer] = useState<T | null>(null)
-  const [failed, setFailed] = useState(false)
+  const [failure, setFailure] = useState<Failure | null>(null)
   const [tries, setTries] = useState(0)
+  const wasDown = useRef(false)
 
   useEffect(() => setAnswer(null), [about])
 
@@ -27,17 +35,20 @@ export function useAnswer<T>(path: string | null, turn: string, about: string): 
     api.read<T>(path, ending.signal).then(
       (answer) => {
         setAnswer(answer)
-        setFailed(false)
+        setFailure(null)
       },
-      () => !ending.signal.aborted && setFailed(true),
+      (error: unknown) => !ending.signal.aborted && setFailure((last) => ({ count: (last?.count ?? 0) + 1, error })),
     )
     return () => ending.abort()
   }, [api, path, turn, tries])
 
-  // What failed because the line was down is asked for once it is there again.
   useEffect(() => {
-    if (state === 'live' && failed) setTries((tries) => tries + 1)
-  }, [state])
+    const isBack = isLive && wasDown.current
+    wasDown.current = !isLive
+    if (!isLive || !failure) return
+    const timer = setTimeout(() => setTries((tries) => tries + 1), isBack ? 0 : pauseAfter(failure.count, failure.error))
+    return () => clearTimeout(timer)
+  }, [isLive, failure])
 
-  return { answer, failed }
+  return { answer, failed: failure !== null }
 }

@@ -36,6 +36,17 @@ export async function patiently<T>(attempt: () => Promise<T>, { pause, now = Dat
   }
 }
 
+const AGAIN = { leastMs: 1_000, mostMs: 60_000 }
+
+/**
+ * How long to wait before what failed so many times one after the other is asked for again, for as long as somebody shows it:
+ * twice as long each time, and at random, so that not all pages come back at once.
+ */
+export function pauseAfter(failures: number, error: unknown, random = Math.random): number {
+  const most = Math.min(AGAIN.mostMs, AGAIN.leastMs * 2 ** (failures - 1))
+  return Math.max((most * (1 + random())) / 2, (error instanceof Problem && error.retryAfterMs) || 0)
+}
+
 function delay(error: unknown): number | null {
   if (error instanceof Unreachable) return 0
   if (error instanceof Problem && error.passes) return error.retryAfterMs ?? 0

@@ -19,6 +19,6 @@ export interface Told {
 
 /** What a measure came to in the past. */
 export function useSeries({ kpi, board, period, resolution, turn }: PastOf): Answered<Told> {
-  const query = useMemo(() => new URLSearchParams({ board_id: board, ...windowOf(period, Date.now()), resolution }), [board, period, resolution, turn])
+  const query = useMemo(() => new URLSearchParams({ board_id: board, ...windowOf(period, resolution, Date.now()), resolution }), [board, period, resolution, turn])
   return useAnswer<Told>(`${path`/v1/kpis/${kpi}/series`}?${query}`, turn, `${board} ${kpi}`)
 }

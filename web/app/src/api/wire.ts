@@ -5,7 +5,7 @@ import type { Batch, Rows, Tidegate } from '@tidegate/client'
 export interface Transaction {
   tx: string
   at: number
-  /** From commit to screen, in milliseconds; null while the clocks differ too much to say. */
+  /** From commit to screen, in milliseconds; null before it is there, where nobody looks, or while the clocks differ too much to say. */
   latency: number | null
   touched: { table: string; inserted: number; updated: number; deleted: number }[]
 }
@@ -24,6 +24,9 @@ export class Wire {
   #ahead = 0
   #listeners = new Set<() => void>()
   #timer: ReturnType<typeof setTimeout> | undefined
+  /** What has come and is not on the screen yet: which transaction, and when it was committed. */
+  #undrawn = new Map<string, number>()
+  #frame = 0
   /** What was committed before is caught up with, and says nothing of the line. */
   #liveSince = Infinity
 
@@ -32,6 +35,8 @@ export class Wire {
       if (state !== 'live') this.#liveSince = Infinity
       else if (this.#liveSince === Infinity) this.#liveSince = Date.now()
     })
+    // A page that nobody looks at draws nothing: when it is looked at again, that says nothing of the line.
+    document.addEventListener('visibilitychange', () => this.#undrawn.clear())
   }
 
   get transactions(): readonly Transaction[] {
@@ -69,22 +74,43 @@ export class Wire {
       const more = { ...known, touched: [...known.touched, touched] }
       this.#transactions = this.#transactions.map((transaction) => (transaction === known ? more : transaction))
     } else {
-      const latency = this.#measure(committedAt)
-      this.#transactions = [{ tx, at: Date.now(), latency, touched: [touched] }, ...this.#transactions].slice(0, KEPT)
+      this.#transactions = [{ tx, at: Date.now(), latency: null, touched: [touched] }, ...this.#transactions].slice(0, KEPT)
+      this.#await(tx, Date.parse(committedAt))
     }
+    this.#soon()
+  }
+
+  #soon(): void {
     this.#timer ??= setTimeout(() => {
       this.#timer = undefined
       for (const listener of this.#listeners) listener()
     }, TELL_MS)
   }
 
-  #measure(committedAt: string): number | null {
-    if (Date.parse(committedAt) - this.#ahead < this.#liveSince) return null
-    const raw = performance.timeOrigin + performance.now() - Date.parse(committedAt)
-    if (document.hidden || raw > CREDIBLE_MS || raw < -CREDIBLE_MS) return null
-    this.#ahead = Math.max(this.#ahead, -raw)
-    const latency = raw + this.#ahead
-    this.#samples = [...this.#samples, latency].slice(-SAMPLES)
-    return latency
+  /** Has it measured once it is on the screen, if it says anything of the line. */
+  #await(tx: string, committed: number): void {
+    const ahead = committed - clock()
+    if (document.hidden || committed - this.#ahead < this.#liveSince || Math.abs(ahead) > CREDIBLE_MS) return
+    this.#ahead = Math.max(this.#ahead, ahead)
+    this.#undrawn.set(tx, committed)
+    // Views draw in the next frame. A task behind it comes when that has been painted.
+    this.#frame ||= requestAnimationFrame(() => {
+      this.#frame = 0
+      const drawn = [...this.#undrawn]
+      setTimeout(() => this.#measure(drawn))
+    })
+  }
+
+  #measure(drawn: readonly (readonly [tx: string, committed: number])[]): void {
+    const now = clock()
+    const latencies = new Map<string, number>()
+    for (const [tx, committed] of drawn) if (this.#undrawn.delete(tx)) latencies.set(tx, now - committed + this.#ahead)
+    if (latencies.size === 0) return
+    this.#samples = [...this.#samples, ...latencies.values()].slice(-SAMPLES)
+    this.#transactions = this.#transactions.map((transaction) => ({ ...transaction, latency: latencies.get(transaction.tx) ?? transaction.latency }))
+    this.#soon()
   }
 }
+
+/** Milliseconds since 1970, and parts of them. */
+const clock = () => performance.timeOrigin + performance.now()

@@ -6,7 +6,7 @@ import { Avatar } from '../design/Avatar'
 import { Icon } from '../design/icons'
 import { Menu } from '../design/Menu'
 import type { BoardStore } from './store'
-import { EVERYTHING, type Filter, isEverything, toggled } from './filter'
+import { EVERYTHING, type Filter, isEverything, toggled, worded } from './filter'
 
 interface Props {
   board: Id
@@ -59,7 +59,7 @@ export function FilterBar({ board, store, filter, onFilter, people, categories }
     <div className="filter" role="search" aria-label="Cards">
       <label className="filter-search">
         <Icon name="search" size={16} />
-        <input ref={field} type="search" className="input" placeholder="Search" aria-label="Search cards" value={filter.text} onChange={({ target }) => onFilter({ ...filter, text: target.value, found: null })} />
+        <input ref={field} type="search" className="input" placeholder="Search" aria-label="Search cards" value={filter.text} onChange={({ target }) => onFilter(worded(filter, target.value))} />
       </label>
       <div className="filter-people" role="group" aria-label="Show cards of">
         {people.map((user) => (

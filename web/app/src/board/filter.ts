@@ -30,6 +30,11 @@ function matches(card: Card, { assignees, categories, labels, found }: Filter, w
   return card.title.toLowerCase().includes(words) || card.labels.some((label) => label.toLowerCase().includes(words)) || (found?.has(card.id) ?? false)
 }
 
+/** Other words: what was found by the last ones holds as long as they say the same. */
+export function worded(filter: Filter, text: string): Filter {
+  return { ...filter, text, found: text.trim() === filter.text.trim() ? filter.found : null }
+}
+
 export function toggled<T>(set: ReadonlySet<T>, item: T): ReadonlySet<T> {
   const next = new Set(set)
   if (!next.delete(item)) next.add(item)

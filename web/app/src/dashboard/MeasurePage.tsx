@@ -5,6 +5,7 @@ import { Link, useLocation } from 'wouter'
 import { useSeries } from '../api/series'
 import type { Category, Definition, Id, Resolution, Series, State } from '../api/tables'
 import { useBoards, usePeople, useWorkspace } from '../api/workspace'
+import { useMinute } from '../app/useMinute'
 import { useTitle } from '../app/useTitle'
 import { BoardPicker } from '../design/BoardPicker'
 import { Bones, Empty } from '../design/Empty'
@@ -13,9 +14,9 @@ import { Choice } from './Choice'
 import { Count } from './Count'
 import { NoHistory, Table } from './Frame'
 import { Past } from './Past'
-import { aligned, momentName, type Period, RESOLUTIONS } from './series'
+import { aligned, momentName, type Period, RESOLUTIONS, upToNow } from './series'
 import { amount } from './units'
-import { useDefinitions, useValues, valueKey } from './useMeasures'
+import { useDefinitions, useNow } from './useMeasures'
 import './measure.css'
 
 const PERIODS: readonly { value: Period; name: string }[] = [
@@ -65,16 +66,20 @@ export default function MeasurePage({ board, kpi }: { board: Id; kpi: string }) 
 
 function Measured({ board, definition }: { board: Id; definition: Definition }) {
   const { name: kpi, title, unit, description, computed_at } = definition
-  const value = useValues().get(valueKey(board, kpi))?.value
+  const values = useNow(board, kpi)
+  const value = values.get('')
+  const minute = useMinute()
   const [period, setPeriod] = useState<Period>('week')
   const [chosen, setChosen] = useState<Resolution>('hour')
   const [asTable, setAsTable] = useState(false)
   const steps = RESOLUTIONS[period]
   const resolution = steps.includes(chosen) ? chosen : steps[0]
-  const { answer, failed } = useSeries({ kpi, board, period, resolution, turn: computed_at ?? '' })
+  const { answer, failed } = useSeries({ kpi, board, period, resolution, turn: `${computed_at} ${resolution === 'raw' ? minute : ''}` })
   const nameOf = useItemNames(board, definition)
   const series = useMemo(() => answer && largest(answer.series), [answer])
-  const data = useMemo(() => series && aligned(series, Math.floor(Date.now() / 1_000)), [series])
+  const past = useMemo(() => series && aligned(series), [series])
+  const items = useMemo(() => (series ?? []).map(({ item }) => item), [series])
+  const data = useMemo(() => past && upToNow(past, items, values, Math.floor(Date.now() / 1_000)), [past, items, values, minute])
   const lines = useMemo(() => (series ?? []).map((one) => ({ name: nameOf(one.item), colour: colourOf(one.item, answer?.series.indexOf(one) ?? 0) })), [answer, series, nameOf])
 
   const isThere = data !== null && data[0].length > 0
@@ -110,9 +115,9 @@ function Measured({ board, definition }: { board: Id; definition: Definition }) 
         ) : !isThere ? (
           <NoHistory />
         ) : asTable ? (
-          <Table title={title} columns={lines.length > 1 ? lines.map(({ name }) => name) : []} rows={rowsOf(data, unit, answer.resolution)} />
+          <Table title={title} columns={lines.length > 1 ? lines.map(({ name }) => name) : []} rows={rowsOf(data, past?.[0].length ?? 0, unit, answer.resolution)} />
         ) : (
-          <Past title={title} lines={lines} data={data} unit={unit} resolution={answer.resolution} />
+          <Past title={title} about={period} lines={lines} data={data} unit={unit} resolution={answer.resolution} />
         )}
       </section>
     </>
@@ -137,11 +142,11 @@ function colourOf(item: string, index: number): string {
 /** As many as somebody reads; who wants fewer and farther takes another resolution. */
 const ROWS = 1_000
 
-/** The newest first. */
-function rowsOf([moments, ...values]: uPlot.AlignedData, unit: Definition['unit'], resolution: Resolution) {
+/** The newest first; behind so many moments of the past it is now. */
+function rowsOf([moments, ...values]: uPlot.AlignedData, past: number, unit: Definition['unit'], resolution: Resolution) {
   const indices = Array.from(moments, (_, index) => index).reverse().slice(0, ROWS)
   return indices.map((index) => ({
-    name: momentName(moments[index] ?? 0, resolution),
+    name: index < past ? momentName(moments[index] ?? 0, resolution) : 'Now',
     cells: values.map((line) => {
       const value = line[index]
       return typeof value === 'number' ? amount(value, unit) : '–'

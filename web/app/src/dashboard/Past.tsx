@@ -5,7 +5,7 @@ import { Icon, type IconName } from '../design/icons'
 import { Legend, pointAt } from './Legend'
 import { type Look, type Options, usePlot } from './plot'
 import { axisNames, isByDay, momentName, valuesAt } from './series'
-import { isNear, move, steer, wholeOf, zoom } from './steer'
+import { isNear, move, renew, steer, wholeOf, zoom } from './steer'
 import { amount, steps } from './units'
 
 /** A line, and what it is of. */
@@ -16,6 +16,8 @@ export interface Line {
 
 interface Props {
   title: string
+  /** Of something else all of it is shown, whatever part was looked at before. */
+  about: string
   lines: readonly Line[]
   data: uPlot.AlignedData
   unit: Unit
@@ -31,7 +33,7 @@ const WAYS: readonly { icon: IconName; name: string; go: (drawn: uPlot) => void;
 ]
 
 /** What was measured over the time, to go about in. */
-export function Past({ title, lines, data, unit, resolution }: Props) {
+export function Past({ title, about, lines, data, unit, resolution }: Props) {
   const legend = useRef<HTMLDivElement>(null)
   const [near, setNear] = useState(false)
   const [hidden, setHidden] = useState<ReadonlySet<number>>(new Set())
@@ -50,7 +52,8 @@ export function Past({ title, lines, data, unit, resolution }: Props) {
         setCursor: [(drawn) => pointAt(legend.current, typeof drawn.cursor.idx === 'number' ? latest.current.told(drawn.posToVal(drawn.cursor.left ?? 0, 'x')) : null)],
       },
     }),
-    JSON.stringify([lines, unit, resolution]),
+    JSON.stringify([about, lines, unit, resolution]),
+    renew,
   )
   useEffect(() => setHidden(new Set()), [lines.length])
 

@@ -14,8 +14,10 @@ export interface Look {
 
 export type Options = Omit<uPlot.Options, 'width' | 'height'>
 
-/** Draws in the element that `place` is given to: anew when `key` is another, else with other data. */
-export function usePlot(data: uPlot.AlignedData, make: (look: Look) => Options, key: string): { place: RefObject<HTMLDivElement | null>; plot: RefObject<uPlot | null> } {
+const put = (drawn: uPlot, data: uPlot.AlignedData) => drawn.setData(data)
+
+/** Draws in the element that `place` is given to: anew when `key` is another, else with other data, as `renew` puts them in. */
+export function usePlot(data: uPlot.AlignedData, make: (look: Look) => Options, key: string, renew = put): { place: RefObject<HTMLDivElement | null>; plot: RefObject<uPlot | null> } {
   const place = useRef<HTMLDivElement>(null)
   const plot = useRef<uPlot>(null)
   const latest = useRef({ data, make })
@@ -40,7 +42,7 @@ export function usePlot(data: uPlot.AlignedData, make: (look: Look) => Options, 
   }, [dark, key])
 
   useEffect(() => {
-    if (plot.current && plot.current.data !== data) plot.current.setData(data)
+    if (plot.current && plot.current.data !== data) renew(plot.current, data)
   }, [data])
 
   return { place, plot }

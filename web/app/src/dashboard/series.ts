@@ -1,6 +1,6 @@
 import type uPlot from 'uplot'
 import type { FlowPoint, Resolution, Series } from '../api/tables'
-import { DAY, HOUR } from './units'
+import { DAY, HOUR, MINUTE } from './units'
 
 /** What was measured in the past, as plots take it. */
 
@@ -16,26 +16,47 @@ export const RESOLUTIONS: Record<Period, readonly [Resolution, ...Resolution[]]>
   year: ['hour', 'day', 'month'],
 }
 
-/** From when to when, up to the end of this hour: within it the question stays the same, and so may the answer. */
-export function windowOf(period: Period, now: number): { from: string; to: string } {
-  const to = Math.ceil(now / 1_000 / HOUR) * HOUR
+/**
+ * From when to when, up to the end of this hour: within it the question stays the same, and so may the answer. What is taken as
+ * it came has another one each minute.
+ */
+export function windowOf(period: Period, resolution: Resolution, now: number): { from: string; to: string } {
+  const step = resolution === 'raw' ? MINUTE : HOUR
+  const to = Math.ceil(now / 1_000 / step) * step
   const told = (seconds: number) => new Date(seconds * 1_000).toISOString().replace('.000Z', 'Z')
   return { from: told(to - LENGTHS[period]), to: told(to) }
 }
 
-/** All series over the same moments, up to `until`. Told is where they changed: between, and since, they stayed as they were. */
-export function aligned(series: readonly Series[], until: number): uPlot.AlignedData {
+/** All series over the same moments. Told is where they changed: between two of its points each stayed as it was. */
+export function aligned(series: readonly Series[]): uPlot.AlignedData {
   const moments = [...new Set(series.flatMap(({ points }) => points.map(([at]) => at)))].sort((a, b) => a - b)
-  const last = moments.at(-1)
-  if (last !== undefined && last < until) moments.push(until)
   const lines = series.map(({ points }) => {
+    const end = points.at(-1)?.[0] ?? -Infinity
     let told = 0
     return moments.map((at) => {
       while ((points[told]?.[0] ?? Infinity) <= at) told += 1
-      return points[told - 1]?.[1] ?? null
+      return at > end ? null : (points[told - 1]?.[1] ?? null)
     })
   })
   return [moments, ...lines]
+}
+
+/**
+ * The same up to now, where the series of `items` come to `values`. What has none any more, as a span when nothing was done for
+ * long, ends where it was told last.
+ */
+export function upToNow(data: uPlot.AlignedData, items: readonly string[], values: ReadonlyMap<string, number>, now: number): uPlot.AlignedData {
+  const [moments, ...lines] = data
+  const last = moments.at(-1)
+  if (last === undefined || !items.some((item) => values.has(item))) return data
+  const held = lines.map((line, index) => {
+    const value = values.get(items[index] ?? '')
+    if (value === undefined) return [...line, null]
+    const end = line.findLastIndex((value) => value !== null)
+    return [...Array.from(line, (told, at) => (at > end && end >= 0 ? line[end] : told)), value]
+  })
+  // Whose clock is behind the server's sees it all the same.
+  return [[...moments, Math.max(now, last + 1)], ...held]
 }
 
 /** What each line was at a moment: since when it was that, the data say. */

@@ -24,6 +24,14 @@ export function move(drawn: uPlot, part: number): void {
   drawn.setScale('x', moved(view, wholeOf(drawn), (view.max - view.min) * part))
 }
 
+/** Other data, of which the same part is looked at. */
+export function renew(drawn: uPlot, data: uPlot.AlignedData): void {
+  if (!isNear(drawn)) return drawn.setData(data)
+  const view = viewOf(drawn)
+  drawn.setData(data, false)
+  drawn.setScale('x', moved(view, wholeOf(drawn), 0))
+}
+
 const A_LINE = 16
 const ZOOM_A_PIXEL = 0.0016
 

@@ -7,6 +7,7 @@ import { useDefinitions } from '../dashboard/useMeasures'
 import { Avatar } from '../design/Avatar'
 import { Bones, Empty } from '../design/Empty'
 import { Icon } from '../design/icons'
+import { More } from '../design/More'
 import { ago } from '../design/texts'
 import { told } from './told'
 import { useNotifications } from './useNotifications'
@@ -17,7 +18,7 @@ import './people.css'
 export default function NotificationsPage() {
   useTitle('Notifications')
   const command = useCommand()
-  const { notifications, state } = useNotifications()
+  const { rows: notifications, state, more, ...paging } = useNotifications()
   const unread = notifications.some(({ read_at }) => !read_at)
   return (
     <div className="page notifications-page">
@@ -37,6 +38,7 @@ export default function NotificationsPage() {
           <Item key={notification.id} notification={notification} />
         ))}
       </ul>
+      {notifications.length > 0 && more && <More {...paging} />}
     </div>
   )
 }

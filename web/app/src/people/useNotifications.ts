@@ -1,19 +1,23 @@
 import { useRows } from '@tidegate/client/react'
 import { useMemo } from 'react'
+import { byMoment } from '../api/moments'
 import type { Notification } from '../api/tables'
+import { type Paged, usePaged } from '../api/usePaged'
 import { useWorkspace } from '../api/workspace'
 
-const SHOWN = 200
+/** So many are followed live, and counted; older ones are read on demand. */
+const NEWEST = 200
 
-export function useNotifications() {
+function useNewest() {
   const { tide, person } = useWorkspace()
-  const rows = person ? tide.rows<Notification>('public.notifications', { where: 'user_id = $1', params: [person.id], orderBy: 'created_at desc', limit: SHOWN }) : null
-  const { rows: all, state } = useRows(rows)
-  const sorted = useMemo(() => [...all.values()].sort((a, b) => (a.created_at < b.created_at ? 1 : a.created_at > b.created_at ? -1 : Number(b.id) - Number(a.id))), [all])
-  return { notifications: sorted, state }
+  return person ? tide.rows<Notification>('public.notifications', { where: 'user_id = $1', params: [person.id], orderBy: 'created_at desc', limit: NEWEST }) : null
 }
 
+const newestFirst = (a: Notification, b: Notification) => byMoment(b.created_at, a.created_at) || Number(b.id) - Number(a.id)
+
+export const useNotifications = (): Paged<Notification> => usePaged(useNewest(), newestFirst)
+
 export function useUnread(): number {
-  const { notifications } = useNotifications()
-  return useMemo(() => notifications.reduce((count, { read_at }) => count + (read_at ? 0 : 1), 0), [notifications])
+  const { rows } = useRows(useNewest())
+  return useMemo(() => [...rows.values()].filter(({ read_at }) => !read_at).length, [rows])
 }

@@ -2,12 +2,14 @@ import { useRows } from '@tidegate/client/react'
 import { useMemo, useState } from 'react'
 import { createComment } from '../../api/commands'
 import { Deed } from '../../activity/Deed'
-import { newestFirst } from '../../activity/groups'
+import { useFeed } from '../../activity/useFeed'
 import { useNames } from '../../activity/useNames'
-import type { Activity, Comment, Id, Member, User } from '../../api/tables'
+import { byMoment } from '../../api/moments'
+import type { Comment, Id, Member, User } from '../../api/tables'
 import { useMaking, useWorkspace } from '../../api/workspace'
 import { useWire } from '../../app/useWire'
 import { Avatar } from '../../design/Avatar'
+import { More } from '../../design/More'
 import { CommentView } from './CommentView'
 import { MentionField } from './MentionField'
 import '../../activity/activity.css'
@@ -28,7 +30,7 @@ export function Talk({ board, entry, mayEdit, isAdmin, people, members }: Props)
   const rows = tide.rows<Comment>('public.comments', { where: 'entry_id = $1', params: [entry] })
   const { rows: all } = useRows(rows)
   useWire(rows, 'comments')
-  const comments = useMemo(() => [...all.values()].sort((a, b) => (a.created_at < b.created_at ? -1 : a.created_at > b.created_at ? 1 : Number(a.id) - Number(b.id))), [all])
+  const comments = useMemo(() => [...all.values()].sort((a, b) => byMoment(a.created_at, b.created_at) || Number(a.id) - Number(b.id)), [all])
   const belonging = useMemo(() => [...members.values()].map(({ user_id }) => people.get(user_id)).filter((user) => user !== undefined), [members, people])
   return (
     <section className="talk" aria-label="Comments and history">
@@ -96,24 +98,25 @@ function NewComment({ entry, people, all }: { entry: Id; people: readonly User[]
 }
 
 function History({ board, entry, people }: { board: Id; entry: Id; people: ReadonlyMap<string, User> }) {
-  const { tide } = useWorkspace()
   const names = useNames()
-  const { rows } = useRows(tide.rows<Activity>('public.activities', { where: 'board_id = $1 AND entry_id = $2', params: [board, entry], orderBy: 'at desc', limit: 50 }))
-  const activities = useMemo(() => [...rows.values()].sort(newestFirst), [rows])
+  const { rows: activities, more, ...paging } = useFeed(board, entry)
   return (
-    <ol className="history">
-      {activities.map((activity) => {
-        const user = activity.actor_id ? people.get(activity.actor_id) : undefined
-        return (
-          <li key={activity.id} className="history-item">
-            <Avatar user={user} size={22} silent />
-            <span className="history-who">{user?.name ?? 'Somebody'}</span>
-            <ul>
-              <Deed activity={activity} names={names} linked={false} />
-            </ul>
-          </li>
-        )
-      })}
-    </ol>
+    <>
+      <ol className="history">
+        {activities.map((activity) => {
+          const user = activity.actor_id ? people.get(activity.actor_id) : undefined
+          return (
+            <li key={activity.id} className="history-item">
+              <Avatar user={user} size={22} silent />
+              <span className="history-who">{user?.name ?? 'Somebody'}</span>
+              <ul>
+                <Deed activity={activity} names={names} linked={false} />
+              </ul>
+            </li>
+          )
+        })}
+      </ol>
+      {activities.length > 0 && more && <More {...paging} />}
+    </>
   )
 }
