@@ -107,7 +107,7 @@ const SUMS: [(&str, &str); 9] = [
     (
         "kpi_values_day",
         "count(*) as number, sum(board_id)::bigint as boards, count(distinct kpi || '/' || item) as parts, count(distinct \"at\") as moments,
-         round(sum(value))::bigint as value, round(sum(least))::bigint as least, round(sum(most))::bigint as most, sum(samples)::bigint as samples",
+         round(sum(value) * 1000)::bigint as value, round(sum(least))::bigint as least, round(sum(most))::bigint as most, sum(samples)::bigint as samples",
     ),
 ];
 

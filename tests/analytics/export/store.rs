@@ -15,7 +15,7 @@ use object_store::{
     ObjectStoreExt as _, PutMultipartOptions, PutOptions, PutPayload, PutResult, Result, UploadPart,
 };
 use parking_lot::Mutex;
-use tokio::sync::Notify;
+use tokio::sync::Semaphore;
 
 /// A place in memory that keeps count of what is done there, and where something happens at what the test names.
 #[derive(Debug)]
@@ -31,10 +31,10 @@ pub(super) struct Plan {
     how: How,
     /// What was asked, in its order.
     asked: Mutex<Vec<String>>,
-    /// It happens, now.
-    pub(super) happens: Notify,
-    /// What waits goes on.
-    pub(super) goes_on: Notify,
+    /// One for each time that it has happened; several may happen side by side.
+    happens: Semaphore,
+    /// One for each that waits and may go on.
+    goes_on: Semaphore,
 }
 
 #[derive(Clone, Debug)]
@@ -56,7 +56,7 @@ pub(super) enum How {
     Stops,
     /// It is done, and there is never an answer.
     IsDoneAndStops,
-    /// It is done when [`Plan::goes_on`] says so.
+    /// It is done when [`Plan::go_on`] says so.
     Waits,
 }
 
@@ -72,8 +72,8 @@ type Pinned<'t, T> = Pin<Box<dyn Future<Output = Result<T>> + Send + 't>>;
 impl Faulty {
     /// Over a copy of what is at another place.
     pub(super) fn over(before: &InMemory, when: When, how: How) -> Self {
-        let (asked, happens, goes_on) = Default::default();
-        let plan = Arc::new(Plan { when, how, asked, happens, goes_on });
+        let (happens, goes_on) = (Semaphore::new(0), Semaphore::new(0));
+        let plan = Arc::new(Plan { when, how, asked: Mutex::default(), happens, goes_on });
         Self { inner: Arc::new(before.fork()), plan }
     }
 }
@@ -86,6 +86,16 @@ impl Plan {
     /// Whether it has happened by now.
     pub(super) fn has_happened(&self) -> bool {
         matches!(self.when, When::Nth(number) if number < self.asked.lock().len())
+    }
+
+    /// Waits until it happens.
+    pub(super) async fn happens(&self) {
+        take(&self.happens).await;
+    }
+
+    /// Has one that waits go on.
+    pub(super) fn go_on(&self) {
+        self.goes_on.add_permits(1);
     }
 
     fn is_now(&self, what: String) -> bool {
@@ -107,25 +117,29 @@ impl Plan {
         match self.how {
             How::Fails => Err(refused()),
             How::IsDoneAndFails => {
-                operation.await?;
+                _ = operation.await;
                 Err(refused())
             }
             How::Stops => {
-                self.happens.notify_one();
+                self.happens.add_permits(1);
                 pending().await
             }
             How::IsDoneAndStops => {
-                operation.await?;
-                self.happens.notify_one();
+                _ = operation.await;
+                self.happens.add_permits(1);
                 pending().await
             }
             How::Waits => {
-                self.happens.notify_one();
-                self.goes_on.notified().await;
+                self.happens.add_permits(1);
+                take(&self.goes_on).await;
                 operation.await
             }
         }
     }
+}
+
+async fn take(from: &Semaphore) {
+    from.acquire().await.expect("nobody closes it").forget();
 }
 
 /// All that is at a place, by name.
