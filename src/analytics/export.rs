@@ -91,7 +91,7 @@ pub struct Export {
 }
 
 /// How much goes together.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct Limits {
     /// Rows of a row group, which are all that is in memory as text.
     pub group_rows: usize,

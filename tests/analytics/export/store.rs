@@ -165,7 +165,7 @@ impl fmt::Display for Faulty {
     }
 }
 
-/// As `async_trait` writes it, which is object_store's own and none of ours.
+/// As `async_trait` writes it, which is `object_store`'s own and none of ours.
 impl ObjectStore for Faulty {
     fn put_opts<'a, 'b, 't>(
         &'a self,
