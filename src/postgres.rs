@@ -56,4 +56,4 @@ pub use impersonation::{Acting, Impersonation};
 pub use pool::{Pool, Pooled};
 pub use quote::{quote, quote_literal, quote_table};
 pub use settings::Settings;
-pub use work::{Access, Begun, Fields, Work};
+pub use work::{Access, Begun, Fields, Rows, Work};

@@ -4,12 +4,17 @@
 //!  analytics.* ──by day──▶ <table>/day=2026-11-25/part-<digest>-0000.parquet ──▶ manifest.json: files, rows
 //! ```
 //!
-//! A day whose rows are what the manifest says is left alone; another one is written whole, in files of other names, then
-//! said in the manifest, and then the files that it no longer names are removed. Every file appears at once or not at all.
-//! So an export that is killed goes on where it stood, and who reads by the manifest reads what it says.
+//! A day whose rows are what the manifest says is left alone; another one is written whole, in files of other names. The
+//! manifest names them once they are there, and at a run's end what it does not name is removed. Every file appears at once
+//! or not at all. So an export that is killed is made good by the next one, and who reads by the manifest reads what it says.
+//!
+//! Never here: a transaction that waits for an upload, or more of a day in memory than a file of it.
 
 mod file;
 mod manifest;
+mod piece;
+mod place;
+mod run;
 mod table;
 
 use std::fmt;
@@ -17,15 +22,13 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::TryStreamExt as _;
 use object_store::path::Path;
-use object_store::{ObjectStore, ObjectStoreExt as _, parse_url_opts};
-use tokio::task::spawn_blocking;
+use object_store::{ObjectStore, parse_url_opts};
 use url::Url;
 
-use crate::postgres::{self, Access, Begun, Fields, Pool, Work};
-use manifest::{Day, Manifest};
-use table::{TABLES, Table};
+use crate::postgres::{self, Pool};
+use place::{Place, store};
+use run::Run;
 
 /// Where exports go, and how they get there.
 #[derive(Clone)]
@@ -69,21 +72,51 @@ pub enum Error {
     /// Somebody else's file is in the manifest's place.
     #[error("`manifest.json` at the export's place is not one of these exports")]
     Manifest(#[source] serde_json::Error),
+    /// Rows of a day came or went each time that its files were written; it stays as it was exported before.
+    #[error("all was exported but `{table}` of {day:?}, which changed each time that it was read")]
+    Moving {
+        /// Whose rows.
+        table: &'static str,
+        /// Of which day; empty where there are none.
+        day: String,
+    },
 }
 
 /// Writes exports. Cloning shares it.
 #[derive(Clone)]
 pub struct Export {
-    store: Arc<dyn ObjectStore>,
-    prefix: Path,
+    place: Place,
     warehouse: Pool,
+    limits: Limits,
 }
 
-const TIMEOUT: Duration = Duration::from_hours(6);
-/// Rows that are read at once: a group of a file.
-const GROUP: usize = 50_000;
-/// Groups in a file: what is in memory at once.
-const GROUPS: usize = 10;
+/// How much goes together.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Rows of a row group, which are all that is in memory as text.
+    pub group_rows: usize,
+    /// Rows of a file, which are read in one transaction.
+    pub file_rows: usize,
+    /// Bytes behind which a file ends with its group: they are in memory until it is where it belongs.
+    pub file_bytes: usize,
+    /// Bytes behind which a file goes out in parts, and of each part. Buckets take 5 MiB at least and 10,000 parts at most.
+    pub part_bytes: usize,
+    /// How long days are written until the manifest names them: writing it for each would write years of days for every
+    /// one of them, and who is killed in between writes these once more.
+    pub manifest_every: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            group_rows: 20_000,
+            file_rows: 1_000_000,
+            file_bytes: 128 << 20,
+            part_bytes: 16 << 20,
+            manifest_every: Duration::from_secs(30),
+        }
+    }
+}
 
 impl FromStr for Target {
     type Err = InvalidTarget;
@@ -111,12 +144,8 @@ impl fmt::Debug for Config {
 
 impl fmt::Debug for Export {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Export").field("prefix", &self.prefix).finish_non_exhaustive()
+        f.debug_struct("Export").field("prefix", &self.place.prefix).finish_non_exhaustive()
     }
-}
-
-fn store(doing: &'static str) -> impl Fn(object_store::Error) -> Error {
-    move |source| Error::Store { doing, source }
 }
 
 impl Export {
@@ -128,8 +157,26 @@ impl Export {
         // The object stores' HTTP takes the process's own, which nobody else asks for.
         _ = rustls::crypto::ring::default_provider().install_default();
         let options = config.options.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-        let (store, prefix) = parse_url_opts(&config.url.0, options).map_err(store("begin"))?;
-        Ok(Self { store: store.into(), prefix, warehouse })
+        let (at, prefix) = parse_url_opts(&config.url.0, options).map_err(store("begin"))?;
+        Ok(Self::at(at.into(), prefix, warehouse))
+    }
+
+    /// The same to a place that is open already, below `prefix`.
+    pub fn at(store: Arc<dyn ObjectStore>, prefix: Path, warehouse: Pool) -> Self {
+        Self { place: Place { store, prefix }, warehouse, limits: Limits::default() }
+    }
+
+    /// The same with other limits; the least of each is one.
+    #[must_use]
+    pub fn with(mut self, limits: Limits) -> Self {
+        self.limits = Limits {
+            group_rows: limits.group_rows.max(1),
+            file_rows: limits.file_rows.max(1),
+            file_bytes: limits.file_bytes.max(1),
+            part_bytes: limits.part_bytes.max(1),
+            manifest_every: limits.manifest_every,
+        };
+        self
     }
 
     /// Writes what has changed since the last time; how many rows.
@@ -137,94 +184,6 @@ impl Export {
     /// # Errors
     /// [`Error`]
     pub async fn run(&self) -> Result<u64, Error> {
-        let mut manifest = Manifest::read(&*self.store, &self.prefix).await?;
-        let mut written = 0;
-        for table in &TABLES {
-            written += self.table(table, &mut manifest).await?;
-        }
-        Ok(written)
-    }
-
-    async fn table(&self, table: &'static Table, manifest: &mut Manifest) -> Result<u64, Error> {
-        let Begun { work, .. } =
-            Work::begin(&self.warehouse, None, "pg_catalog", Access::Read, TIMEOUT).await?;
-        let mut written = 0;
-        let mut days = Vec::new();
-        for row in work.rows(table.digests(), &[]).await? {
-            let text = |place| row.text(place).unwrap_or_default().to_owned();
-            let (day, digest) = (text(0), text(1));
-            days.push(day.clone());
-            if manifest.day(table.name, &day).is_some_and(|known| known.digest == digest) {
-                continue;
-            }
-            let (rows, files) = self.day(table, &day, &digest, &work).await?;
-            manifest.set(table.name, &day, Day { digest, rows, files });
-            manifest.write(&*self.store, &self.prefix).await?;
-            self.keep(table, &day, manifest).await?;
-            written += rows;
-        }
-        for day in manifest.others(table.name, &days) {
-            manifest.forget(table.name, &day);
-            manifest.write(&*self.store, &self.prefix).await?;
-            self.keep(table, &day, manifest).await?;
-        }
-        work.end().await?;
-        Ok(written)
-    }
-
-    /// Writes a day's files; how many rows, and the files' names.
-    async fn day(
-        &self,
-        table: &'static Table,
-        day: &str,
-        digest: &str,
-        work: &Work,
-    ) -> Result<(u64, Vec<String>), Error> {
-        let (mut rows, mut files) = (0, Vec::new());
-        let mut after = String::new();
-        let mut is_done = false;
-        while !is_done {
-            let mut groups: Vec<Vec<Fields>> = Vec::new();
-            while groups.len() < GROUPS && !is_done {
-                let group = work.rows(table.rows(), &[Some(day), Some(&after)]).await?;
-                is_done = group.len() < GROUP;
-                if let Some(last) = group.last() {
-                    last.text(table.columns.len()).unwrap_or_default().clone_into(&mut after);
-                    rows += group.len() as u64;
-                    groups.push(group);
-                }
-            }
-            if groups.is_empty() && !files.is_empty() {
-                break;
-            }
-            let body =
-                spawn_blocking(move || file::encode(table, &groups)).await.expect("it does not panic")?;
-            // Of other rows it has another name: what the manifest names is what it says.
-            let name = format!("part-{digest}-{:04}.parquet", files.len());
-            let place = self.folder(table, day).join(name.as_str());
-            self.store.put(&place, body.into()).await.map_err(store("put a file"))?;
-            files.push(name);
-        }
-        Ok((rows, files))
-    }
-
-    /// Removes the files of a day that the manifest does not name.
-    async fn keep(&self, table: &Table, day: &str, manifest: &Manifest) -> Result<(), Error> {
-        let folder = self.folder(table, day);
-        let found: Vec<_> =
-            self.store.list(Some(&folder)).try_collect().await.map_err(store("list files"))?;
-        let kept = manifest.day(table.name, day).map_or(&[][..], |day| &day.files);
-        for file in found {
-            let is_kept = file.location.filename().is_some_and(|name| kept.iter().any(|kept| kept == name));
-            if !is_kept {
-                self.store.delete(&file.location).await.map_err(store("remove a file"))?;
-            }
-        }
-        Ok(())
-    }
-
-    fn folder(&self, table: &Table, day: &str) -> Path {
-        let path = self.prefix.clone().join(table.name);
-        if day.is_empty() { path } else { path.join(format!("day={day}")) }
+        Run::begin(self).await?.all().await
     }
 }

@@ -1,8 +1,10 @@
+use std::pin::Pin;
 use std::time::Duration;
 
+use futures_util::TryStreamExt as _;
 use tokio::time::{Instant, timeout_at};
 use tokio_postgres::types::ToSql;
-use tokio_postgres::{Row, SimpleQueryMessage};
+use tokio_postgres::{Row, RowStream, SimpleQueryMessage};
 
 use super::lease::Lease;
 use super::text::Text;
@@ -46,6 +48,12 @@ pub struct Begun {
 /// A row of text.
 #[derive(Debug)]
 pub struct Fields(Row);
+
+/// The rows of a statement of a [`Work`], while it runs.
+pub struct Rows<'a> {
+    work: &'a Work,
+    rows: Pin<Box<RowStream>>,
+}
 
 const BEGIN: &str = "begin the work of a request";
 const RUN: &str = "run a statement of a request";
@@ -110,6 +118,20 @@ impl Work {
         Ok(self.within(RUN, asked).await?.into_iter().map(Fields).collect())
     }
 
+    /// The same, taken in portions: PostgreSQL runs the statement once, and sends on as its rows are taken.
+    ///
+    /// # Errors
+    /// As [`Work::rows`].
+    pub async fn portions(&self, sql: &'static str, values: &[Option<&str>]) -> Result<Rows<'_>, Error> {
+        let asked = async {
+            let session = self.lease.session();
+            let statement = session.prepared(sql).await?;
+            session.query_raw(&statement, values.iter().map(|value| value.map(Text))).await
+        };
+        let rows = Box::pin(self.within(RUN, asked).await?);
+        Ok(Rows { work: self, rows })
+    }
+
     /// The first row of a statement that is the same every time.
     ///
     /// # Errors
@@ -150,6 +172,25 @@ impl Work {
             Ok(answer) => answer.map_err(Error::query(operation)),
             Err(_) => Err(Error::Timeout { operation, timeout: self.timeout }),
         }
+    }
+}
+
+impl Rows<'_> {
+    /// The next rows, at most so many; fewer only at the end.
+    ///
+    /// # Errors
+    /// As [`Work::rows`].
+    pub async fn next(&mut self, most: usize) -> Result<Vec<Fields>, Error> {
+        let taken = async {
+            let mut taken = Vec::with_capacity(most);
+            while taken.len() < most
+                && let Some(row) = self.rows.try_next().await?
+            {
+                taken.push(Fields(row));
+            }
+            Ok(taken)
+        };
+        self.work.within(RUN, taken).await
     }
 }
 

@@ -1,5 +1,7 @@
+use std::io;
 use std::sync::Arc;
 
+use object_store::{PutPayload, PutPayloadMut};
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::data_type::{BoolType, ByteArray, ByteArrayType, DoubleType, Int64Type};
 use parquet::errors::ParquetError;
@@ -10,24 +12,57 @@ use parquet::schema::parser::parse_message_type;
 use super::table::{Kind, Table};
 use crate::postgres::Fields;
 
-/// Rows as a Parquet file, each group of them a row group.
-pub(super) fn encode(table: &Table, groups: &[Vec<Fields>]) -> Result<Vec<u8>, ParquetError> {
-    let schema = Arc::new(parse_message_type(&schema(table))?);
-    let level = ZstdLevel::try_new(3)?;
-    let properties = WriterProperties::builder().set_compression(Compression::ZSTD(level)).build();
-    let mut body = Vec::new();
-    let mut writer = SerializedFileWriter::new(&mut body, schema, Arc::new(properties))?;
-    for rows in groups {
-        let mut group = writer.next_row_group()?;
-        for (place, (_, kind)) in table.columns.iter().enumerate() {
+/// A Parquet file that rows are put into, a group of them at a time: of what is in it only the encoded bytes are kept.
+pub(super) struct File {
+    table: &'static Table,
+    writer: SerializedFileWriter<Body>,
+}
+
+/// In blocks, since a vector of hundreds of megabytes would be copied as it grows.
+struct Body(PutPayloadMut);
+
+const BLOCK: usize = 256 * 1024;
+
+impl File {
+    pub(super) fn new(table: &'static Table) -> Result<Self, ParquetError> {
+        let schema = Arc::new(parse_message_type(&schema(table))?);
+        let level = ZstdLevel::try_new(3)?;
+        let properties = WriterProperties::builder().set_compression(Compression::ZSTD(level)).build();
+        let body = Body(PutPayloadMut::new().with_block_size(BLOCK));
+        Ok(Self { table, writer: SerializedFileWriter::new(body, schema, Arc::new(properties))? })
+    }
+
+    /// Puts rows in, as a row group.
+    pub(super) fn put(&mut self, rows: &[Fields]) -> Result<(), ParquetError> {
+        let mut group = self.writer.next_row_group()?;
+        for (place, (_, kind)) in self.table.columns.iter().enumerate() {
             let column = group.next_column()?;
             let column = column.ok_or_else(|| ParquetError::General("a column is missing".to_owned()))?;
             write(column, *kind, rows.iter().map(|row| row.text(place)))?;
         }
-        group.close()?;
+        group.close().map(drop)
     }
-    writer.close()?;
-    Ok(body)
+
+    /// How many it has by now.
+    pub(super) fn bytes(&self) -> usize {
+        self.writer.bytes_written()
+    }
+
+    /// All of it.
+    pub(super) fn end(self) -> Result<PutPayload, ParquetError> {
+        Ok(self.writer.into_inner()?.0.freeze())
+    }
+}
+
+impl io::Write for Body {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// See <https://github.com/apache/parquet-format/blob/master/LogicalTypes.md>.

@@ -1,10 +1,10 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use object_store::path::Path;
-use object_store::{ObjectStore, ObjectStoreExt as _};
 use serde::{Deserialize, Serialize};
 
-use super::{Error, store};
+use super::Error;
+use super::place::Place;
 
 /// What an export has written: by table and day. A table without days has one, whose name is empty.
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -28,32 +28,17 @@ pub(super) struct Day {
 
 const FORM: u32 = 1;
 
-fn place(prefix: &Path) -> Path {
-    prefix.clone().join("manifest.json")
-}
-
 impl Manifest {
-    pub(super) async fn read(at: &dyn ObjectStore, prefix: &Path) -> Result<Self, Error> {
-        let doing = store("read the manifest");
-        let body = match at.get(&place(prefix)).await {
-            Ok(found) => found.bytes().await.map_err(doing)?,
-            Err(object_store::Error::NotFound { .. }) => {
-                return Ok(Self { tidegate_export: FORM, ..Self::default() });
-            }
-            Err(error) => return Err(doing(error)),
-        };
+    pub(super) async fn read(at: &Place) -> Result<Self, Error> {
+        let none = Self { tidegate_export: FORM, ..Self::default() };
+        let Some(body) = at.read_manifest().await? else { return Ok(none) };
         let manifest: Self = serde_json::from_slice(&body).map_err(Error::Manifest)?;
         // What another form says is written anew.
-        Ok(if manifest.tidegate_export == FORM {
-            manifest
-        } else {
-            Self { tidegate_export: FORM, ..Self::default() }
-        })
+        Ok(if manifest.tidegate_export == FORM { manifest } else { none })
     }
 
-    pub(super) async fn write(&self, at: &dyn ObjectStore, prefix: &Path) -> Result<(), Error> {
-        let body = serde_json::to_vec_pretty(self).expect("texts and numbers");
-        at.put(&place(prefix), body.into()).await.map_err(store("write the manifest")).map(drop)
+    pub(super) async fn write(&self, at: &Place) -> Result<(), Error> {
+        at.write_manifest(serde_json::to_vec_pretty(self).expect("texts and numbers")).await
     }
 
     pub(super) fn day(&self, table: &str, day: &str) -> Option<&Day> {
@@ -64,15 +49,24 @@ impl Manifest {
         self.tables.entry(table.to_owned()).or_default().insert(day.to_owned(), is);
     }
 
-    pub(super) fn forget(&mut self, table: &str, day: &str) {
-        if let Some(days) = self.tables.get_mut(table) {
-            days.remove(day);
-        }
+    /// Whether it was there.
+    pub(super) fn forget(&mut self, table: &str, day: &str) -> bool {
+        self.tables.get_mut(table).is_some_and(|days| days.remove(day).is_some())
     }
 
     /// The days that are written of a table, but for these.
-    pub(super) fn others(&self, table: &str, days: &[String]) -> Vec<String> {
+    pub(super) fn others(&self, table: &str, days: &BTreeSet<&str>) -> Vec<String> {
         let written = self.tables.get(table).into_iter().flat_map(BTreeMap::keys);
-        written.filter(|day| !days.contains(day)).cloned().collect()
+        written.filter(|day| !days.contains(&***day)).cloned().collect()
+    }
+
+    /// All files that it names, as they lie at a place.
+    pub(super) fn files(&self, at: &Place) -> BTreeSet<Path> {
+        let days = self
+            .tables
+            .iter()
+            .flat_map(|(table, days)| days.iter().map(move |(name, day)| (table, name, day)));
+        days.flat_map(|(table, name, day)| day.files.iter().map(move |file| at.file(table, name, file)))
+            .collect()
     }
 }

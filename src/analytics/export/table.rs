@@ -2,8 +2,6 @@
 
 use std::sync::OnceLock;
 
-use super::GROUP;
-
 /// A table, and how its rows are read.
 pub(super) struct Table {
     pub(super) name: &'static str,
@@ -13,6 +11,7 @@ pub(super) struct Table {
     key: &'static str,
     pub(super) columns: &'static [(&'static str, Kind)],
     digests: OnceLock<String>,
+    digest: OnceLock<String>,
     rows: OnceLock<String>,
 }
 
@@ -34,7 +33,15 @@ const fn table(
     key: &'static str,
     columns: &'static [(&'static str, Kind)],
 ) -> Table {
-    Table { name, day, key, columns, digests: OnceLock::new(), rows: OnceLock::new() }
+    Table {
+        name,
+        day,
+        key,
+        columns,
+        digests: OnceLock::new(),
+        digest: OnceLock::new(),
+        rows: OnceLock::new(),
+    }
 }
 
 pub(super) static TABLES: [Table; 9] = [
@@ -140,22 +147,26 @@ pub(super) static TABLES: [Table; 9] = [
     ),
 ];
 
+/// What tells rows from others, whatever their order: their number, and their hashes' sum.
+const DIGEST: &str = "count(*) || '-' || coalesce(sum(hashtextextended(t::text, 0)::numeric), 0)";
+
 impl Table {
-    /// Each day and what tells its rows from others.
+    /// Each day and its rows' digest.
     pub(super) fn digests(&'static self) -> &'static str {
         self.digests.get_or_init(|| {
             let day = self.day.map_or_else(|| "''".to_owned(), |day| format!("{day}::date::text"));
-            format!(
-                "select {day}, count(*) || '-' || coalesce(sum(hashtextextended(t::text, 0)::numeric), 0)
-                from analytics.{} as t
-                group by 1
-                order by 1",
-                self.name
-            )
+            format!("select {day}, {DIGEST} from analytics.{} as t group by 1 order by 1", self.name)
         })
     }
 
-    /// A day's rows behind a key, in its order; the key comes last.
+    /// A day's digest: `0-0` of one without rows.
+    pub(super) fn digest(&'static self) -> &'static str {
+        self.digest.get_or_init(|| {
+            format!("select {DIGEST} from analytics.{} as t where {}", self.name, self.is_of_day())
+        })
+    }
+
+    /// A day's rows behind a key, in its order, and at most so many; the key comes last.
     pub(super) fn rows(&'static self) -> &'static str {
         self.rows.get_or_init(|| {
             let column = |(name, kind): &(&str, Kind)| match kind {
@@ -166,10 +177,6 @@ impl Table {
                 _ => format!("{name}::text"),
             };
             let columns: Vec<_> = self.columns.iter().map(column).collect();
-            let day = match self.day {
-                Some(day) => format!("{day} >= $1::date and {day} < $1::date + interval '1 day'"),
-                None => "$1 = ''".to_owned(),
-            };
             // Numbers in their order, whatever their length.
             let key = match self.columns.iter().find(|(name, _)| *name == self.key) {
                 Some((name, Number)) => format!("lpad({name}::text, 20, '0')"),
@@ -178,13 +185,21 @@ impl Table {
             format!(
                 "select {}, {key}
                 from analytics.{}
-                where {day}
+                where {}
                   and {key} collate \"C\" > $2
                 order by {key} collate \"C\"
-                limit {GROUP}",
+                limit $3::bigint",
                 columns.join(", "),
-                self.name
+                self.name,
+                self.is_of_day()
             )
         })
+    }
+
+    fn is_of_day(&self) -> String {
+        match self.day {
+            Some(day) => format!("{day} >= $1::date and {day} < $1::date + interval '1 day'"),
+            None => "$1 = ''".to_owned(),
+        }
     }
 }
