@@ -114,8 +114,8 @@ const MANY: &str = "
     cross join (select min(id) as id from public.boards) as b";
 /// The first and the last of each page, and some between.
 const THIN: &str = "
-    create function thin(id bigint, least bigint) returns boolean language sql immutable
-    return (id - least) % 20000 in (0, 1, 7777, 19998, 19999);
+    create function thin(id bigint, first bigint) returns boolean language sql immutable
+    return (id - first) % 20000 in (0, 1, 7777, 19998, 19999);
     delete from public.activities
     where subject = 'board' and at::date = current_date - 2 and thin(id, (select min(id) from public.activities))
       and id > (select min(id) from public.activities);

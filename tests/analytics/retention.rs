@@ -106,15 +106,13 @@ fn each_table_keeps_the_parts_that_reach_into_its_days_and_no_others() {
     });
 }
 
-/// Cards that came a hundred days ago and moved on each ten days; one of them was deleted after forty, one is yet to be, and
+/// Cards that came a hundred days ago and moved on each ten days; one of them was deleted after thirty, one is yet to be, and
 /// one stays where it is.
 const OLD: &str = "
-    alter table public.entries disable trigger count_version;
     insert into public.entries (board_id, title, state_id, position, created_at, updated_at)
     select s.board_id, 'Old ' || n, s.id, 'old ' || n, now() - interval '100 days', now() - interval '100 days'
     from generate_series(1, 8) as n
     cross join (select id, board_id from public.workflow_states where name = 'Backlog' order by id limit 1) as s;
-    alter table public.entries enable trigger count_version;
     insert into public.activities (board_id, subject, action, entry_id, at, detail)
     select e.board_id, 'entry', 'moved', e.id, e.created_at + number * interval '10 days' + e.id * interval '7 minutes',
       jsonb_build_object('from', a.name, 'to', b.name, 'from_id', a.id, 'to_id', b.id)
@@ -122,11 +120,11 @@ const OLD: &str = "
     cross join generate_series(1, 9) as number
     join public.workflow_states as a on a.board_id = e.board_id and a.ordinal = 1 + (number + 3) % 4
     join public.workflow_states as b on b.board_id = e.board_id and b.ordinal = 1 + number % 4
-    where e.title in ('Old 1', 'Old 2', 'Old 3', 'Old 4', 'Old 5') or (e.title = 'Old 6' and number <= 3)";
+    where e.title in ('Old 1', 'Old 2', 'Old 3', 'Old 4', 'Old 5') or (e.title = 'Old 6' and number <= 2)";
 const DELETE_OLD: &str = "
     with gone as (delete from public.entries where title = 'Old 6' returning id, board_id, created_at)
     insert into public.activities (board_id, subject, action, entry_id, at)
-    select board_id, 'entry', 'deleted', id, created_at + interval '40 days' from gone";
+    select board_id, 'entry', 'deleted', id, created_at + interval '30 days' from gone";
 /// What comes after: movements told now and late, a deletion, a new card, one that is called something else, something about
 /// the one that was deleted long ago, and what is told of a time that nobody keeps.
 const TOUCHED: &str = "
@@ -177,7 +175,6 @@ fn a_card_that_changes_after_its_past_was_let_go_keeps_it_and_goes_on() {
         where at < retired_before";
     scenario(async |test| {
         let app = start_with(test.database().await, &[("analytics.fact_days", "32")]).await;
-        app.database.execute("set timezone = 'UTC'").await;
         app.database.execute(OLD).await;
         job(&app.database, &["hourly"]).await;
         app.database.execute(DELETE_OLD).await;
@@ -188,7 +185,7 @@ fn a_card_that_changes_after_its_past_was_let_go_keeps_it_and_goes_on() {
         let horizon = horizon.first().expect("months have gone")["day"].as_str().expect("a day").to_owned();
         let (states, others, spans) =
             (shown_of_states(&app).await, shown(&app).await, app.select(KEPT).await);
-        assert!(before(&states, &horizon).len() > 20 && spans.len() > 20, "{horizon} {spans:?}");
+        assert!(before(&states, &horizon).len() > 5 && spans.len() > 10, "{horizon} {spans:?}");
         app.database.execute(TOUCHED).await;
         for again in [
             &["hourly"][..],

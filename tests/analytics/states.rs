@@ -57,9 +57,8 @@ fn a_state_that_is_renamed_or_swapped_keeps_its_cards_and_its_past() {
         job(&app.database, &["hourly"]).await;
         let renamed = counts(&[("Backlog", 1), ("Doing", 3), ("Review", 1)]);
         assert_eq!(flow(&app, &ada, &board).await, renamed);
-        for name in ["daily", "backfill"] {
-            let range = ["--from", "2020-01-01", "--to", "2100-01-01"];
-            job(&app.database, &[&[name], if name == "daily" { &[][..] } else { &range }].concat()).await;
+        for again in [&["daily"][..], &["backfill", "--from", "2020-01-01", "--to", "2100-01-01"]] {
+            job(&app.database, again).await;
             assert_eq!(flow(&app, &ada, &board).await, renamed);
         }
         // Swapped, with a movement before and one after that nobody has loaded yet.
