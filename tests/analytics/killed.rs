@@ -5,7 +5,7 @@ use std::process::Stdio;
 use tokio::process::Child;
 
 use super::anew::must_be_as_loaded_from_nothing;
-use super::history::BY_HAND;
+use super::history::{BY_HAND, job};
 use super::work::{BEGINNING, TOLD, told, work};
 use crate::app::house::{KEY, migrate};
 use crate::commands::{on, outcome};
@@ -62,12 +62,12 @@ fn a_load_whose_process_is_killed_at_any_table_comes_to_what_a_load_from_nothing
         {
             work(&client, 30).await.expect("valid SQL");
             told(&client, 40).await.expect("valid SQL");
-            let job = ["hourly", "daily"][round % 2];
+            let due = ["hourly", "daily"][round % 2];
             let lock = database.client().await;
             lock.batch_execute(&format!("begin; lock table analytics.{table} in access exclusive mode"))
                 .await
                 .expect("the superuser may");
-            let asked = outcome(on(&database, &["jobs", "run", job, "--wait", "0"])).await;
+            let asked = outcome(on(&database, &["jobs", "run", due, "--wait", "0"])).await;
             assert_eq!(asked.0, 0, "{asked:?}");
             eventually("it is in the middle of it", async || (database.number(HELD).await > 0).then_some(()))
                 .await;
@@ -83,6 +83,7 @@ fn a_load_whose_process_is_killed_at_any_table_comes_to_what_a_load_from_nothing
         let failed =
             "select count(*) from app.job_runs where status = 'failed' and error <> 'its process has ended'";
         assert_eq!(database.number(failed).await, 0);
+        job(&database, &["daily"]).await;
         must_be_as_loaded_from_nothing(&database).await;
         server.kill().await.expect("ours");
     });
