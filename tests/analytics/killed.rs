@@ -36,6 +36,9 @@ const HELD: &str = "
       and wait_event_type = 'Lock'
       and wait_event = 'relation'";
 
+const STREAMS: &str = "
+    select count(*) from pg_replication_slots where database = current_database() and active";
+
 #[test]
 fn a_load_whose_process_is_killed_at_any_table_comes_to_what_a_load_from_nothing_does() {
     scenario(async |test| {
@@ -63,6 +66,8 @@ fn a_load_whose_process_is_killed_at_any_table_comes_to_what_a_load_from_nothing
             work(&client, 30).await.expect("valid SQL");
             told(&client, 40).await.expect("valid SQL");
             let due = ["hourly", "daily"][round % 2];
+            // Slots wait for transactions that run, as the one below.
+            eventually("it streams", async || (database.number(STREAMS).await > 0).then_some(())).await;
             let lock = database.client().await;
             lock.batch_execute(&format!("begin; lock table analytics.{table} in access exclusive mode"))
                 .await
