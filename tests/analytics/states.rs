@@ -14,9 +14,9 @@ async fn flow(app: &App, who: &Api, board: &str) -> BTreeMap<String, i64> {
     let chart = app.fresh(who, &format!("/v1/charts/flow?board_id={board}&days=1")).await.must(200);
     let points = chart["points"].as_array().expect("points").iter();
     let point = |point: &Value| {
-        let y = point["y"].as_f64().expect("a number");
         #[expect(clippy::cast_possible_truncation, reason = "numbers of cards")]
-        (point["series"].as_str().expect("a name").to_owned(), y as i64)
+        let count = point["y"].as_f64().expect("a number") as i64;
+        (point["series"].as_str().expect("a name").to_owned(), count)
     };
     points.map(point).filter(|(_, y)| *y != 0).collect()
 }
