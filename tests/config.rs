@@ -191,6 +191,7 @@ fn values_out_of_their_range_or_kind_are_refused() {
         ("cache.url=http://hunter2@h", "must be a URL as in redis://"),
         ("http.hints=maybe", "true, false or auto"),
         (r#"http.allowed_origins=["app.example.com"]"#, "`app.example.com` is no origin"),
+        ("analytics.fact_days=31", "must be 0, or a whole number from 32 to 36500"),
         ("telemetry.level=inof", "`inof` is not a level"),
         ("telemetry.format=xml", "text, json or auto"),
     ] {

@@ -8,7 +8,9 @@ create table analytics.partitioned (
   parent text primary key,
   step text not null check (step in ('day', 'month', 'year')),
   -- By TimescaleDB, where it is installed: it cuts by itself.
-  hypertable boolean not null default false
+  hypertable boolean not null default false,
+  -- Before this moment rows were let go: what was made of them is not made anew from what is left.
+  retired_before timestamptz not null default '-infinity'
 );
 
 -- Makes the parts that rows from one moment to another go into.
@@ -48,23 +50,31 @@ as $$
 declare
   cut analytics.partitioned;
   part record;
+  gone timestamptz;
   count bigint := 0;
 begin
   select * into strict cut from analytics.partitioned as p where p.parent = wanted;
   if cut.hypertable then
     execute format('select count(*) from public.drop_chunks(%L, %L::timestamptz)', 'analytics.' || wanted, before) into count;
-    return count;
+    -- Where it cut is its own affair: rows may be gone up to there.
+    gone := case when count > 0 then before end;
+  else
+    for part in
+      select c.relname, to_timestamp(right(c.relname, 8), 'YYYYMMDD') + ('1 ' || cut.step)::interval as ends
+      from pg_catalog.pg_inherits as i
+      join pg_catalog.pg_class as c on c.oid = i.inhrelid
+      where i.inhparent = to_regclass(format('analytics.%I', wanted))
+        and to_timestamp(right(c.relname, 8), 'YYYYMMDD') + ('1 ' || cut.step)::interval <= before
+    loop
+      execute format('drop table analytics.%I', part.relname);
+      gone := greatest(gone, part.ends);
+      count := count + 1;
+    end loop;
   end if;
-  for part in
-    select c.relname
-    from pg_catalog.pg_inherits as i
-    join pg_catalog.pg_class as c on c.oid = i.inhrelid
-    where i.inhparent = to_regclass(format('analytics.%I', wanted))
-      and to_timestamp(right(c.relname, 8), 'YYYYMMDD') + ('1 ' || cut.step)::interval <= before
-  loop
-    execute format('drop table analytics.%I', part.relname);
-    count := count + 1;
-  end loop;
+  update analytics.partitioned as p
+  set retired_before = greatest(p.retired_before, gone)
+  where p.parent = wanted
+    and gone is not null;
   return count;
 end;
 $$;
@@ -112,10 +122,11 @@ create table analytics.dim_categories (
   gone boolean not null default false
 );
 
--- A card, as it was read last.
+-- A card, as it was read last; its state by number and as that is called now.
 create table analytics.fact_entries (
   entry_id bigint primary key,
   board_id bigint not null,
+  state_id bigint,
   state text not null,
   category_id bigint,
   assignee_id text,
@@ -143,15 +154,18 @@ create table analytics.fact_activities (
   actor_id text,
   subject text not null,
   action text not null,
+  -- Of a movement: what the states were called then, and which they are, where that is known.
   from_state text,
   to_state text,
+  from_state_id bigint,
+  to_state_id bigint,
   primary key (activity_id, at)
 ) partition by range (at);
 
 create index fact_activities_at on analytics.fact_activities using brin (at);
 create index fact_activities_board on analytics.fact_activities (board_id, at);
 create index fact_activities_entry on analytics.fact_activities (entry_id, at) where subject = 'entry';
-insert into analytics.partitioned values ('fact_activities', 'month');
+insert into analytics.partitioned (parent, step) values ('fact_activities', 'month');
 
 create table analytics.fact_user_actions (
   action_id bigint not null,
@@ -165,9 +179,10 @@ create table analytics.fact_user_actions (
 ) partition by range (at);
 
 create index fact_user_actions_at on analytics.fact_user_actions using brin (at);
-insert into analytics.partitioned values ('fact_user_actions', 'month');
+insert into analytics.partitioned (parent, step) values ('fact_user_actions', 'month');
 
--- How long a card was in a state, by its activities; the last one lasts.
+-- How long a card was in a state, by its activities; the last one lasts. A state goes by its number, as states are renamed; by
+-- what it was called where nobody knows which it was.
 create table analytics.fact_spans (
   entry_id bigint not null,
   place integer not null,
@@ -228,7 +243,7 @@ begin
     end if;
     execute format('create index %I on analytics.%I using brin (at)', wanted || '_at', wanted);
   end loop;
-  insert into analytics.partitioned values
+  insert into analytics.partitioned (parent, step, hypertable) values
     ('kpi_values_raw', 'day', timescale),
     ('kpi_values_hour', 'month', timescale),
     ('kpi_values_day', 'year', timescale);
@@ -246,7 +261,8 @@ select 'day', board_id, kpi, item, at, value, least, most, samples from analytic
 union all
 select 'month', board_id, kpi, item, at, value, least, most, samples from analytics.kpi_values_month;
 
--- What charts show, by day. `flow` has the days on which something changed; between them it stays.
+-- What charts show, by day. `flow` has the days on which something changed; between them it stays. Series that are states go
+-- by number, as spans do.
 create table analytics.chart_data (
   chart text not null,
   board_id bigint not null,

@@ -10,16 +10,20 @@
 //! again it comes to the same tables. What comes late is loaded when it comes, and what was derived from its day is
 //! derived anew.
 
+mod activities;
+mod cards;
 mod derive;
 mod dimensions;
 mod extract;
 mod measures;
 mod retention;
-mod statements;
+mod user_actions;
 
 use std::time::Duration;
 
 use crate::postgres::{self, Access, Begun, Pool, Work};
+use activities::ACTIVITIES;
+use user_actions::USER_ACTIONS;
 
 pub use retention::Retention;
 
@@ -45,6 +49,11 @@ const STEP_TIMEOUT: Duration = Duration::from_mins(30);
 const PATH: &str = "pg_catalog";
 /// One step at a time, whichever job it is of: held to the end of its transaction.
 const TURN: &str = "select pg_advisory_xact_lock(7126113472001)::text";
+/// Up to when all is loaded of a source that goes by time, less a while.
+const WATERMARK: &str = "
+insert into analytics.watermarks as kept (source) values ($1)
+on conflict (source) do update set seen_at = now()
+returning case when settled_at = '-infinity' then '-infinity' else (settled_at - $2::interval)::text end";
 
 impl Etl {
     /// From `primary` to `warehouse`, which may be the same database.
@@ -64,7 +73,8 @@ impl Etl {
 
     async fn load(&self, before: &str) -> Result<u64, postgres::Error> {
         self.dimensions().await?;
-        let loaded = self.entries(before).await? + self.activities().await? + self.user_actions().await?;
+        let loaded =
+            self.cards(before).await? + self.follow(&ACTIVITIES).await? + self.follow(&USER_ACTIONS).await?;
         let derived = self.derive().await?;
         Ok(loaded + derived + self.roll_up(None).await?)
     }
@@ -76,7 +86,10 @@ impl Etl {
     /// As [`Etl::hourly`].
     pub async fn daily(&self) -> Result<u64, postgres::Error> {
         let loaded = self.load("2 days").await?;
-        let mended = self.reconcile(None).await? + self.derive().await?;
+        let mended = self.reconcile(&ACTIVITIES, None).await?
+            + self.reconcile(&USER_ACTIONS, None).await?
+            + self.boards().await?
+            + self.derive().await?;
         // Last: whoever is told of more finds all of it.
         self.computed().await?;
         Ok(loaded + mended)
@@ -88,7 +101,9 @@ impl Etl {
     /// As [`Etl::hourly`].
     pub async fn backfill(&self, range: &Range) -> Result<u64, postgres::Error> {
         self.dimensions().await?;
-        let again = self.reload(range).await? + self.reconcile(Some(range)).await?;
+        let again = self.again(&ACTIVITIES, range).await?
+            + self.again(&USER_ACTIONS, range).await?
+            + self.boards().await?;
         let derived = self.derive().await?;
         let rolled = self.roll_up(Some(range)).await?;
         self.computed().await?;

@@ -162,9 +162,9 @@ pub(super) fn statements() -> [&'static str; 3] {
     [&LOCKED, NEIGHBOURS, &MOVE]
 }
 
-/// A way that an entry is to go.
+/// A way that an entry is to go; its ends by number, name and kind.
 struct Way {
-    from: (String, String),
+    from: (String, String, String),
     to: (String, String, String),
     name: String,
     effects: Vec<Effect>,
@@ -246,7 +246,8 @@ async fn way(act: &Act<'_>, entry: &Fields, to: Option<&Id>, name: Option<&str>)
         return Err(Fault::new(Code::TransitionRefused, detail).into());
     }
     let effects = serde_json::from_str(&text(9)).unwrap_or_default();
-    Ok(Way { from: (text(0), text(1)), to: (text(2), text(3), text(4)), name: text(5), effects })
+    let here = here.unwrap_or_default().to_owned();
+    Ok(Way { from: (here, text(0), text(1)), to: (text(2), text(3), text(4)), name: text(5), effects })
 }
 
 fn is_empty(entry: &Fields, column: &str) -> bool {
@@ -306,16 +307,18 @@ async fn go(
     Ok(Outcome::changed(row, version(&ENTRY, &moved)))
 }
 
-/// What the feed is told of a movement.
+/// What the feed is told of a movement: what states are called now, and which they are whatever they are called later.
 fn told(way: Option<&Way>) -> (&'static str, serde_json::Value) {
     let Some(way) = way else { return ("moved", json!({})) };
-    let action = match (&*way.from.1, &*way.to.2) {
+    let action = match (&*way.from.2, &*way.to.2) {
         ("done", "done") => "moved",
         ("done", _) => "reopened",
         (_, "done") => "closed",
         _ => "moved",
     };
-    (action, json!({"from": way.from.0, "to": way.to.1, "transition": way.name}))
+    let ((from_id, from, _), (to_id, to, _)) = (&way.from, &way.to);
+    let detail = json!({"from": from, "to": to, "from_id": from_id, "to_id": to_id, "transition": way.name});
+    (action, detail)
 }
 
 /// A place in a state, for an entry that is there or comes there.

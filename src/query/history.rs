@@ -264,28 +264,63 @@ pub(super) async fn may_see(reading: Reading<'_>, chart: &str, board: Option<&Id
     seen.map(drop).ok_or_else(|| Fault::not_found("chart", chart))
 }
 
+/// Series of a board that are states: as these are called now, or as they were when they went. One that another is called like
+/// has its number beside it.
+macro_rules! of_states {
+    ($rest:literal) => {
+        concat!(
+            "
+with state as materialized (
+  select
+    f.series,
+    k.ordinal,
+    k.gone,
+    coalesce(k.name, f.series) as name,
+    row_number() over (
+      partition by coalesce(k.name, f.series) order by k.gone nulls last, k.state_id desc, f.series
+    ) as number
+  from (select distinct series from analytics.chart_data where chart = $3::text and board_id = $1::bigint) as f
+  left join analytics.dim_states as k on k.board_id = $1::bigint and k.state_id::text = f.series
+),
+shown as materialized (
+  select series, case when number = 1 then name else name || ' (' || series || ')' end as name,
+    case when not gone then ordinal end as ordinal
+  from state
+)",
+            $rest
+        )
+    };
+}
+
 /// What was in each state at the end of each day: on days without a change as on the day before.
-const FLOW: &str = "
-select d.day::date::text, s.series, c.y::text
+const FLOW: &str = of_states!(
+    "
+select d.day::date::text, s.name, c.y::text
 from generate_series(current_date - ($2::integer - 1), current_date, '1 day') as d (day)
-cross join (
-  select f.series, min(k.ordinal) as ordinal
-  from (select distinct series from analytics.chart_data where chart = 'flow' and board_id = $1::bigint) as f
-  left join analytics.dim_states as k on k.board_id = $1::bigint and k.name = f.series and not k.gone
-  group by f.series
-) as s
+cross join shown as s
 cross join lateral (
   select y
   from analytics.chart_data as c
-  where c.chart = 'flow'
+  where c.chart = $3::text
     and c.board_id = $1::bigint
     and c.series = s.series
     and c.day <= d.day
   order by c.day desc
   limit 1
 ) as c
-where $3::text = 'flow'
-order by d.day, s.ordinal nulls last, s.series";
+order by d.day, s.ordinal nulls last, s.name"
+);
+const TIME_IN_STATE: &str = of_states!(
+    "
+select c.day::text, s.name, c.y::text
+from analytics.chart_data as c
+join shown as s on s.series = c.series
+where c.chart = $3::text
+  and c.board_id = $1::bigint
+  and c.day > current_date - $2::integer
+order by c.day, s.ordinal nulls last, s.name
+limit 20000"
+);
 const DRAWN: &str = "
 select day::text, series, y::text
 from analytics.chart_data
@@ -304,7 +339,11 @@ pub(super) async fn chart(
 ) -> Result<Answer, Fault> {
     let board = board.ok_or_else(|| Fault::field("board_id", "is needed: this chart is of one board"))?;
     let work = warehouse(reading).await?;
-    let statement = if name == "flow" { FLOW } else { DRAWN };
+    let statement = match name {
+        "flow" => FLOW,
+        "time_in_state" => TIME_IN_STATE,
+        _ => DRAWN,
+    };
     let rows = work.rows(statement, &[Some(board.as_str()), Some(days), Some(name)]).await?;
     work.end().await?;
     let points: Vec<Value> = rows

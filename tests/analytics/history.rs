@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
-use super::charts::{expected, must_agree, shown};
+use super::anew::must_be_as_loaded_from_nothing;
+use super::charts::{FACTS, expected, expected_of_states, must_agree, shown, shown_of_states};
 use super::work::{BEGINNING, TOLD, told, work};
 use crate::app::house::{Api, App};
 use crate::commands::{on, outcome};
@@ -26,42 +27,15 @@ pub(super) async fn job(database: &Database, arguments: &[&str]) {
     assert_eq!(status, 0, "{arguments:?}: {told}{error}");
 }
 
-async fn start(database: Database) -> App {
-    let app = App::start_with(database, &BY_HAND).await;
+pub(super) async fn start(database: Database) -> App {
+    start_with(database, &[]).await
+}
+
+pub(super) async fn start_with(database: Database, more: &[(&str, &str)]) -> App {
+    let app = App::start_with(database, &[&BY_HAND[..], more].concat()).await;
     app.database.execute(BEGINNING).await;
     app.database.execute(TOLD).await;
     app
-}
-
-/// All that the history holds, but when it was written.
-async fn everything(app: &App) -> BTreeSet<String> {
-    let mut held = BTreeSet::new();
-    for table in [
-        "dim_boards",
-        "dim_users",
-        "dim_states",
-        "dim_categories",
-        "fact_entries",
-        "fact_activities",
-        "fact_user_actions",
-        "fact_spans",
-        "rejects",
-        "chart_data",
-        "touched",
-    ] {
-        let rows = app.select(&format!("select * from analytics.{table}")).await;
-        held.extend(rows.into_iter().map(|mut row| {
-            row.as_object_mut().expect("rows are objects").remove("rejected_at");
-            format!("{table} {row}")
-        }));
-    }
-    held
-}
-
-/// The numbers that a query gives.
-async fn numbers(app: &App, sql: &str) -> BTreeSet<i64> {
-    let rows = app.select(sql).await;
-    rows.iter().map(|row| row["entry_id"].as_i64().expect("a number")).collect()
 }
 
 /// Activities that are there and not loaded, or loaded and not there, or with somebody else: but for those with a reason.
@@ -82,47 +56,6 @@ where coalesce(a.at, f.at)::date > (select min(at)::date from public.activities 
   and (a.at is distinct from f.at
   or a.actor_id is distinct from f.actor_id
   or a.board_id is distinct from f.board_id)";
-
-/// Days on which flow charts show another number in a state than cards were there, by what is told of each.
-const WRONG_FLOW: &str = "
-with told as (
-  select f.entry_id, greatest(a.at, f.created_at) as at, a.activity_id, a.from_state, a.to_state,
-    lag(a.to_state) over (partition by f.entry_id order by a.at, a.activity_id) as before
-  from analytics.fact_entries as f
-  join analytics.fact_activities as a on a.entry_id = f.entry_id and a.subject = 'entry'
-  where a.to_state is not null
-),
-card as (
-  select f.entry_id, f.board_id, f.state, f.created_at,
-    case when f.gone then coalesce(
-      (select max(at) from analytics.fact_activities as a where a.entry_id = f.entry_id and a.action = 'deleted'),
-      (select max(at) from told as t where t.entry_id = f.entry_id and t.to_state <> coalesce(t.before, t.from_state, t.to_state)),
-      f.created_at
-    ) else 'infinity' end as gone_at
-  from analytics.fact_entries as f
-),
-day as (select generate_series(current_date - 61, current_date, '1 day') + interval '1 day' as ends),
--- Where each was at each day's end: the last word before it, or else where the first one came from.
-stood as (
-  select c.board_id, d.ends, coalesce(
-    (select t.to_state from told as t where t.entry_id = c.entry_id and t.at < d.ends order by t.at desc, t.activity_id desc limit 1),
-    (select coalesce(t.from_state, t.to_state) from told as t where t.entry_id = c.entry_id order by t.at, t.activity_id limit 1),
-    c.state) as state
-  from card as c
-  join day as d on d.ends > c.created_at and d.ends <= c.gone_at
-),
-expected as (select board_id, ends, state, count(*) as count from stood group by 1, 2, 3),
-shown as (
-  select s.board_id, d.ends, s.series as state,
-    (select y from analytics.chart_data c where c.chart = 'flow' and c.board_id = s.board_id and c.series = s.series
-       and c.day < d.ends order by c.day desc limit 1) as count
-  from (select distinct board_id, series from analytics.chart_data where chart = 'flow') as s
-  cross join day as d
-)
-select count(*)
-from expected as e
-full join shown as s using (board_id, ends, state)
-where coalesce(e.count, 0) <> coalesce(s.count, 0)";
 
 /// A card that was done before it was created, as an import writes one.
 const BACKWARDS: &str = "
@@ -158,7 +91,7 @@ fn charts_are_what_an_independent_computation_comes_to_however_late_it_is_told()
         job(&app.database, &["backfill", "--from", "2020-01-01", "--to", "2100-01-01"]).await;
         must_agree(&expected(&app).await, &shown(&app).await);
         assert_eq!(app.database.number(WRONG_ACTIVITIES).await, 0);
-        assert_eq!(app.database.number(WRONG_FLOW).await, 0);
+        must_agree(&expected_of_states(&app, FACTS).await, &shown_of_states(&app).await);
         let rejects =
             app.select("select source, reason, count(*) from analytics.rejects group by 1, 2").await;
         println!("{rejects:?}");
@@ -170,12 +103,29 @@ fn charts_are_what_an_independent_computation_comes_to_however_late_it_is_told()
     });
 }
 
-/// Cards that are gone: loaded as such, or named by activities alone.
-const GONE: &str = "
-            select distinct entry_id from analytics.fact_entries where gone
-            union
-            select distinct entry_id from analytics.fact_activities
-            where entry_id is not null and entry_id not in (select id from public.entries)";
+#[test]
+fn days_are_those_of_utc_wherever_the_database_is() {
+    scenario(async |test| {
+        let database = test.database().await;
+        database
+            .execute(&format!("alter database {} set timezone = 'America/St_Johns'", database.name()))
+            .await;
+        let app = start(database).await;
+        app.sql.batch_execute("set timezone = 'UTC'").await.expect("anybody may");
+        for name in ["hourly", "sample", "daily", "upkeep"] {
+            work(&app.sql, 60).await.expect("valid SQL");
+            told(&app.sql, 60).await.expect("valid SQL");
+            job(&app.database, &[name]).await;
+        }
+        job(&app.database, &["daily"]).await;
+        must_agree(&expected(&app).await, &shown(&app).await);
+        must_agree(&expected_of_states(&app, FACTS).await, &shown_of_states(&app).await);
+        let hours = "
+            select count(*) from analytics.kpi_values_day as d
+            where d.at <> date_trunc('day', d.at, 'UTC')";
+        assert_eq!(app.database.number(hours).await, 0);
+    });
+}
 
 /// Ends the sessions of the server, and gives how many there were.
 const CUT: &str = "
@@ -211,84 +161,7 @@ fn a_load_that_is_killed_and_run_again_comes_to_the_same_tables() {
         println!("{killed} sessions were cut");
         assert!(killed > 12);
         job(&app.database, &["daily"]).await;
-        let kept = everything(&app).await;
-        let gone_before = numbers(&app, "select entry_id from analytics.fact_entries where gone").await;
-        job(&app.database, &["daily"]).await;
-        assert_eq!(everything(&app).await, kept, "a run more changes nothing");
-        app.database
-            .execute(
-                "truncate analytics.fact_entries, analytics.fact_activities, analytics.fact_user_actions,
-                   analytics.fact_spans, analytics.rejects, analytics.chart_data, analytics.touched,
-                   analytics.watermarks, analytics.dim_boards, analytics.dim_users, analytics.dim_states,
-                   analytics.dim_categories",
-            )
-            .await;
-        job(&app.database, &["daily"]).await;
-        let anew = everything(&app).await;
-        // Cards and boards that are gone left facts behind, which nobody can load any more; and what only they had a part in.
-        let gone: BTreeSet<i64> = gone_before.union(&numbers(&app, GONE).await).copied().collect();
-        let is_gone = |row: &Value| {
-            row["gone"] == true || row["entry_id"].as_i64().is_some_and(|entry| gone.contains(&entry))
-        };
-        let compared = |held: &BTreeSet<String>| -> BTreeSet<String> {
-            let rows = held.iter().filter(|row| {
-                let (table, row) = row.split_once(' ').expect("a table and a row");
-                let row: Value = serde_json::from_str(row).expect("JSON");
-                let by_all = ["flow", "time_in_state"].iter().any(|chart| row["chart"] == **chart);
-                table != "fact_user_actions" && !by_all && !is_gone(&row)
-            });
-            rows.cloned().collect()
-        };
-        let differs: Vec<_> = compared(&kept).symmetric_difference(&compared(&anew)).cloned().collect();
-        assert!(differs.is_empty(), "{differs:#?}");
-    });
-}
-
-#[test]
-fn values_are_rolled_up_and_retention_drops_exactly_what_is_too_old() {
-    const RAW: &str = "
-        select analytics.prepare('kpi_values_raw', now() - interval '70 days', now());
-        insert into analytics.kpi_values_raw
-        select 1, kpi, '', date_trunc('minute', now() - n * interval '37 minutes'), n % 17, n % 17, n % 17, 1
-        from generate_series(0, 2700) as n
-        cross join (values ('open'), ('overdue'), ('throughput')) as k (kpi)";
-    const WRONG: &str = "
-        with expected as (
-          select kpi, date_trunc('day', at) as at,
-            (array_agg(value order by at desc))[1] as value,
-            min(value) as least, max(value) as most, count(*) as samples
-          from analytics.kpi_values_raw
-          group by kpi, date_trunc('day', at)
-        )
-        select count(*)
-        from expected as e
-        full join analytics.kpi_values_day as d using (kpi, at)
-        where abs(e.value - d.value) > 1e-9 or e.least <> d.least or e.most <> d.most or e.samples <> d.samples
-          or e.value is null or d.value is null";
-    scenario(async |test| {
-        let app = App::start_with(test.database().await, &BY_HAND).await;
-        app.database.execute(RAW).await;
-        job(&app.database, &["hourly"]).await;
-        assert_eq!(app.database.number(WRONG).await, 0);
-        let days = app.database.number("select count(*) from analytics.kpi_values_day").await;
-        assert_eq!(
-            app.database.number("select sum(samples)::bigint from analytics.kpi_values_month").await,
-            3 * 2701
-        );
-        job(&app.database, &["upkeep"]).await;
-        let old = "select count(*) from analytics.kpi_values_raw where at < date_trunc('day', now() - interval '30 days')";
-        assert_eq!(app.database.number(old).await, 0);
-        let young = "
-            select count(*) from generate_series(0, 2700) as n
-            where date_trunc('minute', now() - n * interval '37 minutes') >= date_trunc('day', now() - interval '30 days')";
-        let (kept, expected) = (
-            app.database.number("select count(*) from analytics.kpi_values_raw").await,
-            app.database.number(young).await,
-        );
-        assert!((kept - expected * 3).abs() <= 3, "{kept} are kept of {expected} for each of three");
-        // What was rolled up stays, also where a range is loaded once more that is no longer there.
-        job(&app.database, &["backfill", "--from", "2020-01-01", "--to", "2100-01-01"]).await;
-        assert_eq!(app.database.number("select count(*) from analytics.kpi_values_day").await, days);
+        must_be_as_loaded_from_nothing(&app.database).await;
     });
 }
 

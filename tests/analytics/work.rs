@@ -80,13 +80,19 @@ const ENTER: &str = "
 insert into public.users (id, name, hue)
 select 'person ' || n, 'Person', n from generate_series(1, 6) as n
 on conflict do nothing";
-const RENAME: &str = "
+const RECAST: &str = "
 update public.workflow_states
 set kind = (array['open', 'active', 'done'])[1 + floor(random() * 3)::integer]
 where id = (select id from public.workflow_states order by random() limit 1)";
 
+/// A state is called something else, and what it was called is free for another.
+const RENAME: &str = "
+update public.workflow_states
+set name = (array['Backlog', 'Review', 'Queue', 'Later', 'Checks'])[1 + floor(random() * 5)::integer]
+where id = (select id from public.workflow_states order by random() limit 1)";
+
 /// What somebody does, and how often beside the others.
-const THINGS: [(&str, usize); 13] = [
+const THINGS: [(&str, usize); 14] = [
     (CREATE, 20),
     (MOVE, 20),
     (CHANGE, 12),
@@ -98,6 +104,7 @@ const THINGS: [(&str, usize); 13] = [
     (CLOSE, 1),
     (LEAVE, 1),
     (ENTER, 2),
+    (RECAST, 1),
     (RENAME, 1),
     ("select 1", 1),
 ];
@@ -169,7 +176,7 @@ begin
   insert into public.activities (board_id, actor_id, subject, action, entry_id, at, detail)
   select card.board_id, 'person 1', 'entry', 'moved', card.id,
     case when random() < 0.02 then now() + interval '3 days' else moment end,
-    jsonb_build_object('from', was.name, 'to', next.name)
+    jsonb_build_object('from', was.name, 'to', next.name, 'from_id', was.id::text, 'to_id', next.id::text)
   from generate_series(1, case when random() < 0.05 then 2 else 1 end);
 end;
 $$;

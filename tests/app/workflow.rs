@@ -59,7 +59,11 @@ fn a_way_that_is_an_admins_is_refused_to_a_member_by_name_and_by_move() {
         }
         let told = "select detail from activities where action = 'moved' order by id";
         let told = yard.app.select(told).await;
-        let detail = json!({"title": "One", "from": "Backlog", "to": "In progress", "transition": "start"});
+        let (from_id, to_id) = (&yard.states[0], &yard.states[1]);
+        let detail = json!({
+            "title": "One", "from": "Backlog", "to": "In progress", "from_id": from_id, "to_id": to_id,
+            "transition": "start",
+        });
         assert_eq!(told, [json!({"detail": detail}), json!({"detail": detail})]);
     });
 }

@@ -29,36 +29,56 @@ touched as (
 )
 select count(*)::text from gone";
 
-/// How long each card that was touched was where: from its creation by its movements to its deletion.
+/// How long each card that was touched was where: from its creation by its movements to its deletion. What it entered before the
+/// moment up to which activities were let go is kept, and goes on from there; a card of which nothing is kept, or which had
+/// ended, begins with that moment.
 const SPANS: &str = "
 with card as materialized (
-  select distinct f.entry_id, f.board_id, f.state, f.created_at, f.gone
+  select distinct
+    f.entry_id,
+    f.board_id,
+    coalesce(f.state_id::text, f.state) as state,
+    greatest(f.created_at, p.retired_before) as begun_at,
+    p.retired_before,
+    f.gone
   from analytics.touched as t
   join analytics.fact_entries as f on f.entry_id = t.entry_id
+  join analytics.partitioned as p on p.parent = 'fact_activities'
   where t.board_id = any ($1::bigint[])
+),
+kept as materialized (
+  select distinct on (s.entry_id)
+    s.entry_id,
+    s.place,
+    s.state,
+    s.left_at is null or s.left_at >= c.retired_before as goes_on
+  from card as c
+  join analytics.fact_spans as s on s.entry_id = c.entry_id
+  order by s.entry_id, s.place desc
 ),
 told as (
   select
     c.entry_id,
     a.activity_id,
-    greatest(a.at, c.created_at) as at,
-    a.from_state,
-    a.to_state,
-    lag(a.to_state) over (partition by c.entry_id order by a.at, a.activity_id) as before
+    greatest(a.at, c.begun_at) as at,
+    coalesce(a.from_state_id::text, a.from_state) as from_state,
+    coalesce(a.to_state_id::text, a.to_state) as to_state,
+    lag(coalesce(a.to_state_id::text, a.to_state)) over (partition by c.entry_id order by a.at, a.activity_id) as before
   from card as c
   join analytics.fact_activities as a on a.entry_id = c.entry_id and a.subject = 'entry'
   where a.to_state is not null
+    or a.to_state_id is not null
 ),
 -- Whoever goes to where they are does not move.
 movement as materialized (
   select
-    entry_id,
-    row_number() over (partition by entry_id order by at, activity_id) as place,
-    at,
-    from_state,
-    to_state
-  from told
-  where to_state <> coalesce(before, from_state, to_state)
+    t.entry_id,
+    row_number() over (partition by t.entry_id order by t.at, t.activity_id) as number,
+    t.at,
+    t.to_state
+  from told as t
+  left join kept as k on k.entry_id = t.entry_id and k.goes_on
+  where t.to_state <> coalesce(t.before, k.state, t.from_state, t.to_state)
 ),
 first as (
   select distinct on (entry_id) entry_id, coalesce(from_state, to_state) as state
@@ -66,7 +86,7 @@ first as (
   order by entry_id, at, activity_id
 ),
 ending as (
-  select c.entry_id, coalesce(max(a.at), max(m.at), max(c.created_at)) as at
+  select c.entry_id, coalesce(max(a.at), max(m.at), max(c.begun_at)) as at
   from card as c
   left join analytics.fact_activities as a
     on a.entry_id = c.entry_id and a.subject = 'entry' and a.action = 'deleted'
@@ -74,13 +94,32 @@ ending as (
   where c.gone
   group by c.entry_id
 ),
-step as (
-  select c.entry_id, 0 as place, coalesce(f.state, c.state) as state, c.created_at as at
+step as materialized (
+  select c.entry_id, coalesce(k.place + 1, 0) as place, coalesce(f.state, c.state) as state, c.begun_at as at
   from card as c
+  left join kept as k on k.entry_id = c.entry_id
   left join first as f on f.entry_id = c.entry_id
+  where k.entry_id is null
+    or (not k.goes_on and (not c.gone or exists (select from movement as m where m.entry_id = c.entry_id)))
   union all
-  select entry_id, place, to_state, at
-  from movement
+  select m.entry_id, coalesce(case when k.goes_on then k.place else k.place + 1 end, 0) + m.number, m.to_state, m.at
+  from movement as m
+  left join kept as k on k.entry_id = m.entry_id
+),
+ended as (
+  update analytics.fact_spans as s
+  set left_at = n.left_at
+  from (
+    select k.entry_id, k.place, coalesce(min(m.at), max(e.at)) as left_at
+    from kept as k
+    left join movement as m on m.entry_id = k.entry_id
+    left join ending as e on e.entry_id = k.entry_id
+    where k.goes_on
+    group by k.entry_id, k.place
+  ) as n
+  where s.entry_id = n.entry_id
+    and s.place = n.place
+    and s.left_at is distinct from n.left_at
 ),
 loaded as (
   insert into analytics.fact_spans (entry_id, place, board_id, state, entered_at, left_at)
@@ -102,51 +141,64 @@ loaded as (
 select count(*)::text from loaded";
 const FORGET_SPANS: &str = "
 delete from analytics.fact_spans as s
-using analytics.touched as t
+using analytics.touched as t, analytics.partitioned as p
 where t.board_id = any ($1::bigint[])
   and s.entry_id = t.entry_id
+  and p.parent = 'fact_activities'
+  and s.entered_at >= p.retired_before
 returning ''";
 
 /// Cards of which is told only now where they were at first: their days change from their creation on.
 const INITIAL: &str = "
 update analytics.touched as t
-set since = least(t.since, f.created_at)
+set since = least(t.since, s.entered_at)
 from analytics.fact_entries as f
-join analytics.fact_spans as s on s.entry_id = f.entry_id and s.place = 0
+join analytics.partitioned as p on p.parent = 'fact_activities'
+join analytics.fact_spans as s
+  on s.entry_id = f.entry_id and s.entered_at = greatest(f.created_at, p.retired_before)
 where t.board_id = any ($1::bigint[])
   and f.entry_id = t.entry_id
+  and s.place = (
+    select min(o.place)
+    from analytics.fact_spans as o
+    where o.entry_id = f.entry_id
+      and o.entered_at >= p.retired_before
+  )
   and s.state is distinct from coalesce(
     (
-      select coalesce(a.from_state, a.to_state)
+      select coalesce(a.from_state_id::text, a.from_state, a.to_state_id::text, a.to_state)
       from analytics.fact_activities as a
       where a.entry_id = f.entry_id
         and a.subject = 'entry'
-        and a.to_state is not null
+        and (a.to_state is not null or a.to_state_id is not null)
       order by a.at, a.activity_id
       limit 1
     ),
+    f.state_id::text,
     f.state
   )
 returning ''";
 
-/// From which day on charts are drawn anew.
+/// From which day on charts are drawn anew: none of the time before which activities were let go.
 const FORGET_CHARTS: &str = "
 delete from analytics.chart_data as c
 using (
-  select board_id, (min(since) filter (where isfinite(since)))::date as since
-  from analytics.touched
-  where board_id = any ($1::bigint[])
-  group by board_id
+  select t.board_id, (min(greatest(t.since, p.retired_before)) filter (where isfinite(t.since)))::date as since
+  from analytics.touched as t
+  join analytics.partitioned as p on p.parent = 'fact_activities'
+  where t.board_id = any ($1::bigint[])
+  group by t.board_id
 ) as t
 where c.board_id = t.board_id
   and c.day >= t.since
 returning ''";
 const CHARTS: &str = "
 with t as materialized (
-  select board_id, (min(since) filter (where isfinite(since)))::date as since
-  from analytics.touched
-  where board_id = any ($1::bigint[])
-  group by board_id
+  select t.board_id, (min(greatest(t.since, p.retired_before)) filter (where isfinite(t.since)))::date as since
+  from analytics.touched as t
+  join analytics.partitioned as p on p.parent = 'fact_activities'
+  where t.board_id = any ($1::bigint[])
+  group by t.board_id
 ),
 -- What was there the day before, and what came and went since.
 change as (

@@ -1,192 +1,197 @@
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::statements::{
-    ACTIVITIES, ACTIVITIES_IN, ACTIVITY_DAYS, BOARD_DIGESTS, ENTRIES, ENTRIES_OF_BOARD, FORGET_ACTIVITIES,
-    GONE_ENTRIES, LOAD_ACTIVITIES, LOAD_ENTRIES, LOAD_USER_ACTIONS, LOADED_DAYS, MARK, MOMENT,
-    NUMBERS_OF_DAY, OTHER_BOARDS, PREPARE, SETTLE, USER_ACTIONS, WATERMARK,
-};
 use super::{Etl, Range, count};
-use crate::postgres::{Error, Fields, Work};
+use crate::postgres::{Error, Fields};
 
-/// What a source is, and how it is read and loaded.
-struct Source {
-    name: &'static str,
-    /// Rows behind one number up to another, as JSON: at most so many, and the last one's number.
-    read: &'static str,
-    /// Takes them.
-    load: &'static str,
-    /// The moment that is looked at before: the last number, and the transactions that had not begun.
-    moment: &'static str,
+/// What happened, in rows with numbers: how they are read and loaded.
+pub(super) struct Source {
+    /// In `analytics.watermarks` and `analytics.rejects`.
+    pub(super) name: &'static str,
+    /// What it becomes.
+    pub(super) table: &'static str,
+    /// The last number, the oldest transaction that runs, and the first that has not begun.
+    pub(super) moment: &'static str,
+    /// Rows behind one number up to another, as JSON: 20,000 at most, and the last one's number.
+    pub(super) behind: &'static str,
+    /// The same within a span of time, behind a number.
+    pub(super) within: &'static str,
+    /// The days of a span, the last eight without one, and what tells the rows of each from others.
+    pub(super) days: &'static str,
+    /// The same of what is loaded.
+    pub(super) loaded_days: &'static str,
+    /// What is loaded of a day behind a number: as `behind`.
+    pub(super) loaded: &'static str,
+    /// Of rows that are loaded, the numbers of those that are there no more, as JSON.
+    pub(super) gone: &'static str,
+    /// Of the same, the rows that are of another moment now: as `behind`.
+    pub(super) elsewhere: &'static str,
+    /// Takes a day's rows of some numbers out.
+    pub(super) forget: &'static str,
+    /// Takes rows out that are loaded at another moment than they are of.
+    pub(super) moved: &'static str,
+    /// Loads rows; how many.
+    pub(super) load: &'static str,
 }
 
-const ACTIVITY: Source =
-    Source { name: "activities", read: ACTIVITIES, load: LOAD_ACTIVITIES, moment: MOMENT[0] };
-const ACTION: Source =
-    Source { name: "user_actions", read: USER_ACTIONS, load: LOAD_USER_ACTIONS, moment: MOMENT[1] };
+/// Up to where all is loaded; what was seen beyond, and the first transaction that had not begun by then.
+const WATERMARK: &str = "
+insert into analytics.watermarks as kept (source) values ($1)
+on conflict (source) do update set seen_at = now()
+returning settled_id::text, seen_id::text, seen_xmax::text";
+const BEGUN: &str = "select pg_snapshot_xmax(pg_current_snapshot())::text";
+/// What was seen before this load began is settled with it if all had ended that ran then, and what is seen now waits; if they
+/// had not, what was seen waits on. Transactions that are counted anew, as in a database that was restored, are others.
+const MARK: &str = "
+update analytics.watermarks
+set settled_id = greatest(settled_id, seen_id), seen_id = $4::bigint, seen_xmax = $5::bigint, seen_at = now()
+where source = $1
+  and seen_id = $2::bigint
+  and seen_xmax = $3::bigint
+  and (seen_xmax <= $6::bigint or seen_xmax > $7::bigint)
+returning ''";
+const PREPARE: &str = "
+select analytics.prepare($2, min(d.at), max(d.at))::text
+from jsonb_to_recordset($1) as d (at timestamptz)
+join analytics.partitioned as p on p.parent = $2
+where d.at between greatest('2000-01-01', p.retired_before) and now() + interval '1 day'
+having count(*) > 0";
+/// From when on there is something to be loaded of a range: what was let go is not taken again.
+const KEPT: &str = "
+select greatest($1::timestamptz, retired_before)::text
+from analytics.partitioned
+where parent = $2";
 
 impl Etl {
-    pub(super) async fn activities(&self) -> Result<u64, Error> {
-        self.follow(&ACTIVITY).await
-    }
-
-    pub(super) async fn user_actions(&self) -> Result<u64, Error> {
-        self.follow(&ACTION).await
-    }
-
     /// Loads what a source has behind its watermark, some rows at a time.
-    async fn follow(&self, source: &Source) -> Result<u64, Error> {
+    ///
+    /// Numbers are given in order and seen out of it: whoever got one may commit long after whoever got the next. So what
+    /// was seen is read again until everybody has ended who may have had a number below it.
+    pub(super) async fn follow(&self, source: &Source) -> Result<u64, Error> {
+        let work = self.step().await?;
+        let marked = texts(work.first(WATERMARK, &[Some(source.name)]).await?.as_ref());
+        work.commit().await?;
         let read = self.read().await?;
-        let moment = read.first(source.moment, &[]).await?;
+        let moment = texts(read.first(source.moment, &[]).await?.as_ref());
         read.end().await?;
-        let text = |place| moment.as_ref().and_then(|row| row.text(place)).unwrap_or("0").to_owned();
-        let (last, xmin, xmax) = (text(0), text(1), text(2));
-        let work = self.step().await?;
-        // What was not settled when it was read last, is by now if all have ended that ran then.
-        let settled = work.first(SETTLE, &[Some(source.name), Some(&xmin)]).await?;
-        work.commit().await?;
-        let mut after =
-            settled.and_then(|row| row.text(0).map(str::to_owned)).unwrap_or_else(|| "0".to_owned());
+        let [settled, seen, seen_xmax] = marked;
+        let [last, xmin, xmax] = moment;
+        let mut after = settled;
         let mut loaded = 0;
         loop {
             let read = self.read().await?;
-            let rows = read.first(source.read, &[Some(&after), Some(&last)]).await?;
+            let rows = read.first(source.behind, &[Some(&after), Some(&last)]).await?;
             read.end().await?;
-            let Some(rows) = rows.filter(|rows| rows.text(1).is_some()) else { break };
-            let work = self.step().await?;
-            prepare(&work, rows.text(0)).await?;
-            loaded += count(&work, source.load, &[rows.text(0)]).await?;
-            work.commit().await?;
-            rows.text(1).unwrap_or_default().clone_into(&mut after);
+            let Some(next) = rows.as_ref().and_then(|rows| rows.text(1)) else { break };
+            loaded += self.take(source, rows.as_ref()).await?;
+            next.clone_into(&mut after);
         }
+        // Only now: whoever took a number before the last one was looked at, and nothing else yet, has begun by now.
+        let read = self.read().await?;
+        let begun = read.first(BEGUN, &[]).await?;
+        read.end().await?;
+        let begun = begun.as_ref().and_then(|row| row.text(0));
         let work = self.step().await?;
-        work.rows(MARK, &[Some(source.name), Some(&last), Some(&xmax)]).await?;
+        let marks = [
+            Some(source.name),
+            Some(&*seen),
+            Some(&*seen_xmax),
+            Some(&*last),
+            begun,
+            Some(&*xmin),
+            Some(&*xmax),
+        ];
+        work.rows(MARK, &marks).await?;
         work.commit().await?;
         Ok(loaded)
     }
 
-    /// Loads the cards that have changed since they were read last, or up to so long before.
-    pub(super) async fn entries(&self, before: &str) -> Result<u64, Error> {
+    /// Loads rows that were read, in the parts made for them.
+    async fn take(&self, source: &Source, rows: Option<&Fields>) -> Result<u64, Error> {
+        let Some(rows) = rows.and_then(|rows| rows.text(0)) else { return Ok(0) };
         let work = self.step().await?;
-        let since = work.first(WATERMARK, &[Some("entries"), Some(before)]).await?;
+        work.rows(PREPARE, &[Some(rows), Some(source.table)]).await?;
+        work.rows(source.moved, &[Some(rows)]).await?;
+        let loaded = count(&work, source.load, &[Some(rows)]).await?;
         work.commit().await?;
-        let mut after =
-            (since.and_then(|row| row.text(0).map(str::to_owned)).unwrap_or_default(), "0".to_owned());
-        let mut loaded = 0;
-        loop {
-            let read = self.read().await?;
-            let rows = read.first(ENTRIES, &[Some(&after.0), Some(&after.1)]).await?;
-            read.end().await?;
-            let Some(rows) = rows.filter(|rows| rows.text(1).is_some()) else { break };
-            after =
-                (rows.text(1).unwrap_or_default().to_owned(), rows.text(2).unwrap_or_default().to_owned());
-            let work = self.step().await?;
-            loaded += count(&work, LOAD_ENTRIES, &[rows.text(0), Some(&after.0)]).await?;
-            work.commit().await?;
-        }
         Ok(loaded)
     }
 
-    /// Loads what happened within a range.
-    pub(super) async fn reload(&self, range: &Range) -> Result<u64, Error> {
+    /// Loads what happened within a range once more, and compares.
+    pub(super) async fn again(&self, source: &Source, range: &Range) -> Result<u64, Error> {
+        let work = self.step().await?;
+        let from = work.first(KEPT, &[Some(&range.from), Some(source.table)]).await?;
+        work.commit().await?;
+        let from = from.as_ref().and_then(|row| row.text(0)).unwrap_or(&range.from);
+        let range = Range { from: from.to_owned(), to: range.to.clone() };
+        Ok(self.reload(source, &range).await? + self.reconcile(source, Some(&range)).await?)
+    }
+
+    async fn reload(&self, source: &Source, range: &Range) -> Result<u64, Error> {
         let mut after = "0".to_owned();
         let mut loaded = 0;
         loop {
             let read = self.read().await?;
             let values = [Some(&*range.from), Some(&*range.to), Some(&*after)];
-            let rows = read.first(ACTIVITIES_IN, &values).await?;
+            let rows = read.first(source.within, &values).await?;
             read.end().await?;
-            let Some(rows) = rows.filter(|rows| rows.text(1).is_some()) else { return Ok(loaded) };
-            let work = self.step().await?;
-            prepare(&work, rows.text(0)).await?;
-            loaded += count(&work, LOAD_ACTIVITIES, &[rows.text(0)]).await?;
-            work.commit().await?;
-            rows.text(1).unwrap_or_default().clone_into(&mut after);
+            let Some(next) = rows.as_ref().and_then(|rows| rows.text(1)) else { return Ok(loaded) };
+            loaded += self.take(source, rows.as_ref()).await?;
+            next.clone_into(&mut after);
         }
     }
 
-    /// Compares what is loaded with what is there, and loads what differs once more: activities of some days, the last
-    /// eight without a range, and the cards of all boards.
-    pub(super) async fn reconcile(&self, range: Option<&Range>) -> Result<u64, Error> {
+    /// Compares what is loaded with what is there, by the day, and loads days once more that differ: those of a range, or
+    /// the last eight.
+    pub(super) async fn reconcile(&self, source: &Source, range: Option<&Range>) -> Result<u64, Error> {
         let values = [range.map(|range| &*range.from), range.map(|range| &*range.to)];
         let read = self.read().await?;
-        let there = days(&read.rows(ACTIVITY_DAYS, &values).await?);
+        let there = days(&read.rows(source.days, &values).await?);
         read.end().await?;
         let work = self.step().await?;
-        let here = days(&work.rows(LOADED_DAYS, &values).await?);
+        let here = days(&work.rows(source.loaded_days, &values).await?);
         work.commit().await?;
         let mut loaded = 0;
-        // The oldest may be gone in part: what the application lets go in time is kept here.
-        let oldest = there.keys().next().cloned();
         for day in there.keys().chain(here.keys()).collect::<BTreeSet<_>>() {
             if there.get(day) == here.get(day) {
                 continue;
             }
-            loaded += self.reload(&Range { from: day.clone(), to: format!("{day} 24:00") }).await?;
-            if oldest.as_ref().is_some_and(|oldest| day > oldest) {
-                self.forget(day).await?;
-            }
+            // First: what was told twice is told once if the first of both is gone.
+            loaded += self.forget(source, day).await?;
+            loaded += self.reload(source, &Range { from: day.clone(), to: format!("{day} 24:00") }).await?;
         }
-        Ok(loaded + self.boards().await?)
+        Ok(loaded)
     }
 
-    /// Lets go what is no longer among a day's activities.
-    async fn forget(&self, day: &str) -> Result<(), Error> {
-        let read = self.read().await?;
-        let numbers = read.first(NUMBERS_OF_DAY, &[Some(day)]).await?;
-        read.end().await?;
-        let work = self.step().await?;
-        work.rows(FORGET_ACTIVITIES, &[Some(day), numbers.as_ref().and_then(|row| row.text(0))]).await?;
-        work.commit().await.map(drop)
-    }
-
-    /// Loads the cards of boards once more of which others are loaded than are there, and marks those that are gone.
-    async fn boards(&self) -> Result<u64, Error> {
-        let read = self.read().await?;
-        let there = read.first(BOARD_DIGESTS, &[]).await?;
-        read.end().await?;
-        let work = self.step().await?;
-        let boards = work.rows(OTHER_BOARDS, &[there.as_ref().and_then(|row| row.text(0))]).await?;
-        work.commit().await?;
-        let mut changed = 0;
-        for board in boards.iter().filter_map(|row| row.text(0)) {
-            changed += self.board(board).await?;
-        }
-        Ok(changed)
-    }
-
-    async fn board(&self, board: &str) -> Result<u64, Error> {
-        const NUMBERS: &str =
-            "select coalesce(jsonb_agg(id), '[]')::text from public.entries where board_id = $1::bigint";
-        let mut changed = 0;
+    /// Lets go what is no longer there of a day, and loads what is of another moment now.
+    async fn forget(&self, source: &Source, day: &str) -> Result<u64, Error> {
         let mut after = "0".to_owned();
+        let mut loaded = 0;
         loop {
-            let read = self.read().await?;
-            let rows = read.first(ENTRIES_OF_BOARD, &[Some(board), Some(&after)]).await?;
-            read.end().await?;
-            let Some(rows) = rows.filter(|rows| rows.text(1).is_some()) else { break };
             let work = self.step().await?;
-            changed += count(&work, LOAD_ENTRIES, &[rows.text(0), Some("-infinity")]).await?;
+            let rows = work.first(source.loaded, &[Some(day), Some(&after)]).await?;
             work.commit().await?;
+            let Some(rows) = rows.filter(|rows| rows.text(1).is_some()) else { return Ok(loaded) };
+            // In one moment: whether a row is there, and what it would have gone with.
+            let read = self.read().await?;
+            let gone = read.first(source.gone, &[rows.text(0)]).await?;
+            let elsewhere = read.first(source.elsewhere, &[rows.text(0)]).await?;
+            read.end().await?;
+            let work = self.step().await?;
+            work.rows(source.forget, &[Some(day), gone.as_ref().and_then(|row| row.text(0))]).await?;
+            work.commit().await?;
+            loaded += self.take(source, elsewhere.as_ref()).await?;
             rows.text(1).unwrap_or_default().clone_into(&mut after);
         }
-        let read = self.read().await?;
-        let numbers = read.first(NUMBERS, &[Some(board)]).await?;
-        read.end().await?;
-        let work = self.step().await?;
-        let numbers = numbers.as_ref().and_then(|row| row.text(0));
-        changed += count(&work, GONE_ENTRIES, &[Some(board), numbers]).await?;
-        work.commit().await?;
-        Ok(changed)
     }
+}
+
+/// The first three values of a row of numbers.
+fn texts(row: Option<&Fields>) -> [String; 3] {
+    [0, 1, 2].map(|place| row.and_then(|row| row.text(place)).unwrap_or("0").to_owned())
 }
 
 /// Days, and what tells the rows of each from others.
 fn days(rows: &[Fields]) -> BTreeMap<String, String> {
     let day = |row: &Fields| Some((row.text(0)?.to_owned(), row.text(1)?.to_owned()));
     rows.iter().filter_map(day).collect()
-}
-
-/// Makes the parts that the rows go into.
-async fn prepare(work: &Work, rows: Option<&str>) -> Result<(), Error> {
-    work.rows(PREPARE, &[rows]).await.map(drop)
 }

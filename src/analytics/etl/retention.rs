@@ -10,7 +10,7 @@ pub struct Retention {
     pub hour_days: Option<u32>,
     /// By the day.
     pub day_days: Option<u32>,
-    /// What happened, one row each.
+    /// What happened, one row each: a month at least, as the last days are compared with what is there.
     pub fact_days: Option<u32>,
 }
 
@@ -23,6 +23,15 @@ select
   analytics.prepare('fact_activities', now(), now() + interval '40 days')::text,
   analytics.prepare('fact_user_actions', now(), now() + interval '40 days')::text";
 const RETIRE: &str = "select analytics.retire($1, now() - $2::integer * interval '1 day')::text";
+/// Spans and charts are made of activities before these go, and not after.
+const RETIRE_ACTIVITIES: &str = "
+select analytics.retire('fact_activities', now() - $1::integer * interval '1 day')::text
+where not exists (
+  select
+  from analytics.touched
+  where isfinite(since)
+    and since < now() - $1::integer * interval '1 day'
+)";
 
 impl Etl {
     /// Makes room for what comes, and lets go what is too old; how many parts went.
@@ -31,6 +40,7 @@ impl Etl {
     /// Those of the conversation with the analytics database.
     pub async fn retain(&self) -> Result<u64, Error> {
         let Retention { raw_days, hour_days, day_days, fact_days } = self.retention;
+        self.derive().await?;
         let work = self.step().await?;
         work.rows(AHEAD, &[]).await?;
         let mut dropped = 0;
@@ -38,12 +48,14 @@ impl Etl {
             ("kpi_values_raw", raw_days),
             ("kpi_values_hour", hour_days),
             ("kpi_values_day", day_days),
-            ("fact_activities", fact_days),
             ("fact_user_actions", fact_days),
         ] {
             if let Some(days) = days {
                 dropped += count(&work, RETIRE, &[Some(table), Some(&days.to_string())]).await?;
             }
+        }
+        if let Some(days) = fact_days {
+            dropped += count(&work, RETIRE_ACTIVITIES, &[Some(&days.to_string())]).await?;
         }
         work.commit().await?;
         Ok(dropped)

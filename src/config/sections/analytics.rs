@@ -31,7 +31,7 @@ pub struct Analytics {
     #[serde(deserialize_with = "count::<0, 36_500, _>")]
     pub day_days: usize,
     /// What happened, one row each.
-    #[serde(deserialize_with = "count::<0, 36_500, _>")]
+    #[serde(deserialize_with = "fact_days")]
     pub fact_days: usize,
     /// How long changes gather before they are written.
     #[serde(rename = "interval_ms", deserialize_with = "milliseconds::<10, 60_000, _>")]
@@ -52,6 +52,14 @@ pub struct Export {
     /// Options of the object store.
     #[serde(deserialize_with = "options")]
     pub options: Options,
+}
+
+/// Loads compare the last eight days, and facts go by the month: less would be let go and loaded in turn.
+fn fact_days<'de, D: Deserializer<'de>>(deserializer: D) -> Result<usize, D::Error> {
+    match count::<0, 36_500, _>(deserializer)? {
+        1..32 => Err(D::Error::custom("must be 0, or a whole number from 32 to 36500")),
+        days => Ok(days),
+    }
 }
 
 /// Names and values. They may be secrets, and do not show themselves.

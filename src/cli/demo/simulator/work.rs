@@ -223,7 +223,9 @@ async fn advance(transaction: &Transaction<'_>, board: &Board) -> Result<(), Err
     let position = place::top(transaction, next.id).await?;
     transaction.execute(ADVANCE, &[&entry, &next.id, &position, &board.person]).await?;
     let action = if next.kind == "done" { "closed" } else { "moved" };
-    let detail = json!({ "title": title, "from": was.name, "to": next.name });
+    let (from_id, to_id) = (was.id.to_string(), next.id.to_string());
+    let detail =
+        json!({ "title": title, "from": was.name, "to": next.name, "from_id": from_id, "to_id": to_id });
     record(transaction, board, action, entry, detail).await
 }
 
@@ -241,7 +243,9 @@ async fn send_back(transaction: &Transaction<'_>, board: &Board) -> Result<(), E
     let position = place::top(transaction, target.id).await?;
     transaction.execute(SEND_BACK, &[&card.id, &target.id, &position]).await?;
     let from = board.states.iter().find(|state| state.id == card.state).map(|state| &state.name);
-    let detail = json!({ "title": card.title, "from": from, "to": target.name });
+    let (from_id, to_id) = (card.state.to_string(), target.id.to_string());
+    let detail =
+        json!({ "title": card.title, "from": from, "to": target.name, "from_id": from_id, "to_id": to_id });
     record(transaction, board, "reopened", card.id, detail).await
 }
 
@@ -260,7 +264,7 @@ async fn reorder(transaction: &Transaction<'_>, board: &Board) -> Result<(), Err
     let (entry, title): (i64, String) = (row.get(0), row.get(1));
     let position = place::top(transaction, first.id).await?;
     transaction.execute(REORDER, &[&entry, &position]).await?;
-    let detail = json!({ "title": title, "to": first.name, "top": true });
+    let detail = json!({ "title": title, "to": first.name, "to_id": first.id.to_string(), "top": true });
     record(transaction, board, "moved", entry, detail).await
 }
 
