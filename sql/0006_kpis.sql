@@ -17,6 +17,8 @@ create table public.kpis (
   -- Which members of a board see it.
   audience text not null default 'members' check (audience in ('members', 'admins')),
   enabled boolean not null default true,
+  -- How many days of its history are kept, by the minute and by the month; null for as long as that of others.
+  retention_days integer check (retention_days > 0),
   -- Up to when its history was computed; null for never.
   computed_at timestamptz,
   constraint kpis_way check ((query is null) = (refresh is null))
@@ -24,13 +26,14 @@ create table public.kpis (
 
 alter table public.kpis enable row level security;
 -- Not what is asked of the database for them.
-grant select (name, title, description, unit, dimension, audience, enabled, computed_at) on public.kpis to app_user, app_lead;
+grant select (name, title, description, unit, dimension, audience, enabled, retention_days, computed_at) on public.kpis to app_user, app_lead;
 create policy everybody on public.kpis for select to app_user, app_lead using (true);
 
 insert into public.kpis (name, title, unit, dimension, audience, description) values
   ('open', 'Open', 'cards', null, 'members', 'Cards in states that are not of kind `done`.'),
   ('work_in_progress', 'In progress', 'cards', null, 'members', 'Cards in states of kind `active`.'),
-  ('entries_by_state', 'By state', 'cards', 'state', 'members', 'Cards in each state, by its number.'),
+  ('entries_by_state', 'By state', 'cards', 'state', 'members',
+    'Cards in each state, by its number: over time, the cumulative flow.'),
   ('entries_by_category', 'By category', 'cards', 'category', 'members',
     'Cards that are not done, by the number of their category; `-` for none.'),
   ('entries_by_assignee', 'By person', 'cards', 'person', 'members',
@@ -49,6 +52,40 @@ insert into public.kpis (name, title, unit, dimension, audience, description) va
     'Of the cards with a due date that were done within 30 days (UTC), the share that was done by then, from 0 to 1.'),
   ('activity_by_user', 'Activity', 'activities', 'person', 'admins',
     'What each person did within 7 days (UTC); `-` for those who have gone.');
+
+insert into public.kpis (name, title, unit, dimension, refresh, description, query) values
+  ('time_in_state', 'Time in state', 'seconds', 'state', '35 * * * *',
+    'How long cards were in each state, by its number, on average: of those that left it within 30 days.', '
+select s.board_id, s.id::text as item, avg(extract(epoch from m.at - m.since))::double precision as value
+from (
+  select
+    a.board_id, a.detail ->> ''from_id'' as state_id, a.detail ->> ''from'' as state, a.at,
+    coalesce(
+      (
+        select b.at
+        from public.activities as b
+        where b.entry_id = a.entry_id
+          and b.subject = ''entry''
+          and b.action in (''moved'', ''closed'', ''reopened'')
+          and b.detail ->> ''from'' is distinct from b.detail ->> ''to''
+          and (b.at, b.id) < (a.at, a.id)
+        order by b.at desc, b.id desc
+        limit 1
+      ),
+      e.created_at
+    ) as since
+  from public.activities as a
+  join public.entries as e on e.id = a.entry_id
+  where a.at >= now() - interval ''30 days''
+    and a.at <= now()
+    and a.subject = ''entry''
+    and a.action in (''moved'', ''closed'', ''reopened'')
+    and a.detail ->> ''from'' is distinct from a.detail ->> ''to''
+) as m
+join public.workflow_states as s
+  on s.board_id = m.board_id and (s.id::text = m.state_id or m.state_id is null and s.name = m.state)
+where m.at > m.since
+group by s.board_id, s.id');
 
 insert into public.kpis (name, title, unit, refresh, description, query) values
   ('overdue', 'Overdue', 'cards', '* * * * *', 'Cards that are not done though they were due.', '

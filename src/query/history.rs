@@ -319,7 +319,7 @@ where c.chart = $3::text
   and c.board_id = $1::bigint
   and c.day > current_date - $2::integer
 order by c.day, s.ordinal nulls last, s.name
-limit 20000"
+limit 50000"
 );
 const DRAWN: &str = "
 select day::text, series, y::text

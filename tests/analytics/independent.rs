@@ -95,14 +95,68 @@ pub(crate) async fn measures(app: &App) -> Values {
     found
 }
 
-/// What is shown.
+/// What measures come to that queries give, from the rows themselves.
+pub(crate) async fn queried(app: &App) -> Values {
+    const CARDS: &str = "
+        select b.id as board_id, e.id, e.closed_at is null and e.due_at <= now() as late, extract(epoch from e.created_at) as created
+        from public.boards as b
+        left join public.entries as e on e.board_id = b.id";
+    const MOVES: &str = "
+        select a.entry_id, a.board_id, s.id as state, extract(epoch from a.at) as at, extract(epoch from now()) as now
+        from public.activities as a
+        left join public.workflow_states as s on s.board_id = a.board_id and s.id::text = a.detail ->> 'from_id'
+        where a.subject = 'entry'
+          and a.action in ('moved', 'closed', 'reopened')
+          and a.detail ->> 'from' is distinct from a.detail ->> 'to'
+          and isfinite(a.at)
+        order by a.entry_id, a.at, a.id";
+    let mut found = Values::new();
+    let mut since: BTreeMap<i64, f64> = BTreeMap::new();
+    for card in app.select(CARDS).await {
+        let late = f64::from(u8::from(card["late"] == true));
+        *found.entry((number(&card["board_id"]), "overdue".to_owned(), String::new())).or_default() += late;
+        if let Some(created) = card["created"].as_f64() {
+            since.insert(number(&card["id"]), created);
+        }
+    }
+    let mut stays: BTreeMap<(i64, i64), Vec<f64>> = BTreeMap::new();
+    for told in app.select(MOVES).await {
+        let (at, now) = (told["at"].as_f64().expect("a moment"), told["now"].as_f64().expect("a moment"));
+        let Some(since) = since.get_mut(&number(&told["entry_id"])) else { continue };
+        let stay = at - std::mem::replace(since, at);
+        if let Some(state) = told["state"].as_i64()
+            && stay > 0.0
+            && (now - 30.0 * 86_400.0..=now).contains(&at)
+        {
+            stays.entry((number(&told["board_id"]), state)).or_default().push(stay);
+        }
+    }
+    for ((board, state), stays) in stays {
+        let mean = stays.iter().sum::<f64>() / f64::from(u32::try_from(stays.len()).expect("some"));
+        found.insert((board, "time_in_state".to_owned(), state.to_string()), mean);
+    }
+    found
+}
+
+/// What is shown of those that are kept from the journal.
 pub(crate) async fn shown(app: &App) -> Values {
-    const VALUES: &str = "
-        select v.board_id, v.kpi, v.item, v.value
-        from public.kpi_values as v
-        join public.kpis as k on k.name = v.kpi
-        where k.query is null";
-    let rows = app.select(VALUES).await;
+    values(app, "k.query is null").await
+}
+
+/// What is shown of those that queries give.
+pub(crate) async fn shown_queried(app: &App) -> Values {
+    values(app, "k.name in ('overdue', 'time_in_state')").await
+}
+
+async fn values(app: &App, which: &str) -> Values {
+    let rows = app
+        .select(&format!(
+            "select v.board_id, v.kpi, v.item, v.value
+            from public.kpi_values as v
+            join public.kpis as k on k.name = v.kpi
+            where {which}"
+        ))
+        .await;
     let key = |row: &Value| {
         let text = |name: &str| row[name].as_str().expect("a text").to_owned();
         (number(&row["board_id"]), text("kpi"), text("item"))

@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use super::independent::{queried, shown_queried};
 use super::live::{comes_right, start};
-use super::work::work;
+use super::work::{BEGINNING, TOLD, told, work};
 use crate::app::house::{self, App};
 use crate::commands::{on, outcome};
 use crate::fixture::{Database, eventually, scenario};
@@ -98,6 +99,35 @@ fn a_measure_of_ones_own_is_read_when_it_is_due_and_a_wrong_one_is_named() {
         };
         let runs = eventually("it is tried three times more", failed).await;
         assert_eq!(runs[0]["attempt"], 4, "{runs:?}");
+    });
+}
+
+#[test]
+fn measures_that_queries_give_are_what_an_independent_computation_comes_to() {
+    scenario(async |test| {
+        let app = App::start_with(test.database().await, &BY_HAND).await;
+        app.database.execute(BEGINNING).await;
+        app.database.execute(TOLD).await;
+        for _ in 0..3 {
+            work(&app.sql, 40).await.expect("valid SQL");
+            told(&app.sql, 60).await.expect("valid SQL");
+            app.database.execute("delete from app.kpi_queries").await;
+            let (status, _, error) = run(&app.database, "measures").await;
+            assert_eq!(status, 0, "{error}");
+            let (expected, shown) = (queried(&app).await, shown_queried(&app).await);
+            assert!(expected.keys().any(|(_, kpi, _)| kpi == "time_in_state"), "{expected:?}");
+            let wrong: Vec<_> = expected
+                .keys()
+                .chain(shown.keys())
+                .filter(|key| match (expected.get(*key), shown.get(*key)) {
+                    // A card may have become late between the two.
+                    (Some(expected), Some(shown)) => (expected - shown).abs() > 1.0,
+                    _ => true,
+                })
+                .map(|key| (key, expected.get(key), shown.get(key)))
+                .collect();
+            assert!(wrong.is_empty(), "{wrong:?}");
+        }
     });
 }
 

@@ -55,6 +55,38 @@ fn values_are_rolled_up_and_those_by_the_minute_go_when_they_are_too_old() {
     });
 }
 
+#[test]
+fn a_measure_whose_definition_says_so_is_kept_for_less_long_than_others() {
+    const ROWS: &str = "
+        select analytics.prepare('kpi_values_raw', now() - interval '20 days', now()),
+          analytics.prepare('kpi_values_hour', now() - interval '20 days', now()),
+          analytics.prepare('kpi_values_day', now() - interval '20 days', now())";
+    const LEFT: &str = "
+        select kpi, resolution, count(*), min(extract(epoch from now() - at) / 86400)::integer < 10 as young
+        from analytics.kpi_values
+        group by kpi, resolution
+        order by kpi, resolution";
+    scenario(async |test| {
+        let app = App::start_with(test.database().await, &BY_HAND).await;
+        app.database.execute(ROWS).await;
+        for table in ["raw", "hour", "day", "month"] {
+            let rows = format!(
+                "insert into analytics.kpi_values_{table}
+                select 1, kpi, '', now() - n * interval '1 day', n, n, n, 1
+                from generate_series(0, 19) as n cross join (values ('open'), ('overdue')) as k (kpi)"
+            );
+            app.database.execute(&rows).await;
+        }
+        app.database.execute("update kpis set retention_days = 10 where name = 'open'").await;
+        job(&app.database, &["upkeep"]).await;
+        for row in app.select(LEFT).await {
+            let expected = if row["kpi"] == "open" { 10 } else { 20 };
+            assert_eq!((&row["count"], &row["young"]), (&expected.into(), &true.into()), "{row}");
+        }
+        assert_eq!(app.select(LEFT).await.len(), 8);
+    });
+}
+
 /// A row for each day, for nearly four years.
 const YEARS: &str = "
     select

@@ -33,6 +33,24 @@ where not exists (
     and since < now() - $1::integer * interval '1 day'
 )";
 
+/// Measures whose definition says for how long.
+const DEFINED: &str = "
+select name, retention_days::text
+from public.kpis
+where retention_days is not null
+order by name";
+macro_rules! forget {
+    ($table:literal) => {
+        concat!(
+            "with gone as (delete from analytics.kpi_values_",
+            $table,
+            " where kpi = $1 and at < now() - $2::integer * interval '1 day' returning 1)
+            select count(*)::text from gone"
+        )
+    };
+}
+const FORGET: [&str; 4] = [forget!("raw"), forget!("hour"), forget!("day"), forget!("month")];
+
 impl Etl {
     /// Makes room for what comes, and lets go what is too old; how many parts went.
     ///
@@ -58,6 +76,22 @@ impl Etl {
             dropped += count(&work, RETIRE_ACTIVITIES, &[Some(&days.to_string())]).await?;
         }
         work.commit().await?;
+        self.forget_values().await?;
         Ok(dropped)
+    }
+
+    /// Lets values of measures go that are kept for less long than those of others.
+    async fn forget_values(&self) -> Result<(), Error> {
+        let read = self.read().await?;
+        let defined = read.rows(DEFINED, &[]).await?;
+        read.end().await?;
+        for row in &defined {
+            let work = self.step().await?;
+            for forget in FORGET {
+                work.rows(forget, &[row.text(0), row.text(1)]).await?;
+            }
+            work.commit().await?;
+        }
+        Ok(())
     }
 }
