@@ -8,7 +8,7 @@ use crate::fixture::Database;
 /// Loads once more what is loaded, then all of it from nothing, and compares.
 pub(super) async fn must_be_as_loaded_from_nothing(database: &Database) {
     let kept = everything(database).await;
-    let gone_before = numbers(database, "select entry_id from analytics.fact_entries where gone").await;
+    let gone_before = numbers(database, GONE).await;
     job(database, &["daily"]).await;
     let again = everything(database).await;
     let differs: Vec<_> = kept.symmetric_difference(&again).collect();
@@ -70,7 +70,8 @@ async fn numbers(database: &Database, sql: &str) -> BTreeSet<i64> {
     rows.iter().map(|row| row.get(0)).collect()
 }
 
-/// Cards that are gone: loaded as such, or named by activities alone.
+/// Cards that are gone: loaded as such, or named by activities alone, as those that were never loaded or are of boards that
+/// are gone.
 const GONE: &str = "
     select entry_id from analytics.fact_entries where gone
     union
