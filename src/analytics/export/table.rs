@@ -73,6 +73,7 @@ pub(super) static TABLES: [Table; 9] = [
         &[
             ("entry_id", Number),
             ("board_id", Number),
+            ("state_id", Number),
             ("state", Text),
             ("category_id", Number),
             ("assignee_id", Text),
@@ -101,6 +102,8 @@ pub(super) static TABLES: [Table; 9] = [
             ("action", Text),
             ("from_state", Text),
             ("to_state", Text),
+            ("from_state_id", Number),
+            ("to_state_id", Number),
         ],
     ),
     table(
