@@ -12,7 +12,7 @@ pub enum Refusal {
     #[error("the token is larger than the server takes")]
     TooLarge,
     /// It is not a signed token in the compact form, or a claim is not of the type that it has to be.
-    #[error("the token is not a signed JWT")]
+    #[error("the token is not a signed JWT, or one of its claims is not of its type")]
     Malformed,
     /// Its header or its claims name something twice: readers would differ in which of them counts.
     #[error("the token names something twice")]

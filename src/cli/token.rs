@@ -73,8 +73,10 @@ pub fn run(arguments: Arguments, layers: Layers) -> Result<(), Error> {
 fn claim(text: &str) -> Result<(String, Value), &'static str> {
     let (name, value) =
         text.split_once('=').filter(|(name, _)| !name.is_empty()).ok_or("expected name=value")?;
-    let value = serde_json::from_str(value).unwrap_or_else(|_| value.into());
-    Ok((name.to_owned(), value))
+    let read: Value = serde_json::from_str(value).unwrap_or_else(|_| value.into());
+    // These are texts, whatever they look like: `sub=7` is the person "7".
+    let is_text = ["sub", "iss", "jti"].contains(&name) && !read.is_string();
+    Ok((name.to_owned(), if is_text { value.into() } else { read }))
 }
 
 fn time(text: &str) -> Result<Duration, &'static str> {
@@ -101,7 +103,8 @@ mod tests {
     #[test]
     fn claims_and_times_are_read_as_they_are_written() {
         for (text, value) in [
-            ("sub=7", json!(7)),
+            ("sub=7", json!("7")),
+            ("tenant=7", json!(7)),
             ("sub=\"7\"", json!("7")),
             ("sub=ann", json!("ann")),
             ("app={\"a\":[1]}", json!({"a": [1]})),
