@@ -153,6 +153,8 @@ moved as (
   using incoming as i
   where f.activity_id = i.id
     and f.at <> i.at
+    -- By the index, whatever is thought of how many there are: numbers of one page lie together.
+    and f.activity_id between (select min(id) from incoming) and (select max(id) from incoming)
   returning f.board_id, f.entry_id, f.subject, f.at
 )
 insert into analytics.touched as kept (board_id, entry_id, since)
@@ -200,7 +202,10 @@ judged as materialized (
   from told as t
   -- The movement just before, of the same moment: who goes there and back and there again in one transaction does.
   left join lateral (
-    select jsonb_build_array(f.action, f.from_state, f.to_state) as way
+    -- All of them, which are few: the last one by a limit would be looked for among all that have lower numbers.
+    select (
+      array_agg(jsonb_build_array(f.action, f.from_state, f.to_state) order by f.activity_id desc)
+    )[1] as way
     from analytics.fact_activities as f
     where f.entry_id = t.entry_id
       and f.at = t.at
@@ -209,8 +214,6 @@ judged as materialized (
       and f.from_state is distinct from f.to_state
       and f.activity_id < t.id
       and f.activity_id > coalesce(t.before_id, 0)
-    order by f.activity_id desc
-    limit 1
   ) as o on t.way is not null
 ),
 rejected as (
