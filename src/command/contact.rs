@@ -170,26 +170,29 @@ const RENEW: &str = "update app.user_contacts set email = $2, phone = $3 where u
 /// [`RotateError`]; what was done stays done. One that cannot be decrypted keeps nobody else's from it.
 pub async fn rotate(pool: &Pool, vault: &Vault) -> Result<usize, RotateError> {
     let prefix = format!("v1.{}.", vault.current().ok_or(RotateError::NoKey)?);
-    let (mut behind, mut done, mut unreadable) = (String::new(), 0, Vec::new());
+    let (mut behind, mut done) = (String::new(), 0);
+    // The first of those that cannot be decrypted, and how many there are.
+    let (mut first, mut unreadable) = (None, 0);
     loop {
         let Begun { work, .. } = Work::begin(pool, None, "pg_catalog", Access::Write, TIMEOUT).await?;
         let old = work.rows(OLD, &[Some(&behind), Some(&prefix)]).await?;
         for row in &old {
             let user = row.text(0).unwrap_or_default();
-            let before = unreadable.len();
+            let before = unreadable;
             let mut renew = |column: &'static str, sealed: Option<&str>| {
                 let Some(sealed) = sealed else { return Ok(None) };
                 match vault.open(user, column, sealed) {
                     Ok(opened) => vault.seal(user, column, &opened).map(Some).map_err(|_| RotateError::NoKey),
                     Err(source) => {
-                        unreadable.push((user.to_owned(), column, source));
+                        unreadable += 1;
+                        first.get_or_insert((user.to_owned(), column, source));
                         Ok(Some(sealed.to_owned()))
                     }
                 }
             };
             let (email, phone) = (renew("email", row.text(1))?, renew("phone", row.text(2))?);
             work.rows(RENEW, &[Some(user), email.as_deref(), phone.as_deref()]).await?;
-            done += usize::from(unreadable.len() == before);
+            done += usize::from(unreadable == before);
         }
         work.commit().await?;
         match old.last().and_then(|row| row.text(0)) {
@@ -197,9 +200,10 @@ pub async fn rotate(pool: &Pool, vault: &Vault) -> Result<usize, RotateError> {
             _ => break,
         }
     }
-    let others = unreadable.len().saturating_sub(1);
-    match unreadable.into_iter().next() {
-        Some((user, column, source)) => Err(RotateError::Unreadable { user, column, others, done, source }),
+    match first {
+        Some((user, column, source)) => {
+            Err(RotateError::Unreadable { user, column, others: unreadable - 1, done, source })
+        }
         None => Ok(done),
     }
 }
