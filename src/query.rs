@@ -21,6 +21,7 @@ mod export;
 mod figure;
 mod history;
 mod me;
+mod one;
 mod operation;
 mod page;
 mod people;

@@ -16,6 +16,8 @@
 //!
 //! A session never touches another one's outbox, and no failure of one subscription ends another.
 
+mod action;
+mod awaited;
 mod catalog;
 mod conversation;
 mod deliver;
@@ -31,6 +33,7 @@ mod resolve;
 mod services;
 mod socket;
 mod sse;
+mod subscriptions;
 mod term;
 mod websocket;
 

@@ -22,7 +22,7 @@ pub mod tables;
 mod vault;
 
 pub use fault::{Code, Fault, FieldFault};
-pub use id::{Id, Label, Person};
+pub use id::{Id, Label, Person, Uuid};
 pub use place::{InvalidPlace, Place};
 pub use resource::{Column, Form, Resource};
 pub use shape::{Shape, present};

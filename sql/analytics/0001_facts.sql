@@ -88,6 +88,9 @@ create table analytics.watermarks (
   -- Up to where numbers had been given when it was read last, and the first transaction that had not begun then.
   seen_id bigint not null default 0,
   seen_xmax bigint not null default 0,
+  -- Up to where it was read last, and the oldest transaction that ran then: what older ones wrote up to there is loaded.
+  read_id bigint not null default 0,
+  read_xmin bigint not null default 0,
   settled_at timestamptz not null default '-infinity',
   seen_at timestamptz not null default '-infinity'
 );

@@ -2,10 +2,10 @@ use serde::Deserialize;
 use utoipa::ToSchema;
 
 use super::operation::{Act, Trouble};
-use super::record::{must_be, statement, truth, version};
+use super::record::{must_be, statement, truth};
 use super::{Input, Operation, Outcome};
 use crate::workspace::tables::RULE;
-use crate::workspace::{Code, Fault, FieldFault, Id, Shape};
+use crate::workspace::{Code, Fault, FieldFault, Id, Shape, Uuid};
 
 /// What one wants to be told of.
 #[derive(Deserialize, ToSchema)]
@@ -122,7 +122,7 @@ async fn put(act: Act<'_>, mut input: Input) -> Result<Outcome, Trouble> {
             return Err(Fault::field("kpi", NO_WHOLE).into());
         }
     }
-    let kept = act.work.first(&SHOWN, &[Some(&id)]).await?;
+    let kept = act.work.first(&SHOWN, &[Some(id.as_str())]).await?;
     let threshold = rule.threshold.map(|threshold| threshold.to_string());
     let what = [
         Some(rule.kind.as_str()),
@@ -135,21 +135,21 @@ async fn put(act: Act<'_>, mut input: Input) -> Result<Outcome, Trouble> {
     ];
     let (row, created) = if let Some(kept) = &kept {
         must_be(&RULE, kept, read)?;
-        let values: Vec<_> = [Some(&*id)].into_iter().chain(what).collect();
+        let values: Vec<_> = [Some(id.as_str())].into_iter().chain(what).collect();
         (act.work.first(&CHANGE, &values).await?, false)
     } else {
         if read.is_some() {
-            return Err(Fault::not_found("alert rule", &id).into());
+            return Err(Fault::not_found("alert rule", id.as_str()).into());
         }
-        let values: Vec<_> = [Some(&*id), Some(user)].into_iter().chain(what).collect();
+        let values: Vec<_> = [Some(id.as_str()), Some(user)].into_iter().chain(what).collect();
         (act.work.first(&ADD, &values).await?, true)
     };
     let Some(row) = row else {
         // The same came twice at once; or it is somebody else's: UUIDs are not guessed, but copied.
-        let is_own = !created || act.work.first(&SHOWN, &[Some(&id)]).await?.is_some();
+        let is_own = !created || act.work.first(&SHOWN, &[Some(id.as_str())]).await?.is_some();
         return Err(if is_own { Trouble::Again } else { unused(&act, user).await? });
     };
-    let (json, version) = (RULE.json(&row), version(&RULE, &row));
+    let (json, version) = (RULE.json(&row), RULE.version(&row));
     Ok(if created { Outcome::created(json, version) } else { Outcome::changed(json, version) })
 }
 
@@ -167,24 +167,18 @@ async fn unused(act: &Act<'_>, user: &str) -> Result<Trouble, Trouble> {
 async fn delete(act: Act<'_>, input: Input) -> Result<Outcome, Trouble> {
     act.user()?;
     let id = uuid(&input)?;
-    let Some(kept) = act.work.first(&SHOWN, &[Some(&id)]).await? else {
-        return Err(Fault::not_found("alert rule", &id).into());
+    let Some(kept) = act.work.first(&SHOWN, &[Some(id.as_str())]).await? else {
+        return Err(Fault::not_found("alert rule", id.as_str()).into());
     };
     must_be(&RULE, &kept, input.version(None)?)?;
-    act.work.rows(DELETE, &[Some(&id)]).await?;
+    act.work.rows(DELETE, &[Some(id.as_str())]).await?;
     Ok(Outcome::default())
 }
 
-/// `8-4-4-4-12` hexadecimal digits.
-fn uuid(input: &Input) -> Result<String, Fault> {
+/// Which rule the path names.
+fn uuid(input: &Input) -> Result<Uuid, Fault> {
     let text = input.path.first().map(String::as_str).unwrap_or_default();
-    let groups = text.split('-').map(str::len);
-    let hex = text.bytes().all(|byte| byte == b'-' || byte.is_ascii_hexdigit());
-    if hex && groups.eq([8, 4, 4, 4, 12]) {
-        Ok(text.to_ascii_lowercase())
-    } else {
-        Err(Fault::not_found("alert rule", text))
-    }
+    Uuid::parse(text).ok_or_else(|| Fault::not_found("alert rule", text))
 }
 
 impl Rule {

@@ -3,7 +3,7 @@ use serde_json::json;
 use utoipa::ToSchema;
 
 use super::operation::{Act, Trouble};
-use super::record::{Activity, as_it_is, record, statement, version, why_not};
+use super::record::{Activity, as_it_is, record, statement, why_not};
 use super::{Input, Operation, Outcome};
 use crate::workspace::tables::BOARD_ROW;
 use crate::workspace::{Fault, Shape};
@@ -108,7 +108,7 @@ async fn create(act: Act<'_>, mut input: Input) -> Result<Outcome, Trouble> {
     act.work.rows(PLANT, &[Some(id)]).await?;
     let detail = json!({"name": name});
     record(&act, Activity { board: id, subject: "board", action: "created", entry: None, detail }).await?;
-    Ok(Outcome::created(BOARD_ROW.json(&board), version(&BOARD_ROW, &board)))
+    Ok(Outcome::created(BOARD_ROW.json(&board), BOARD_ROW.version(&board)))
 }
 
 async fn update(act: Act<'_>, mut input: Input) -> Result<Outcome, Trouble> {
@@ -127,7 +127,7 @@ async fn update(act: Act<'_>, mut input: Input) -> Result<Outcome, Trouble> {
     let detail = json!({"name": BOARD_ROW.value(&board, "name")});
     let activity = Activity { board: id.as_str(), subject: "board", action: "edited", entry: None, detail };
     record(&act, activity).await?;
-    Ok(Outcome::changed(BOARD_ROW.json(&board), version(&BOARD_ROW, &board)))
+    Ok(Outcome::changed(BOARD_ROW.json(&board), BOARD_ROW.version(&board)))
 }
 
 async fn delete(act: Act<'_>, input: Input) -> Result<Outcome, Trouble> {

@@ -3,7 +3,7 @@ use serde_json::json;
 use utoipa::ToSchema;
 
 use super::operation::{Act, Trouble};
-use super::record::{Activity, as_it_is, record, statement, version, why_not};
+use super::record::{Activity, as_it_is, record, statement, why_not};
 use super::{Input, Operation, Outcome};
 use crate::postgres::Fields;
 use crate::workspace::tables::CATEGORY;
@@ -115,7 +115,7 @@ async fn create(act: Act<'_>, mut input: Input) -> Result<Outcome, Trouble> {
     let full = || Fault::new(Code::LimitReached, format!("a board has {MOST} categories at most"));
     let row = row.ok_or_else(full)?;
     told(&act, &row, "created").await?;
-    Ok(Outcome::created(CATEGORY.json(&row), version(&CATEGORY, &row)))
+    Ok(Outcome::created(CATEGORY.json(&row), CATEGORY.version(&row)))
 }
 
 async fn update(act: Act<'_>, mut input: Input) -> Result<Outcome, Trouble> {
@@ -131,7 +131,7 @@ async fn update(act: Act<'_>, mut input: Input) -> Result<Outcome, Trouble> {
         return Err(why_not(&act, &CATEGORY, &SHOWN, id.as_str(), read).await);
     };
     told(&act, &row, "edited").await?;
-    Ok(Outcome::changed(CATEGORY.json(&row), version(&CATEGORY, &row)))
+    Ok(Outcome::changed(CATEGORY.json(&row), CATEGORY.version(&row)))
 }
 
 async fn delete(act: Act<'_>, input: Input) -> Result<Outcome, Trouble> {

@@ -3,7 +3,7 @@ use serde_json::json;
 use utoipa::ToSchema;
 
 use super::operation::{Act, Trouble};
-use super::record::{Activity, record, statement, version, why_not};
+use super::record::{Activity, record, statement, why_not};
 use super::{Input, Operation, Outcome};
 use crate::postgres::Fields;
 use crate::workspace::tables::COMMENT;
@@ -104,7 +104,7 @@ async fn create(act: Act<'_>, mut input: Input) -> Result<Outcome, Trouble> {
     let values = [found.text(0), Some(entry.as_str()), act.user, Some(&*body)];
     let row = act.work.first(&CREATE, &values).await?.ok_or(Trouble::Again)?;
     told(&act, &row, "commented", found.text(1)).await?;
-    Ok(Outcome::created(COMMENT.json(&row), version(&COMMENT, &row)))
+    Ok(Outcome::created(COMMENT.json(&row), COMMENT.version(&row)))
 }
 
 async fn update(act: Act<'_>, mut input: Input) -> Result<Outcome, Trouble> {
@@ -117,7 +117,7 @@ async fn update(act: Act<'_>, mut input: Input) -> Result<Outcome, Trouble> {
         return Err(why_not(&act, &COMMENT, &SHOWN, id.as_str(), read).await);
     };
     told(&act, &row, "edited", None).await?;
-    Ok(Outcome::changed(COMMENT.json(&row), version(&COMMENT, &row)))
+    Ok(Outcome::changed(COMMENT.json(&row), COMMENT.version(&row)))
 }
 
 async fn delete(act: Act<'_>, input: Input) -> Result<Outcome, Trouble> {

@@ -4,7 +4,7 @@ use utoipa::ToSchema;
 
 use super::movement::place;
 use super::operation::{Act, Trouble};
-use super::record::{Activity, must_be, record, statement, truth, version, why_not};
+use super::record::{Activity, must_be, record, statement, truth, why_not};
 use super::{Input, Operation, Outcome};
 use crate::postgres::Fields;
 use crate::workspace::tables::ENTRY;
@@ -198,7 +198,7 @@ async fn create(act: Act<'_>, mut input: Input) -> Result<Outcome, Trouble> {
             Activity { board: board.as_str(), subject: "entry", action: "assigned", entry: id, detail };
         record(&act, activity).await?;
     }
-    Ok(Outcome::created(ENTRY.json(&row), version(&ENTRY, &row)))
+    Ok(Outcome::created(ENTRY.json(&row), ENTRY.version(&row)))
 }
 
 async fn update(act: Act<'_>, mut input: Input) -> Result<Outcome, Trouble> {
@@ -210,7 +210,7 @@ async fn update(act: Act<'_>, mut input: Input) -> Result<Outcome, Trouble> {
     };
     must_be(&ENTRY, &before, read)?;
     if changes.is_empty() {
-        return Ok(Outcome::changed(ENTRY.json(&before), version(&ENTRY, &before)));
+        return Ok(Outcome::changed(ENTRY.json(&before), ENTRY.version(&before)));
     }
     let board = ENTRY.value(&before, "board_id").unwrap_or_default();
     let assignee = changes.assignee_id.as_ref().and_then(|it| it.as_ref()).map(Person::as_str);
@@ -233,7 +233,7 @@ async fn update(act: Act<'_>, mut input: Input) -> Result<Outcome, Trouble> {
     ];
     let after = act.work.first(&UPDATE, &values).await.map_err(dated)?.ok_or(Trouble::Again)?;
     tell(&act, board, &before, &after).await?;
-    Ok(Outcome::changed(ENTRY.json(&after), version(&ENTRY, &after)))
+    Ok(Outcome::changed(ENTRY.json(&after), ENTRY.version(&after)))
 }
 
 async fn delete(act: Act<'_>, input: Input) -> Result<Outcome, Trouble> {

@@ -3,7 +3,7 @@ use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
 use super::operation::{Act, Trouble};
-use super::record::{must_be, statement, version};
+use super::record::{must_be, statement};
 use super::{Input, Operation, Outcome};
 use crate::workspace::tables::{PREFERENCES, USER};
 use crate::workspace::{Code, Fault, Shape};
@@ -128,6 +128,6 @@ async fn put(act: Act<'_>, mut input: Input) -> Result<Outcome, Trouble> {
         None => {}
     }
     let row = act.work.first(&PUT, &[Some(user), Some(&text)]).await?.ok_or(Trouble::Again)?;
-    let (json, version) = (PREFERENCES.json(&row), version(&PREFERENCES, &row));
+    let (json, version) = (PREFERENCES.json(&row), PREFERENCES.version(&row));
     Ok(if kept.is_some() { Outcome::changed(json, version) } else { Outcome::created(json, version) })
 }

@@ -6,7 +6,7 @@ use utoipa::ToSchema;
 
 use super::entry::MEMBER;
 use super::operation::{Act, Trouble};
-use super::record::{Activity, must_be, record, statement, truth, version, why_not};
+use super::record::{Activity, must_be, record, statement, truth, why_not};
 use super::workflow::{self, Effect, Guard};
 use super::{Input, Operation, Outcome};
 use crate::postgres::{self, Fields, Work};
@@ -304,7 +304,7 @@ async fn go(
     if let Some(way) = &way {
         workflow::tell(act, &way.effects, (board, id), (&way.name, &row)).await?;
     }
-    Ok(Outcome::changed(row, version(&ENTRY, &moved)))
+    Ok(Outcome::changed(row, ENTRY.version(&moved)))
 }
 
 /// What the feed is told of a movement: what states are called now, and which they are whatever they are called later.

@@ -45,14 +45,9 @@ pub(super) const fn truth(value: bool) -> Option<&'static str> {
     Some(if value { "t" } else { "f" })
 }
 
-/// The version in a row.
-pub(super) fn version(resource: &Resource, fields: &Fields) -> Option<i32> {
-    resource.value(fields, "version").and_then(|text| text.parse().ok())
-}
-
 /// The version that was read must be the newest.
 pub(super) fn must_be(resource: &Resource, fields: &Fields, read: Option<i32>) -> Result<(), Fault> {
-    let now = version(resource, fields);
+    let now = resource.version(fields);
     if read.is_none() || read == now {
         return Ok(());
     }
@@ -74,7 +69,7 @@ pub(super) async fn as_it_is(
     let row = act.work.first(shown, &[Some(id)]).await?;
     let row = row.ok_or_else(|| Fault::not_found(&resource.name.to_ascii_lowercase(), id))?;
     must_be(resource, &row, read)?;
-    Ok(Outcome::changed(resource.json(&row), version(resource, &row)))
+    Ok(Outcome::changed(resource.json(&row), resource.version(&row)))
 }
 
 /// Why nothing could be changed: it is not there, it may not be changed by whoever asks, or it has another version.

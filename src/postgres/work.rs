@@ -78,7 +78,8 @@ impl Work {
         let mut reached = None;
         if access == Access::Follow {
             // Before the moment of its snapshot, and so not in its transaction.
-            const SQL: &str = "select coalesce(pg_last_wal_replay_lsn(), '0/0')::text";
+            const SQL: &str = "
+                select coalesce(case when pg_is_in_recovery() then pg_last_wal_replay_lsn() end, '0/0')::text";
             let answers = work.within(BEGIN, work.lease.session().simple_query(SQL)).await?;
             reached = last_text(&answers);
         }

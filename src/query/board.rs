@@ -134,8 +134,7 @@ async fn list(reading: Reading<'_>, asked: &Asked) -> Result<Answer, Fault> {
 
 async fn get(reading: Reading<'_>, asked: &Asked) -> Result<Answer, Fault> {
     let board = board(reading, asked).await?.0;
-    let version = BOARD_ROW.value(&board, "version").and_then(|version| version.parse().ok());
-    Ok(Answer::row(BOARD_ROW.json(&board), version))
+    Ok(Answer::row(BOARD_ROW.json(&board), BOARD_ROW.version(&board)))
 }
 
 async fn members(reading: Reading<'_>, asked: &Asked) -> Result<Answer, Fault> {

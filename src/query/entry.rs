@@ -154,8 +154,7 @@ async fn get(reading: Reading<'_>, asked: &Asked) -> Result<Answer, Fault> {
     let id = asked.id(0, "entry")?;
     let entry = reading.work.first(&GET, &[Some(id.as_str())]).await?;
     let entry = entry.ok_or_else(|| Fault::not_found("entry", id.as_str()))?;
-    let version = ENTRY.value(&entry, "version").and_then(|version| version.parse().ok());
-    Ok(Answer::row(ENTRY.json(&entry), version))
+    Ok(Answer::row(ENTRY.json(&entry), ENTRY.version(&entry)))
 }
 
 async fn comments(reading: Reading<'_>, asked: &Asked) -> Result<Answer, Fault> {

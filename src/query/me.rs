@@ -2,6 +2,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use utoipa::ToSchema;
 
+use super::one::person;
 use super::operation::{Reading, asked_for, rows_of};
 use super::page::{ROWS, behind, limit, page};
 use super::{Answer, Asked, Kind, Read, Shown};
@@ -46,7 +47,7 @@ pub(super) fn reads() -> Vec<Read> {
             query: None,
             kind: Kind::Rows,
             shown: Shown::Row(&PREFERENCES),
-            tags: |marks, asked| vec![own(marks, asked, "user_preferences")],
+            tags: |marks, asked| vec![asked.own(marks, "user_preferences")],
             run: |reading, asked| Box::pin(preferences(reading, asked)),
             noted: None,
         },
@@ -57,7 +58,7 @@ pub(super) fn reads() -> Vec<Read> {
             query: Some(Shape::of::<Which>()),
             kind: Kind::Rows,
             shown: Shown::Page(&NOTIFICATION),
-            tags: |marks, asked| vec![own(marks, asked, "notifications")],
+            tags: |marks, asked| vec![asked.own(marks, "notifications")],
             run: |reading, asked| Box::pin(notifications(reading, asked)),
             noted: None,
         },
@@ -68,15 +69,11 @@ pub(super) fn reads() -> Vec<Read> {
             query: None,
             kind: Kind::Rows,
             shown: Shown::Other("AlertRules", || rows_of(&RULE)),
-            tags: |marks, asked| vec![own(marks, asked, "alert_rules")],
+            tags: |marks, asked| vec![asked.own(marks, "alert_rules")],
             run: |reading, asked| Box::pin(rules(reading, asked)),
             noted: None,
         },
     ]
-}
-
-fn own(marks: &crate::cache::Marks, asked: &Asked, table: &str) -> crate::cache::Tag {
-    marks.rows(table, "user_id", asked.user.as_deref().unwrap_or_default())
 }
 
 fn me_schema() -> Value {
@@ -90,7 +87,6 @@ fn me_schema() -> Value {
     })
 }
 
-statement!(USER_OF = "select {} from public.users as u where u.id = $1", USER.select("u"));
 statement!(
     MEMBERSHIPS = "
     select {}
@@ -127,8 +123,7 @@ statement!(
 
 async fn me(reading: Reading<'_>, asked: &Asked) -> Result<Answer, Fault> {
     let user = asked.user()?;
-    let found = reading.work.first(&USER_OF, &[Some(user)]).await?;
-    let found = found.ok_or_else(|| Fault::not_found("person", user))?;
+    let found = person(reading, user).await?;
     let memberships = reading.work.rows(&MEMBERSHIPS, &[Some(user)]).await?;
     let parts: [&[u8]; 5] =
         [b"{\"user\":", &USER.json(&found), b",\"memberships\":", &MEMBER.array(&memberships), b"}"];
@@ -139,8 +134,7 @@ async fn preferences(reading: Reading<'_>, asked: &Asked) -> Result<Answer, Faul
     let user = asked.user()?;
     let found = reading.work.first(&PREFERENCES_OF, &[Some(user)]).await?;
     let found = found.ok_or_else(|| Fault::not_found("preferences of", user))?;
-    let version = PREFERENCES.value(&found, "version").and_then(|version| version.parse().ok());
-    Ok(Answer::row(PREFERENCES.json(&found), version))
+    Ok(Answer::row(PREFERENCES.json(&found), PREFERENCES.version(&found)))
 }
 
 async fn notifications(reading: Reading<'_>, asked: &Asked) -> Result<Answer, Fault> {

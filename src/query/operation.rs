@@ -7,7 +7,7 @@ use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{activity, board, entry, export, figure, history, me, people};
+use super::{activity, board, entry, export, figure, history, me, one, people};
 use crate::cache::{Marks, Tag};
 use crate::command;
 use crate::postgres::{self, Pool, Work};
@@ -131,7 +131,12 @@ impl Asked {
 
     /// What all that this caller may see hangs on: the boards that it belongs to.
     pub(super) fn membership(&self, marks: &Marks) -> Tag {
-        marks.rows("board_members", "user_id", self.user.as_deref().unwrap_or_default())
+        self.own(marks, "board_members")
+    }
+
+    /// The caller's own rows of a table.
+    pub(super) fn own(&self, marks: &Marks, table: &str) -> Tag {
+        marks.rows(table, "user_id", self.user.as_deref().unwrap_or_default())
     }
 }
 
@@ -184,6 +189,7 @@ impl Catalogue {
             history::reads(),
             people::reads(),
             me::reads(),
+            one::reads(),
         ]
         .into_iter()
         .flatten()

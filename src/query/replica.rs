@@ -57,11 +57,16 @@ impl Replicas {
                 Ok(begun) => begun,
                 Err(error) => {
                     tracing::warn!(error = %Chain(&error), "a replica cannot be asked: reads go elsewhere");
-                    *server.resting.lock() = Some(Instant::now() + RESPITE);
+                    server.rest();
                     return None;
                 }
             };
             let reached = mark.parse().unwrap_or(Lsn::ZERO);
+            if reached == Lsn::ZERO {
+                tracing::warn!("a server of postgres.replica_urls is no standby: reads go elsewhere");
+                server.rest();
+                return None;
+            }
             if reached >= least {
                 return Some((work, reached));
             }
@@ -75,6 +80,10 @@ impl Replicas {
 }
 
 impl Server {
+    fn rest(&self) {
+        *self.resting.lock() = Some(Instant::now() + RESPITE);
+    }
+
     fn is_up(&self) -> bool {
         let mut resting = self.resting.lock();
         let up = resting.is_none_or(|until| Instant::now() >= until);

@@ -1,17 +1,18 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio_util::sync::CancellationToken;
-
+use super::action::Action;
+use super::awaited::Awaited;
 use super::open::From;
+use super::subscriptions::{State, Subscriptions};
 use super::{Config, Guest};
 use crate::auth::Identity;
 use crate::event::Lsn;
-use crate::hub::{Delivery, Entry, Fall, Note, Outbox, ReaderKey, Selection, Ticket};
+use crate::hub::{Delivery, Entry, Fall, Note, Outbox, ReaderKey, Ticket};
 use crate::limit::{Denied, Subject};
 use crate::protocol::{
-    Again, ClientFrame, CloseCode, ErrorCode, ErrorFrame, Frame, FrameError, Page, ResyncReason,
-    SnapshotOptions, Subscribe, Target,
+    ClientFrame, CloseCode, ErrorCode, ErrorFrame, Frame, FrameError, Page, ResyncReason, SnapshotOptions,
+    Subscribe, Target,
 };
 use crate::telemetry::metric;
 
@@ -21,9 +22,8 @@ pub(super) struct Conversation {
     outbox: Arc<Outbox>,
     /// Who the client is; `None` until it has said so.
     identity: Option<Arc<Identity>>,
-    subscriptions: Vec<Subscription>,
-    next_key: u32,
-    awaited: Vec<Awaited>,
+    subscriptions: Subscriptions,
+    awaited: Awaited,
     guest: Guest,
     max_subscriptions: usize,
     /// Frames were refused for their pace since the last one that was not.
@@ -32,71 +32,6 @@ pub(super) struct Conversation {
     denied: Option<Denied>,
 }
 
-#[derive(Debug)]
-struct Subscription {
-    id: Box<str>,
-    key: ReaderKey,
-    target: Arc<Target>,
-    again: Again,
-    state: State,
-    /// Whether it was told that this is allowed.
-    told: bool,
-    /// Older rows asked for and not yet being read.
-    page: Option<Box<Page>>,
-}
-
-#[derive(Debug)]
-enum State {
-    /// An opener brings it up.
-    Opening(CancellationToken),
-    /// The hub delivers to it.
-    Live(Ticket, Selection),
-}
-
-/// A position that the client wants to be told of.
-#[derive(Clone, Copy, Debug)]
-struct Awaited {
-    lsn: Lsn,
-    /// The hub has passed it.
-    passed: bool,
-}
-
-/// What the conversation wants done.
-#[derive(Debug)]
-pub(super) enum Action {
-    /// Bring a subscription up.
-    Open {
-        key: ReaderKey,
-        identity: Arc<Identity>,
-        target: Arc<Target>,
-        again: Again,
-        opener: CancellationToken,
-        from: From,
-    },
-    /// Find out whose token this is, and have [`Conversation::identify`] told.
-    Authenticate(String),
-    /// Take a reader out of the hub.
-    Detach { key: ReaderKey, ticket: Ticket },
-    /// Take a reader out of the hub, which notes where it stands then.
-    Release { key: ReaderKey, ticket: Ticket },
-    /// Tell when a position has been passed.
-    Await(Lsn),
-    /// End the conversation.
-    Close(CloseCode, Option<Duration>),
-}
-
-impl Action {
-    /// The reader that it brings up.
-    pub(super) const fn opens(&self) -> Option<ReaderKey> {
-        match self {
-            Self::Open { key, .. } => Some(*key),
-            _ => None,
-        }
-    }
-}
-
-/// How many positions a client may await at once.
-const MAX_AWAITED: usize = 16;
 /// A client whose frames are refused this often in a row does not listen: it is closed.
 const MOST_REFUSED: u32 = 100;
 /// How long a client that was too fast stays away, at least.
@@ -108,9 +43,8 @@ impl Conversation {
         Self {
             outbox,
             identity: None,
-            subscriptions: Vec::new(),
-            next_key: 0,
-            awaited: Vec::new(),
+            subscriptions: Subscriptions::default(),
+            awaited: Awaited::default(),
             guest,
             max_subscriptions: config.max_subscriptions,
             refused: 0,
@@ -133,25 +67,23 @@ impl Conversation {
             return Vec::new();
         }
         let mut actions = Vec::new();
-        for index in 0..self.subscriptions.len() {
-            let new_key = ReaderKey(self.next_key);
-            self.next_key += 1;
-            let subscription = &mut self.subscriptions[index];
-            let old_key = std::mem::replace(&mut subscription.key, new_key);
+        let mut unread = Vec::new();
+        for (before, subscription) in self.subscriptions.renamed() {
             match &subscription.state {
-                State::Live(ticket, _) => actions.push(Action::Detach { key: old_key, ticket: *ticket }),
+                State::Live(ticket, _) => actions.push(Action::Detach { key: before, ticket: *ticket }),
                 State::Opening(opener) => opener.cancel(),
             }
             let resync = Frame::resync(ResyncReason::PermissionsChanged);
-            self.outbox.push(Some(new_key), Delivery::plain(resync));
-            let page = subscription.page.take();
-            actions.push(subscription.open(Some(identity), From::Again));
-            if page.is_some() {
-                let error =
-                    ErrorFrame::new(ErrorCode::Unavailable, "who asks has changed meanwhile: ask again");
-                let id = self.subscriptions[index].id.clone();
-                self.refuse(Some(&id), &ErrorFrame { request: Some("page"), ..error });
+            self.outbox.push(Some(subscription.key()), Delivery::plain(resync));
+            if subscription.page.take().is_some() {
+                unread.push(subscription.id.clone());
             }
+            actions.push(subscription.open(identity.clone(), From::Again));
+        }
+        let error = ErrorFrame::new(ErrorCode::Unavailable, "who asks has changed meanwhile: ask again");
+        let error = ErrorFrame { request: Some("page"), ..error };
+        for id in unread {
+            self.refuse(Some(&id), &error);
         }
         actions
     }
@@ -198,7 +130,7 @@ impl Conversation {
     /// Tells the client that a frame with this `id` was not understood.
     pub(super) fn misunderstand(&self, id: Option<String>, error: &ErrorFrame) {
         // A subscription of that name has nothing to do with it: named, it would count as ended.
-        let id = id.filter(|id| !self.holds(id));
+        let id = id.filter(|id| !self.subscriptions.holds(id));
         self.refuse(id.as_deref(), error);
     }
 
@@ -206,7 +138,7 @@ impl Conversation {
     fn slow_down(&self, id: Option<&str>, denied: &Denied) {
         let error = ErrorFrame {
             retry_after: Some(denied.retry_after().max(RETRY_AFTER)),
-            request: id.filter(|id| self.holds(id)).map(|_| "subscribe"),
+            request: id.filter(|id| self.subscriptions.holds(id)).map(|_| "subscribe"),
             ..ErrorFrame::new(ErrorCode::RateLimited, denied.to_string())
         };
         self.refuse(id, &error);
@@ -219,7 +151,7 @@ impl Conversation {
             self.refuse(Some(&id), &unknown());
             return None;
         };
-        if self.holds(&id) {
+        if self.subscriptions.holds(&id) {
             let message =
                 format!("the subscription `{id}` is open already: end it first, or take another `id`");
             let error = ErrorFrame::new(ErrorCode::DuplicateId, message);
@@ -233,41 +165,22 @@ impl Conversation {
             self.refuse(Some(&id), &ErrorFrame::new(ErrorCode::TooManySubscriptions, message));
             return None;
         }
-        let key = ReaderKey(self.next_key);
-        self.next_key += 1;
-        let again = start.again();
-        let (target, opener) = (Arc::new(target), CancellationToken::new());
-        let state = State::Opening(opener.clone());
-        let target_ = target.clone();
-        // Of many connections each has one: room for the four that a vector starts with would be unused.
-        self.subscriptions.reserve_exact(usize::from(self.subscriptions.is_empty()));
-        self.subscriptions.push(Subscription {
-            id: id.into(),
-            key,
-            target: target_,
-            again,
-            state,
-            told: false,
-            page: None,
-        });
-        metrics::gauge!(metric::SESSION_SUBSCRIPTIONS).increment(1.0);
-        Some(Action::Open { key, identity, target, again, opener, from: From::Start(start) })
+        Some(self.subscriptions.add(id, target, start, identity))
     }
 
     /// Takes the news of a reader.
     pub(super) fn note(&mut self, key: ReaderKey, note: Note) -> Option<Action> {
         if let Note::Passed(lsn) = note {
-            self.passed(lsn);
+            self.awaited.passed(lsn);
             return None;
         }
-        let Some(index) = self.subscriptions.iter().position(|subscription| subscription.key == key) else {
+        let Some(subscription) = self.subscriptions.of(key) else {
             // It was ended while the news was on its way.
             return match note {
                 Note::Live(ticket, _) => Some(Action::Detach { key, ticket }),
                 Note::Fell(_) | Note::Passed(_) => None,
             };
         };
-        let subscription = &mut self.subscriptions[index];
         match note {
             Note::Live(ticket, selection) => {
                 if !std::mem::replace(&mut subscription.told, true) {
@@ -277,7 +190,7 @@ impl Conversation {
                 subscription.page.is_some().then_some(Action::Release { key, ticket })
             }
             Note::Fell(Fall::Failed(error)) => {
-                let subscription = self.remove(index);
+                let subscription = self.subscriptions.remove(key)?;
                 self.guest.tell(&subscription.target, Err(error.code));
                 self.refuse(Some(&subscription.id), &error);
                 None
@@ -287,7 +200,7 @@ impl Conversation {
                 State::Opening(_) => Some(Action::Close(CloseCode::TooSlow, Some(RETRY_AFTER))),
                 State::Live(..) => {
                     self.outbox.push(Some(key), Delivery::plain(Frame::resync(reason)));
-                    Some(subscription.open(self.identity.as_ref(), From::Again))
+                    Some(subscription.open(known(self.identity.as_ref()), From::Again))
                 }
             },
             Note::Fell(Fall::Behind(place)) => match &subscription.state {
@@ -298,7 +211,7 @@ impl Conversation {
                         None => From::Place(selection, place),
                         Some(page) => From::Page(selection, place, page),
                     };
-                    Some(subscription.open(self.identity.as_ref(), from))
+                    Some(subscription.open(known(self.identity.as_ref()), from))
                 }
             },
             Note::Passed(_) => None,
@@ -308,58 +221,37 @@ impl Conversation {
     /// The `id` under which a queued frame is written; `None` if its subscription has ended.
     #[expect(clippy::option_option, reason = "the connection's own frames have no `id`, and are written")]
     pub(super) fn id_of(&self, entry: &Entry) -> Option<Option<&str>> {
-        match entry.reader {
-            None => Some(None),
-            Some(key) => self.subscriptions.iter().find(|it| it.key == key).map(|it| Some(&*it.id)),
-        }
+        self.subscriptions.id_of(entry)
     }
 
     /// All readers and where the hub has them; `None` while one of them is on its way.
     pub(super) fn tickets(&self) -> Option<Vec<(ReaderKey, Ticket)>> {
-        let ticket = |subscription: &Subscription| match &subscription.state {
-            State::Live(ticket, _) => Some((subscription.key, *ticket)),
-            State::Opening(_) => None,
-        };
-        self.subscriptions.iter().map(ticket).collect()
-    }
-
-    /// The hub has passed a position.
-    pub(super) fn passed(&mut self, lsn: Lsn) {
-        for awaited in self.awaited.iter_mut().filter(|awaited| awaited.lsn == lsn) {
-            awaited.passed = true;
-        }
+        self.subscriptions.tickets()
     }
 
     /// A position that the hub has passed and the client has not been told of.
     pub(super) fn owed(&self) -> Option<Lsn> {
-        self.awaited.iter().find(|awaited| awaited.passed).map(|awaited| awaited.lsn)
+        self.awaited.owed()
     }
 
     /// The client is told of a position.
     pub(super) fn told(&mut self, lsn: Lsn) {
-        self.awaited.retain(|awaited| awaited.lsn != lsn);
+        self.awaited.told(lsn);
     }
 
     /// Whether the subscription has not ended.
     pub(super) fn follows(&self, reader: ReaderKey) -> bool {
-        self.subscriptions.iter().any(|subscription| subscription.key == reader)
+        self.subscriptions.follows(reader)
     }
 
     /// Whether nothing is subscribed.
     pub(super) fn is_idle(&self) -> bool {
-        self.subscriptions.is_empty()
+        self.subscriptions.len() == 0
     }
 
     /// Ends all subscriptions; gives back the readers to be taken out of the hub.
     pub(super) fn end(&mut self) -> Vec<(ReaderKey, Ticket)> {
-        let mut tickets = Vec::new();
-        while !self.subscriptions.is_empty() {
-            let subscription = self.remove(self.subscriptions.len() - 1);
-            if let State::Live(ticket, _) = subscription.state {
-                tickets.push((subscription.key, ticket));
-            }
-        }
-        tickets
+        self.subscriptions.end()
     }
 
     fn obey(&mut self, frame: ClientFrame) -> Option<Action> {
@@ -389,29 +281,28 @@ impl Conversation {
 
     /// Notes a position that the client wants to be told of.
     pub(super) fn expect(&mut self, lsn: Lsn) -> Option<Action> {
-        if self.awaited.len() >= MAX_AWAITED {
-            let message = format!("at most {MAX_AWAITED} positions are awaited at once");
+        if !self.awaited.add(lsn) {
+            let message = format!("at most {} positions are awaited at once", Awaited::MOST);
             self.refuse(None, &ErrorFrame::new(ErrorCode::RateLimited, message));
             return None;
         }
-        self.awaited.push(Awaited { lsn, passed: false });
         Some(Action::Await(lsn))
     }
 
     fn unsubscribe(&mut self, id: &str) -> Option<Action> {
-        let index = self.find(id)?;
-        let subscription = self.remove(index);
+        let Some(key) = self.subscriptions.called(id).map(|subscription| subscription.key()) else {
+            return self.unknown_subscription(id);
+        };
+        let subscription = self.subscriptions.remove(key)?;
         self.outbox.push(None, Delivery::plain(Frame::unsubscribed().named(id)));
-        match subscription.state {
-            State::Live(ticket, _) => Some(Action::Detach { key: subscription.key, ticket }),
-            State::Opening(_) => None,
-        }
+        subscription.ticket().map(|(key, ticket)| Action::Detach { key, ticket })
     }
 
     /// A page is read while the hub does not deliver: what happens meanwhile follows it.
     fn page(&mut self, page: Page) -> Option<Action> {
-        let index = self.find(&page.id)?;
-        let subscription = &mut self.subscriptions[index];
+        let Some(subscription) = self.subscriptions.called(&page.id) else {
+            return self.unknown_subscription(&page.id);
+        };
         let refusal = match &*subscription.target {
             Target::Channel(_) => "a channel has no pages",
             Target::Table(select) if select.snapshot == SnapshotOptions::default() => {
@@ -422,10 +313,7 @@ impl Conversation {
             }
             Target::Table(_) => {
                 subscription.page = Some(Box::new(page));
-                return match subscription.state {
-                    State::Live(ticket, _) => Some(Action::Release { key: subscription.key, ticket }),
-                    State::Opening(_) => None,
-                };
+                return subscription.ticket().map(|(key, ticket)| Action::Release { key, ticket });
             }
         };
         let error = ErrorFrame { request: Some("page"), ..ErrorFrame::new(ErrorCode::BadRequest, refusal) };
@@ -433,27 +321,10 @@ impl Conversation {
         None
     }
 
-    fn holds(&self, id: &str) -> bool {
-        self.subscriptions.iter().any(|subscription| *subscription.id == *id)
-    }
-
-    /// The subscription called `id`; the client is told if there is none.
-    fn find(&self, id: &str) -> Option<usize> {
-        let index = self.subscriptions.iter().position(|subscription| *subscription.id == *id);
-        if index.is_none() {
-            let message = format!("there is no subscription `{id}`");
-            self.refuse(Some(id), &ErrorFrame::new(ErrorCode::UnknownSubscription, message));
-        }
-        index
-    }
-
-    fn remove(&mut self, index: usize) -> Subscription {
-        metrics::gauge!(metric::SESSION_SUBSCRIPTIONS).decrement(1.0);
-        let subscription = self.subscriptions.swap_remove(index);
-        if let State::Opening(opener) = &subscription.state {
-            opener.cancel();
-        }
-        subscription
+    fn unknown_subscription(&self, id: &str) -> Option<Action> {
+        let message = format!("there is no subscription `{id}`");
+        self.refuse(Some(id), &ErrorFrame::new(ErrorCode::UnknownSubscription, message));
+        None
     }
 
     fn refuse(&self, id: Option<&str>, error: &ErrorFrame) {
@@ -467,13 +338,9 @@ impl Conversation {
     }
 }
 
-impl Subscription {
-    fn open(&mut self, identity: Option<&Arc<Identity>>, from: From) -> Action {
-        let opener = CancellationToken::new();
-        self.state = State::Opening(opener.clone());
-        let identity = identity.expect("nobody subscribes before it is known").clone();
-        Action::Open { key: self.key, identity, target: self.target.clone(), again: self.again, opener, from }
-    }
+/// Who subscribed.
+fn known(identity: Option<&Arc<Identity>>) -> Arc<Identity> {
+    identity.expect("nobody subscribes before it is known").clone()
 }
 
 /// What a client is told that wants something before it has said who it is.

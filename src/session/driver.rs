@@ -6,7 +6,8 @@ use tokio::time::Instant;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::Services;
-use super::conversation::{Action, Conversation};
+use super::action::Action;
+use super::conversation::Conversation;
 use super::open::Opener;
 use super::term::{Due, Term};
 use crate::auth::{self, Identity, Refusal};

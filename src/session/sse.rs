@@ -5,7 +5,8 @@ use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until, timeout};
 
-use super::conversation::{Action, Conversation};
+use super::action::Action;
+use super::conversation::Conversation;
 use super::driver::Driver;
 use super::places::{self, Places};
 use super::{Guest, Services};

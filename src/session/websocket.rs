@@ -8,7 +8,8 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, Sleep, sleep_until, timeout};
 use tokio_tungstenite::tungstenite::{Error, Message};
 
-use super::conversation::{Action, Conversation};
+use super::action::Action;
+use super::conversation::Conversation;
 use super::driver::Driver;
 use super::socket::{Broken, Socket, Written, write_text};
 use super::{Guest, Services};

@@ -18,6 +18,10 @@ pub struct Label(String);
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Deserialize)]
 pub struct Person(String);
 
+/// A name that the client has chosen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Uuid(String);
+
 impl Id {
     /// As it stands in JSON and in paths: up to 18 digits, the first of them not 0, so that it always is a `bigint`.
     pub const PATTERN: &str = "^[1-9][0-9]{0,17}$";
@@ -36,6 +40,20 @@ impl Id {
 
 impl Label {
     /// Its text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Uuid {
+    /// Reads one in its usual form, with hyphens.
+    pub fn parse(text: &str) -> Option<Self> {
+        let groups = text.split('-').map(str::len);
+        let hex = text.bytes().all(|byte| byte == b'-' || byte.is_ascii_hexdigit());
+        (hex && groups.eq([8, 4, 4, 4, 12])).then(|| Self(text.to_ascii_lowercase()))
+    }
+
+    /// Its text, as PostgreSQL writes it.
     pub fn as_str(&self) -> &str {
         &self.0
     }

@@ -113,6 +113,12 @@ impl Resource {
         fields.text(self.place(column))
     }
 
+    /// The version of such a row, if rows of this kind have one.
+    pub fn version(&self, fields: &Fields) -> Option<i32> {
+        let place = self.columns.iter().position(|known| known.name == "version")?;
+        fields.text(place)?.parse().ok()
+    }
+
     /// Writes a row that begins with what [`Resource::select`] gives.
     pub fn write(&self, fields: &Fields, out: &mut Vec<u8>) {
         for (place, column) in self.columns.iter().enumerate() {

@@ -39,6 +39,8 @@ fn what_commits_after_rows_with_higher_numbers_is_loaded_by_the_next_load() {
           when 'activities' then (select max(id) from public.activities)
           when 'user_actions' then (select max(id) from app.user_actions)
         end";
+    const RESTORED: &str =
+        "update analytics.watermarks set seen_xmax = 1000000000000, read_xmin = 1000000000000";
     scenario(async |test| {
         let app = begin(test.database().await).await;
         job(&app.database, &["hourly"]).await;
@@ -57,7 +59,7 @@ fn what_commits_after_rows_with_higher_numbers_is_loaded_by_the_next_load() {
             assert_eq!(app.database.number(UNLOADED).await, 0);
             if restored {
                 // Where transactions are counted from the beginning again.
-                app.database.execute("update analytics.watermarks set seen_xmax = 1000000000000").await;
+                app.database.execute(RESTORED).await;
             }
             // All that runs in the cluster is waited for, and other tests do.
             eventually("nobody is waited for any more", async || {
@@ -66,6 +68,37 @@ fn what_commits_after_rows_with_higher_numbers_is_loaded_by_the_next_load() {
             })
             .await;
         }
+    });
+}
+
+#[test]
+fn what_was_loaded_is_not_loaded_again_while_others_are_waited_for() {
+    const LOADED: &str = "
+        select (select count(*) from analytics.fact_activities) + (select count(*) from analytics.fact_user_actions)";
+    const OLDER: &str = "
+        select count(*)
+        from public.activities
+        where xmin::text::bigint >= pg_snapshot_xmin(pg_current_snapshot())::text::bigint";
+    scenario(async |test| {
+        let app = begin(test.database().await).await;
+        app.database.execute(ACT).await;
+        eventually("whoever ran has ended", async || (app.database.number(OLDER).await == 0).then_some(()))
+            .await;
+        let slow = app.database.client().await;
+        slow.batch_execute(&format!("begin; {ACT}")).await.expect("valid SQL");
+        job(&app.database, &["hourly"]).await;
+        assert_eq!(app.database.number(UNLOADED).await, 0);
+        // Whatever were read again would be back.
+        app.database
+            .execute("delete from analytics.fact_activities; delete from analytics.fact_user_actions")
+            .await;
+        job(&app.database, &["hourly"]).await;
+        assert_eq!(app.database.number(LOADED).await, 0);
+        slow.batch_execute("commit").await.expect("valid SQL");
+        job(&app.database, &["hourly"]).await;
+        assert_eq!(app.database.number(LOADED).await, 2);
+        job(&app.database, &["daily"]).await;
+        assert_eq!(app.database.number(UNLOADED).await, 0);
     });
 }
 

@@ -164,8 +164,11 @@ fn nobody_is_served_what_another_may_see_while_memberships_come_and_go() {
         for name in ["Ferry", "Port", "Quay"] {
             let board = ada.board(name).await;
             let entry = ada.entry(&board, json!({"title": name})).await;
-            ada.post(&format!("/v1/entries/{entry}/comments"), json!({"body": name})).await.must(201);
-            boards.push((board, entry));
+            let said =
+                ada.post(&format!("/v1/entries/{entry}/comments"), json!({"body": name})).await.must(201);
+            let comment = said["row"]["id"].as_str().expect("an id").to_owned();
+            let state = ada.states(&board).await[0].clone();
+            boards.push((board, entry, comment, state));
         }
         let client = app.database.client().await;
         let seed = fastrand::u64(..);
@@ -173,7 +176,7 @@ fn nobody_is_served_what_another_may_see_while_memberships_come_and_go() {
         let mut random = fastrand::Rng::with_seed(seed);
         let mut asked = [0, 0];
         for _ in 0..300 {
-            let (board, entry) = random.choice(&boards).expect("some").clone();
+            let (board, entry, comment, state) = random.choice(&boards).expect("some").clone();
             let (name, api) = random.choice(&others).expect("some").clone();
             if random.u8(..3) == 0 {
                 let path = format!("/v1/boards/{board}/members/{name}");
@@ -197,6 +200,9 @@ fn nobody_is_served_what_another_may_see_while_memberships_come_and_go() {
                 format!("/v1/entries/{entry}"),
                 format!("/v1/entries/{entry}/comments"),
                 format!("/v1/boards/{board}/members"),
+                format!("/v1/boards/{board}/members/ada"),
+                format!("/v1/comments/{comment}"),
+                format!("/v1/workflow-states/{state}"),
             ] {
                 // With the position that was seen, and without: the cache alone must not show more than there is.
                 let answer = api.ask(Method::GET, &path, None, &headers).await;

@@ -76,6 +76,27 @@ fn who_has_written_reads_it_however_far_the_replica_lags() {
 }
 
 #[test]
+fn a_replica_that_follows_nobody_costs_a_warning_and_no_wait() {
+    scenario(async |test| {
+        let database = test.database().await;
+        let replicas = json!([database.url()]).to_string();
+        let more = [
+            ("postgres.replica_urls", &*replicas),
+            ("postgres.replica_wait_ms", "60000"),
+            ("cache.rows_ms", "0"),
+        ];
+        let app = App::start_with(database, &more).await;
+        test.expect_in_log("a server of postgres.replica_urls is no standby");
+        let ada = app.person("ada").await;
+        let board = ada.board("Ferry").await;
+        for _ in 0..20 {
+            ada.get(&format!("/v1/boards/{board}")).await.must(200);
+        }
+        assert!(app.server.metric("tidegate_read_replica_total").await < 1.0);
+    });
+}
+
+#[test]
 fn a_replica_that_is_gone_costs_a_warning_and_no_answer() {
     scenario(async |test| {
         let replicas = r#"["postgres://postgres@127.0.0.1:1/nowhere"]"#;

@@ -80,7 +80,7 @@ const COMMANDS: [(&str, Statuses, Body); 35] = [
 ];
 
 /// Each read.
-const READS: [(&str, Statuses); 19] = [
+const READS: [(&str, Statuses); 27] = [
     ("listBoards", ALL),
     ("getBoard", READERS),
     ("listMembers", READERS),
@@ -99,6 +99,15 @@ const READS: [(&str, Statuses); 19] = [
     ("listNotifications", ALL),
     ("listAlertRules", ALL),
     ("listUsers", ALL),
+    ("getUser", ALL),
+    ("getMember", READERS),
+    ("getCategory", READERS),
+    ("getState", READERS),
+    ("getTransition", READERS),
+    ("getComment", READERS),
+    // Ada's own.
+    ("getAlertRule", [200, 404, 404, 404, 404]),
+    ("getNotification", [200, 404, 404, 404, 404]),
     ("getContact", [200, 404, 404, 404, 404]),
 ];
 

@@ -8,7 +8,7 @@ macro_rules! activities {
     ($which:literal) => {
         concat!(
             "
-select jsonb_agg(to_jsonb(told))::text, max(told.id)::text
+select json_agg(told)::text, max(told.id)::text
 from (
   select
     a.id, a.at, a.board_id, a.entry_id, a.actor_id, a.subject, a.action, m.from_state, m.to_state,
@@ -47,7 +47,14 @@ select
   pg_snapshot_xmin(s)::text,
   pg_snapshot_xmax(s)::text
 from (select pg_current_snapshot()) as now (s)",
-    behind: activities!("a.id > $1::bigint and a.id <= $2::bigint order by a.id limit 20000"),
+    behind: activities!(
+        "a.id > $1::bigint
+    and a.id <= $2::bigint
+    -- As numbers of transactions are compared: in a circle of 2^32.
+    and (a.id > $3::bigint or ((a.xmin::text::bigint - $4::bigint) & 4294967295) < 2147483648)
+  order by a.id
+  limit 20000"
+    ),
     within: activities!(
         "a.at >= $1::timestamptz and a.at < $2::timestamptz and a.id > $3::bigint order by a.id limit 20000"
     ),
@@ -63,7 +70,7 @@ group by a.at::date",
     gone: GONE,
     elsewhere: activities!("(a.id, a.at) in (
       select o.id, o.at
-      from jsonb_to_recordset($1) as d (id bigint, at timestamptz)
+      from json_to_recordset($1) as d (id bigint, at timestamptz)
       join public.activities as o on o.id = d.id and o.at <> d.at
     )"),
     forget: FORGET,
@@ -91,7 +98,7 @@ from (
 group by at::date";
 
 const LOADED: &str = "
-select jsonb_agg(to_jsonb(l))::text, max(l.id)::text
+select json_agg(l)::text, max(l.id)::text
 from (
   select id, at, board_id
   from (
@@ -114,8 +121,8 @@ from (
 
 /// With a board its activities go, and stay here.
 const GONE: &str = "
-select coalesce(jsonb_agg(d.id), '[]')::text
-from jsonb_to_recordset($1) as d (id bigint, at timestamptz, board_id bigint)
+select coalesce(json_agg(d.id), '[]')::text
+from json_to_recordset($1) as d (id bigint, at timestamptz, board_id bigint)
 join public.boards as b on b.id = d.board_id
 where not exists (select from public.activities as a where a.id = d.id)
   -- So does what the application lets go when it is old.
@@ -124,7 +131,7 @@ where not exists (select from public.activities as a where a.id = d.id)
 const FORGET: &str = "
 with gone as (
   delete from analytics.fact_activities as f
-  using jsonb_array_elements_text($2) as d (id)
+  using json_array_elements_text($2) as d (id)
   where f.activity_id = d.id::bigint
     and f.at >= $1::date
     and f.at < $1::date + interval '1 day'
@@ -132,7 +139,7 @@ with gone as (
 ),
 forgotten as (
   delete from analytics.rejects as r
-  using jsonb_array_elements_text($2) as d (id)
+  using json_array_elements_text($2) as d (id)
   where r.source = 'activities'
     and r.source_id = d.id::bigint
 )
@@ -146,7 +153,7 @@ returning ''";
 const MOVED: &str = "
 with incoming as materialized (
   select id, at
-  from jsonb_to_recordset($1) as d (id bigint, at timestamptz)
+  from json_to_recordset($1) as d (id bigint, at timestamptz)
 ),
 moved as (
   delete from analytics.fact_activities as f
@@ -173,7 +180,7 @@ with incoming as materialized (
       when action in ('moved', 'closed', 'reopened') and subject = 'entry' and from_state is distinct from to_state
         then jsonb_build_array(action, from_state, to_state)
     end as way
-  from jsonb_to_recordset(coalesce($1::jsonb, '[]')) as d (
+  from json_to_recordset(coalesce($1::json, '[]')) as d (
     id bigint, at timestamptz, board_id bigint, entry_id bigint, actor_id text, subject text, action text,
     from_state text, to_state text, from_state_id bigint, to_state_id bigint
   )

@@ -6,7 +6,7 @@ macro_rules! cards {
     ($which:literal) => {
         concat!(
             "
-select jsonb_agg(to_jsonb(c) - 'updated_at')::text,
+select json_agg(c)::text,
   max(c.id)::text,
   (array_agg(c.updated_at order by c.updated_at desc, c.id desc))[1]::text,
   (array_agg(c.id order by c.updated_at desc, c.id desc))[1]::text
@@ -38,7 +38,7 @@ const OF_BOARD: &str = cards!(
 );
 /// What tells a board's cards from others: of the boards behind one, and the last of them if there may be more.
 const BOARD_DIGESTS: &str = "
-select coalesce(jsonb_object_agg(board_id, digest), '{}')::text, case when count(*) = 20000 then max(board_id) end::text
+select coalesce(json_object_agg(board_id, digest), '{}')::text, case when count(*) = 20000 then max(board_id) end::text
 from (
   select board_id, sum(('x' || left(md5(id || '-' || version), 12))::bit(48)::bigint) as digest
   from public.entries
@@ -52,7 +52,7 @@ const OTHER_BOARDS: &str = "
 select board_id::text
 from (
   select key::bigint as board_id, value::numeric as digest
-  from jsonb_each_text($1) as pairs
+  from json_each_text($1) as pairs
 ) as there
 full join (
   select board_id, sum(('x' || left(md5(id || '-' || version), 12))::bit(48)::bigint) as digest
@@ -73,7 +73,7 @@ where there.digest is distinct from here.digest
 order by board_id";
 /// The numbers of a board's cards that are loaded, behind one.
 const LOADED: &str = "
-select jsonb_agg(id)::text, max(id)::text
+select json_agg(id)::text, max(id)::text
 from (
   select id
   from (
@@ -93,13 +93,13 @@ from (
   limit 20000
 ) as page";
 const GONE: &str = "
-select coalesce(jsonb_agg(d.id::bigint), '[]')::text
-from jsonb_array_elements_text($1) as d (id)
+select coalesce(json_agg(d.id::bigint), '[]')::text
+from json_array_elements_text($1) as d (id)
 where not exists (select from public.entries as e where e.id = d.id::bigint)";
 const FORGET: &str = "
 with missing as materialized (
   select id::bigint
-  from jsonb_array_elements_text($1) as d (id)
+  from json_array_elements_text($1) as d (id)
 ),
 gone as (
   update analytics.fact_entries as f
@@ -128,7 +128,7 @@ from gone";
 const LOAD: &str = "
 with incoming as materialized (
   select *
-  from jsonb_to_recordset($1) as d (
+  from json_to_recordset($1) as d (
     id bigint, board_id bigint, state_id bigint, state text, category_id bigint, assignee_id text,
     created_at timestamptz, started_at timestamptz, closed_at timestamptz, due_at timestamptz, version integer
   )

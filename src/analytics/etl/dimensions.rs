@@ -14,7 +14,7 @@ macro_rules! rows {
     ($columns:literal, $table:literal, $key:literal, $kind:literal) => {
         concat!(
             "
-select coalesce(jsonb_agg(to_jsonb(d)), '[]')::text, case when count(*) = 20000 then max(",
+select coalesce(json_agg(d), '[]')::text, case when count(*) = 20000 then max(",
             $key,
             ") end::text
 from (
@@ -46,7 +46,7 @@ const DIMENSIONS: [Dimension; 4] = [
         read: rows!("id, name", "boards", "id", "bigint"),
         load: "
 with incoming as materialized (
-  select * from jsonb_to_recordset($1) as d (id bigint, name text)
+  select * from json_to_recordset($1) as d (id bigint, name text)
 ),
 gone as (
   update analytics.dim_boards as k
@@ -69,7 +69,7 @@ select count(*)::text from loaded",
         read: rows!("id, name", "users", "id collate \"C\"", "text"),
         load: "
 with incoming as materialized (
-  select * from jsonb_to_recordset($1) as d (id text, name text)
+  select * from json_to_recordset($1) as d (id text, name text)
 ),
 gone as (
   update analytics.dim_users as k
@@ -92,7 +92,7 @@ select count(*)::text from loaded",
         read: rows!("id, board_id, name, kind, ordinal", "workflow_states", "id", "bigint"),
         load: "
 with incoming as materialized (
-  select * from jsonb_to_recordset($1) as d (
+  select * from json_to_recordset($1) as d (
     id bigint, board_id bigint, name text, kind text, ordinal smallint)
 ),
 gone as (
@@ -126,7 +126,7 @@ select count(*)::text from loaded",
         read: rows!("id, board_id, name", "categories", "id", "bigint"),
         load: "
 with incoming as materialized (
-  select * from jsonb_to_recordset($1) as d (id bigint, board_id bigint, name text)
+  select * from json_to_recordset($1) as d (id bigint, board_id bigint, name text)
 ),
 gone as (
   update analytics.dim_categories as k

@@ -11,7 +11,8 @@ pub(super) struct Source {
     pub(super) table: &'static str,
     /// The last number, the oldest transaction that runs, and the first that has not begun.
     pub(super) moment: &'static str,
-    /// Rows behind one number up to another, as JSON: 20,000 at most, and the last one's number.
+    /// Rows behind one number up to another, as JSON: 20,000 at most, and the last one's number. Of those up to a third
+    /// number only what transactions wrote that a fourth is not behind.
     pub(super) behind: &'static str,
     /// The same within a span of time, behind a number.
     pub(super) within: &'static str,
@@ -33,25 +34,38 @@ pub(super) struct Source {
     pub(super) load: &'static str,
 }
 
-/// Up to where all is loaded; what was seen beyond, and the first transaction that had not begun by then.
+/// Up to where all is loaded; what was seen beyond, and the first transaction that had not begun by then; what was read
+/// last, and the oldest transaction that ran.
 const WATERMARK: &str = "
 insert into analytics.watermarks as kept (source) values ($1)
 on conflict (source) do update set seen_at = now()
-returning settled_id::text, seen_id::text, seen_xmax::text";
+returning settled_id::text, seen_id::text, seen_xmax::text, read_id::text, read_xmin::text";
 const BEGUN: &str = "select pg_snapshot_xmax(pg_current_snapshot())::text";
 /// What was seen before this load began is settled with it if all had ended that ran then, and what is seen now waits; if they
 /// had not, what was seen waits on. Transactions that are counted anew, as in a database that was restored, are others.
 const MARK: &str = "
-update analytics.watermarks
-set settled_id = greatest(settled_id, seen_id), seen_id = $4::bigint, seen_xmax = $5::bigint, seen_at = now()
-where source = $1
+update analytics.watermarks as kept
+set
+  settled_id = case when ended then greatest(settled_id, seen_id) else settled_id end,
+  seen_id = case when ended then $6::bigint else seen_id end,
+  seen_xmax = case when ended then $7::bigint else seen_xmax end,
+  seen_at = now(),
+  read_id = $6::bigint,
+  read_xmin = $8::bigint
+from (
+  select source, seen_xmax <= $8::bigint or seen_xmax > $9::bigint as ended
+  from analytics.watermarks
+) as runs
+where runs.source = kept.source
+  and kept.source = $1
   and seen_id = $2::bigint
   and seen_xmax = $3::bigint
-  and (seen_xmax <= $6::bigint or seen_xmax > $7::bigint)
+  and read_id = $4::bigint
+  and read_xmin = $5::bigint
 returning ''";
 const PREPARE: &str = "
 select analytics.prepare($2, min(d.at), max(d.at))::text
-from jsonb_to_recordset($1) as d (at timestamptz)
+from json_to_recordset($1) as d (at timestamptz)
 join analytics.partitioned as p on p.parent = $2
 where d.at between greatest('2000-01-01', p.retired_before) and now() + interval '1 day'
 having count(*) > 0";
@@ -65,21 +79,24 @@ impl Etl {
     /// Loads what a source has behind its watermark, some rows at a time.
     ///
     /// Numbers are given in order and seen out of it: whoever got one may commit long after whoever got the next. So what
-    /// was seen is read again until everybody has ended who may have had a number below it.
+    /// was seen is looked through again until everybody has ended who may have had a number below it, for what transactions
+    /// wrote that are no older than the oldest which ran when it was read: a row's `xmin` tells. (Which of them had ended by
+    /// then it does not tell: a part of a transaction has a number of its own.)
     pub(super) async fn follow(&self, source: &Source) -> Result<u64, Error> {
         let work = self.step().await?;
-        let marked = texts(work.first(WATERMARK, &[Some(source.name)]).await?.as_ref());
+        let marked: [String; 5] = texts(work.first(WATERMARK, &[Some(source.name)]).await?.as_ref());
         work.commit().await?;
         let read = self.read().await?;
-        let moment = texts(read.first(source.moment, &[]).await?.as_ref());
+        let [last, xmin, xmax]: [String; 3] = texts(read.first(source.moment, &[]).await?.as_ref());
         read.end().await?;
-        let [settled, seen, seen_xmax] = marked;
-        let [last, xmin, xmax] = moment;
-        let mut after = settled;
+        let [settled, seen, seen_xmax, read_id, read_xmin] = marked;
+        let known = if comparable(&read_xmin, &xmax) { &read_id } else { &settled };
+        let mut after = settled.clone();
         let mut loaded = 0;
         loop {
             let read = self.read().await?;
-            let rows = read.first(source.behind, &[Some(&after), Some(&last)]).await?;
+            let values = [Some(&*after), Some(&*last), Some(&**known), Some(&*read_xmin)];
+            let rows = read.first(source.behind, &values).await?;
             read.end().await?;
             let Some(next) = rows.as_ref().and_then(|rows| rows.text(1)) else { break };
             loaded += self.take(source, rows.as_ref()).await?;
@@ -95,6 +112,8 @@ impl Etl {
             Some(source.name),
             Some(&*seen),
             Some(&*seen_xmax),
+            Some(&*read_id),
+            Some(&*read_xmin),
             Some(&*last),
             begun,
             Some(&*xmin),
@@ -185,9 +204,15 @@ impl Etl {
     }
 }
 
-/// The first three values of a row of numbers.
-fn texts(row: Option<&Fields>) -> [String; 3] {
-    [0, 1, 2].map(|place| row.and_then(|row| row.text(place)).unwrap_or("0").to_owned())
+/// The first values of a row of numbers.
+fn texts<const N: usize>(row: Option<&Fields>) -> [String; N] {
+    std::array::from_fn(|place| row.and_then(|row| row.text(place)).unwrap_or("0").to_owned())
+}
+
+/// Whether a row's `xmin`, which is the lower half of a transaction's number, tells if that one is before `then`.
+fn comparable(then: &str, now: &str) -> bool {
+    let [then, now] = [then, now].map(|number| number.parse::<u64>().unwrap_or(0));
+    now.checked_sub(then).is_some_and(|since| since < 1 << 31)
 }
 
 /// Days, and what tells the rows of each from others.

@@ -4,7 +4,7 @@ use crate::postgres::Error;
 /// Values that have changed since, behind the one that was read last: 20,000 at most, the last moment, and that one's key.
 const READ: &str = "
 select
-  jsonb_agg(to_jsonb(v))::text,
+  json_agg(v)::text,
   max(at)::text,
   (array_agg(board_id order by at desc, board_id desc, kpi desc, item desc))[1]::text,
   (array_agg(kpi order by at desc, board_id desc, kpi desc, item desc))[1],
@@ -18,7 +18,7 @@ from (
 ) as v";
 const PREPARE: &str = "
 select analytics.prepare('kpi_values_raw', min(at), max(at))::text
-from jsonb_to_recordset($1) as d (at timestamptz)
+from json_to_recordset($1) as d (at timestamptz)
 having count(*) > 0";
 /// The last of each minute. One that comes late is rolled up with its own hour, day and month, however long that is ago.
 const LOAD: &str = "
@@ -26,7 +26,7 @@ with loaded as (
   insert into analytics.kpi_values_raw as kept (board_id, kpi, item, at, value, least, most, samples)
   select distinct on (board_id, kpi, item, date_trunc('minute', at))
     board_id, kpi, item, date_trunc('minute', at), value, value, value, 1
-  from jsonb_to_recordset($1) as d (board_id bigint, kpi text, item text, at timestamptz, value double precision)
+  from json_to_recordset($1) as d (board_id bigint, kpi text, item text, at timestamptz, value double precision)
   order by board_id, kpi, item, date_trunc('minute', at), at desc
   on conflict (board_id, kpi, item, at) do update set
     value = excluded.value,

@@ -7,7 +7,7 @@ macro_rules! user_actions {
     ($which:literal) => {
         concat!(
             "
-select jsonb_agg(to_jsonb(a))::text, max(a.id)::text
+select json_agg(a)::text, max(a.id)::text
 from (
   select id, at, user_id, action, subject, board_id, entry_id
   from app.user_actions
@@ -28,7 +28,14 @@ select
   pg_snapshot_xmin(s)::text,
   pg_snapshot_xmax(s)::text
 from (select pg_current_snapshot()) as now (s)",
-    behind: user_actions!("id > $1::bigint and id <= $2::bigint order by id limit 20000"),
+    behind: user_actions!(
+        "id > $1::bigint
+    and id <= $2::bigint
+    -- As numbers of transactions are compared: in a circle of 2^32.
+    and (id > $3::bigint or ((xmin::text::bigint - $4::bigint) & 4294967295) < 2147483648)
+  order by id
+  limit 20000"
+    ),
     within: user_actions!(
         "at >= $1::timestamptz and at < $2::timestamptz and id > $3::bigint order by id limit 20000"
     ),
@@ -45,7 +52,7 @@ group by at::date",
     elsewhere: user_actions!(
         "(id, at) in (
       select o.id, o.at
-      from jsonb_to_recordset($1) as d (id bigint, at timestamptz)
+      from json_to_recordset($1) as d (id bigint, at timestamptz)
       join app.user_actions as o on o.id = d.id and o.at <> d.at
     )"
     ),
@@ -72,7 +79,7 @@ from (
 group by at::date";
 
 const LOADED: &str = "
-select jsonb_agg(to_jsonb(l))::text, max(l.id)::text
+select json_agg(l)::text, max(l.id)::text
 from (
   select id, at
   from (
@@ -94,8 +101,8 @@ from (
 ) as l";
 
 const GONE: &str = "
-select coalesce(jsonb_agg(d.id), '[]')::text
-from jsonb_to_recordset($1) as d (id bigint, at timestamptz)
+select coalesce(json_agg(d.id), '[]')::text
+from json_to_recordset($1) as d (id bigint, at timestamptz)
 where not exists (select from app.user_actions as a where a.id = d.id)
   -- What the application lets go when it is old stays here.
   and d.at >= (select min(at) from app.user_actions where at > '-infinity')";
@@ -103,12 +110,12 @@ where not exists (select from app.user_actions as a where a.id = d.id)
 const FORGET: &str = "
 with forgotten as (
   delete from analytics.rejects as r
-  using jsonb_array_elements_text($2) as d (id)
+  using json_array_elements_text($2) as d (id)
   where r.source = 'user_actions'
     and r.source_id = d.id::bigint
 )
 delete from analytics.fact_user_actions as f
-using jsonb_array_elements_text($2) as d (id)
+using json_array_elements_text($2) as d (id)
 where f.action_id = d.id::bigint
   and f.at >= $1::date
   and f.at < $1::date + interval '1 day'
@@ -117,7 +124,7 @@ returning ''";
 const MOVED: &str = "
 with incoming as materialized (
   select id, at
-  from jsonb_to_recordset($1) as d (id bigint, at timestamptz)
+  from json_to_recordset($1) as d (id bigint, at timestamptz)
 )
 delete from analytics.fact_user_actions as f
 using incoming as i
@@ -136,7 +143,7 @@ with incoming as materialized (
       when not isfinite(at) or at < '2000-01-01' then 'it is of no moment'
       when at > now() + interval '1 day' then 'it lies in the future'
     end as reason
-  from jsonb_to_recordset(coalesce($1::jsonb, '[]')) as d (
+  from json_to_recordset(coalesce($1::json, '[]')) as d (
     id bigint, at timestamptz, user_id text, action text, subject text, board_id bigint, entry_id bigint
   )
   -- What was let go is not taken again.

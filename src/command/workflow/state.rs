@@ -2,7 +2,7 @@ use serde::Deserialize;
 use utoipa::ToSchema;
 
 use super::super::operation::{Act, Trouble};
-use super::super::record::{as_it_is, statement, truth, version, why_not};
+use super::super::record::{as_it_is, statement, truth, why_not};
 use super::super::{Input, Operation, Outcome};
 use super::{delete, full, told, workflow_of};
 use crate::workspace::Shape;
@@ -142,7 +142,7 @@ async fn create_state(act: Act<'_>, mut input: Input) -> Result<Outcome, Trouble
     let row = act.work.first(&CREATE_STATE, &values).await?;
     let row = row.ok_or_else(|| full("states", MOST))?;
     told(&act, &STATE, &row, "state_created").await?;
-    Ok(Outcome::created(STATE.json(&row), version(&STATE, &row)))
+    Ok(Outcome::created(STATE.json(&row), STATE.version(&row)))
 }
 
 async fn update_state(act: Act<'_>, mut input: Input) -> Result<Outcome, Trouble> {
@@ -167,5 +167,5 @@ async fn update_state(act: Act<'_>, mut input: Input) -> Result<Outcome, Trouble
         return Err(why_not(&act, &STATE, &STATE_SHOWN, id.as_str(), read).await);
     };
     told(&act, &STATE, &row, "state_edited").await?;
-    Ok(Outcome::changed(STATE.json(&row), version(&STATE, &row)))
+    Ok(Outcome::changed(STATE.json(&row), STATE.version(&row)))
 }

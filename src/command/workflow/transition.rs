@@ -2,7 +2,7 @@ use serde::Deserialize;
 use utoipa::ToSchema;
 
 use super::super::operation::{Act, Trouble};
-use super::super::record::{as_it_is, statement, truth, version, why_not};
+use super::super::record::{as_it_is, statement, truth, why_not};
 use super::super::{Input, Operation, Outcome};
 use super::{Effect, Guard, delete, full, told, workflow_of};
 use crate::workspace::tables::{STATE, TRANSITION};
@@ -201,7 +201,7 @@ async fn create_transition(act: Act<'_>, mut input: Input) -> Result<Outcome, Tr
     let row = act.work.first(&CREATE_TRANSITION, &values).await?;
     let row = row.ok_or_else(|| full("ways", MOST))?;
     told(&act, &TRANSITION, &row, "transition_created").await?;
-    Ok(Outcome::created(TRANSITION.json(&row), version(&TRANSITION, &row)))
+    Ok(Outcome::created(TRANSITION.json(&row), TRANSITION.version(&row)))
 }
 
 async fn update_transition(act: Act<'_>, mut input: Input) -> Result<Outcome, Trouble> {
@@ -226,7 +226,7 @@ async fn update_transition(act: Act<'_>, mut input: Input) -> Result<Outcome, Tr
         return Err(why_not(&act, &TRANSITION, &TRANSITION_SHOWN, id.as_str(), read).await);
     };
     told(&act, &TRANSITION, &row, "transition_edited").await?;
-    Ok(Outcome::changed(TRANSITION.json(&row), version(&TRANSITION, &row)))
+    Ok(Outcome::changed(TRANSITION.json(&row), TRANSITION.version(&row)))
 }
 
 /// Rules as statements take them.
