@@ -215,6 +215,12 @@ impl Catalogue {
         &self.operations
     }
 
+    /// The path, as operations have it, that a path goes by.
+    pub fn path(&self, path: &str) -> Option<&'static str> {
+        let found = self.routes.at(path).ok()?;
+        found.value.first().map(|index| self.operations[*index].path)
+    }
+
     /// Which a method and a path name.
     pub fn find(&self, method: &str, path: &str) -> Route {
         let Ok(found) = self.routes.at(path) else { return Route::Nothing };

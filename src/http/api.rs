@@ -105,7 +105,9 @@ fn target(app: &Application, method: &Method, path: &str) -> Target {
     if reads && path == DOCUMENT {
         return Target::Document;
     }
-    let read = app.queries.catalogue().find(path);
+    // `/v1/notifications/read` is a command, and no notification.
+    let narrower = |read: &Read| app.commands.catalogue().path(path).is_some_and(|of| narrows(of, read.path));
+    let read = app.queries.catalogue().find(path).filter(|(read, _)| !narrower(read));
     match read {
         Some((read, parts)) if reads => return Target::Read(read, parts),
         _ => {}
@@ -117,6 +119,12 @@ fn target(app: &Application, method: &Method, path: &str) -> Target {
     };
     let reads = (read.is_some() || path == DOCUMENT).then_some("GET");
     Target::OtherMethods(reads.into_iter().chain(others).collect::<Vec<_>>().join(", "))
+}
+
+/// Whether a path says in words what another leaves to the client.
+fn narrows(path: &str, other: &str) -> bool {
+    let is_open = |part: &str| part.starts_with('{');
+    path.split('/').zip(other.split('/')).any(|(part, other)| !is_open(part) && is_open(other))
 }
 
 async fn command(
