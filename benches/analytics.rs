@@ -130,7 +130,7 @@ async fn history(url: &str, client: &Client, entries: u64) {
     println!("analytics, all measures counted anew: {:.1} s", began.elapsed().as_secs_f64());
     println!("analytics, first load of all: {:.1} s", job(url, "daily").await);
     // What autovacuum would do by itself, which is off here.
-    client.batch_execute("analyze").await.expect("ours");
+    client.batch_execute("vacuum analyze").await.expect("ours");
     let day = entries / 365;
     let sql = format!(
         "set session_replication_role = replica;
@@ -141,8 +141,31 @@ async fn history(url: &str, client: &Client, entries: u64) {
          insert into public.activities (board_id, at, actor_id, subject, action, entry_id)
          select board_id, now() - random() * interval '1 day', 'ada', 'entry', 'edited', id
          from public.entries as e
-         cross join generate_series(1, 10)
+         cross join generate_series(1, 8)
          where e.title = 'New';
+         -- As many go to the next state, and as many to the last.
+         with moved as (
+           update public.entries
+           set state_id = state_id + 1, started_at = now(), updated_at = now(), version = version + 1
+           where title = 'New'
+           returning id, board_id, state_id
+         )
+         insert into public.activities (board_id, actor_id, subject, action, entry_id, detail)
+         select board_id, 'ada', 'entry', 'moved', id,
+           jsonb_build_object('from', 'Backlog', 'to', 'In progress', 'from_id', state_id - 1, 'to_id', state_id)
+         from moved;
+         with closed as (
+           update public.entries
+           set state_id = (state_id + 3) / 4 * 4, closed_at = now(), updated_at = now(), version = version + 1
+           where id in (select id from public.entries where closed_at is null and title = 'Card' order by id desc limit {day})
+           returning id, board_id, state_id
+         )
+         insert into public.activities (board_id, actor_id, subject, action, entry_id, detail)
+         select board_id, 'ada', 'entry', 'closed', id,
+           jsonb_build_object('from', 'Backlog', 'to', 'Done', 'from_id', state_id - 3, 'to_id', state_id)
+         from closed;
+         insert into app.user_actions (at, user_id, action, subject, board_id)
+         select now() - random() * interval '1 day', 'ada', 'viewed', 'board', 1 from generate_series(1, 10 * {day});
          set session_replication_role = origin"
     );
     client.batch_execute(&sql).await.expect("the schema takes it");
@@ -182,9 +205,9 @@ async fn series(url: &str, client: &Client) {
         select b.id, k.name, '', date_trunc('day', now()) - n * interval '1 day', n, n, n, 1
         from public.boards as b
         cross join public.kpis as k
-        cross join generate_series(0, 365) as n;
-        analyze analytics.kpi_values_day";
+        cross join generate_series(0, 365) as n";
     client.batch_execute(sql).await.expect("the schema takes it");
+    client.batch_execute("vacuum analyze analytics.kpi_values_day").await.expect("ours");
     let boards = client.query_one("select count(*) from public.boards", &[]).await.expect("it is up");
     let boards: i64 = boards.get(0);
     let server = Server::start_with(url, &settings(&[("analytics.interval_ms", "60000")])).await;

@@ -68,8 +68,8 @@ grant update (name, hue) on public.users to app_user, app_lead;
 -- Names are for everybody who works here.
 create policy everybody on public.users for select to app_user, app_lead using (true);
 create policy oneself on public.users for update to app_user, app_lead
-using (id = app.user_id())
-with check (id = app.user_id());
+using (id = (select app.user_id()))
+with check (id = (select app.user_id()));
 
 -- E-mail and telephone, encrypted by the application: `v1.<key>.<nonce and ciphertext>`. No key is in the database.
 create table app.user_contacts (
@@ -92,8 +92,8 @@ for each row execute function app.count_version();
 alter table public.user_preferences enable row level security;
 grant select, insert, update, delete on public.user_preferences to app_user, app_lead;
 create policy own on public.user_preferences to app_user, app_lead
-using (user_id = app.user_id())
-with check (user_id = app.user_id());
+using (user_id = (select app.user_id()))
+with check (user_id = (select app.user_id()));
 
 -- Called as whoever comes (`auth.profile_function`). It runs as its owner, since nobody may insert into `users`, and
 -- believes nothing but the claims, which are verified.

@@ -92,9 +92,9 @@ grant usage on sequence public.boards_id_seq to app_user;
 grant select on public.boards to app_lead;
 
 create policy members on public.boards for select to app_user
-using (id in (select m.board_id from public.board_members as m where m.user_id = app.user_id()));
+using (id in (select m.board_id from public.board_members as m where m.user_id = (select app.user_id())));
 create policy everything on public.boards for select to app_lead using (true);
-create policy founders on public.boards for insert to app_user with check (created_by = app.user_id());
+create policy founders on public.boards for insert to app_user with check (created_by = (select app.user_id()));
 create policy admins_change on public.boards for update to app_user using (app.is_admin(id));
 create policy admins_delete on public.boards for delete to app_user using (app.is_admin(id));
 
@@ -105,12 +105,12 @@ grant select on public.board_members to app_lead;
 
 -- One's own are found without asking for each of them.
 create policy fellows on public.board_members for select to app_user
-using (user_id = app.user_id() or app.is_member(board_id));
+using (user_id = (select app.user_id()) or app.is_member(board_id));
 create policy everything on public.board_members for select to app_lead using (true);
 create policy admins_add on public.board_members for insert to app_user with check (app.is_admin(board_id));
 create policy admins_change on public.board_members for update to app_user using (app.is_admin(board_id));
 create policy admins_remove on public.board_members for delete to app_user using (app.is_admin(board_id));
-create policy leave on public.board_members for delete to app_user using (user_id = app.user_id());
+create policy leave on public.board_members for delete to app_user using (user_id = (select app.user_id()));
 
 -- Whoever founds a board is its first admin.
 create function app.found_board() returns trigger
@@ -172,6 +172,6 @@ grant execute on function app.share_contact(bigint, boolean) to app_user;
 alter table app.user_contacts enable row level security;
 grant select, insert, update, delete on app.user_contacts to app_user, app_lead;
 create policy own on app.user_contacts to app_user, app_lead
-using (user_id = app.user_id())
-with check (user_id = app.user_id());
+using (user_id = (select app.user_id()))
+with check (user_id = (select app.user_id()));
 create policy admins on app.user_contacts for select to app_user using (app.administers(user_id));

@@ -86,7 +86,7 @@ begin
     );
     execute format(
       'create policy members on public.%I for select to app_user
-       using (board_id in (select m.board_id from public.board_members as m where m.user_id = app.user_id()))', name
+       using (board_id in (select m.board_id from public.board_members as m where m.user_id = (select app.user_id())))', name
     );
     execute format('create policy everything on public.%I for select to app_lead using (true)', name);
   end loop;

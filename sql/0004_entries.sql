@@ -136,10 +136,10 @@ grant select, insert, update, delete on public.entries to app_user;
 grant select on public.entries to app_lead;
 
 create policy members on public.entries for select to app_user
-using (board_id in (select m.board_id from public.board_members as m where m.user_id = app.user_id()));
+using (board_id in (select m.board_id from public.board_members as m where m.user_id = (select app.user_id())));
 create policy everything on public.entries for select to app_lead using (true);
 create policy members_add on public.entries for insert to app_user
-with check (app.may_edit(board_id) and created_by = app.user_id());
+with check (app.may_edit(board_id) and created_by = (select app.user_id()));
 create policy members_change on public.entries for update to app_user using (app.may_edit(board_id));
 create policy members_delete on public.entries for delete to app_user using (app.may_edit(board_id));
 
@@ -149,14 +149,14 @@ grant update (body) on public.comments to app_user;
 grant select on public.comments to app_lead;
 
 create policy members on public.comments for select to app_user
-using (board_id in (select m.board_id from public.board_members as m where m.user_id = app.user_id()));
+using (board_id in (select m.board_id from public.board_members as m where m.user_id = (select app.user_id())));
 create policy everything on public.comments for select to app_lead using (true);
 create policy members_add on public.comments for insert to app_user
-with check (app.may_edit(board_id) and author_id = app.user_id());
+with check (app.may_edit(board_id) and author_id = (select app.user_id()));
 create policy authors_change on public.comments for update to app_user
-using (app.may_edit(board_id) and author_id = app.user_id());
+using (app.may_edit(board_id) and author_id = (select app.user_id()));
 create policy authors_delete on public.comments for delete to app_user
-using (app.may_edit(board_id) and (author_id = app.user_id() or app.is_admin(board_id)));
+using (app.may_edit(board_id) and (author_id = (select app.user_id()) or app.is_admin(board_id)));
 
 -- Nobody answers for the cards of a board that is closed to them.
 create function app.unassign() returns trigger

@@ -27,11 +27,11 @@ grant select on public.activities to app_user, app_lead;
 grant insert (board_id, actor_id, subject, action, entry_id, detail) on public.activities to app_user;
 
 create policy members on public.activities for select to app_user
-using (board_id in (select m.board_id from public.board_members as m where m.user_id = app.user_id()));
+using (board_id in (select m.board_id from public.board_members as m where m.user_id = (select app.user_id())));
 create policy everything on public.activities for select to app_lead using (true);
 -- One's own doings, on boards that one belongs to: also the last one, of leaving.
 create policy doers on public.activities for insert to app_user
-with check (actor_id = app.user_id() and app.is_member(board_id));
+with check (actor_id = (select app.user_id()) and app.is_member(board_id));
 
 create table public.alert_rules (
   -- The client's own choice, so that a rule which is sent again is the same rule.
@@ -105,20 +105,20 @@ grant insert (id, user_id, kind, board_id, entry_id, kpi, comparison, threshold,
   to app_user, app_lead;
 grant update (kind, board_id, entry_id, kpi, comparison, threshold, enabled) on public.alert_rules
   to app_user, app_lead;
-create policy own on public.alert_rules for select to app_user, app_lead using (user_id = app.user_id());
+create policy own on public.alert_rules for select to app_user, app_lead using (user_id = (select app.user_id()));
 create policy own_add on public.alert_rules for insert to app_user, app_lead
-with check (user_id = app.user_id() and (board_id is null or app.is_member(board_id)));
+with check (user_id = (select app.user_id()) and (board_id is null or app.is_member(board_id)));
 create policy own_change on public.alert_rules for update to app_user, app_lead
-using (user_id = app.user_id())
-with check (user_id = app.user_id() and (board_id is null or app.is_member(board_id)));
-create policy own_delete on public.alert_rules for delete to app_user, app_lead using (user_id = app.user_id());
+using (user_id = (select app.user_id()))
+with check (user_id = (select app.user_id()) and (board_id is null or app.is_member(board_id)));
+create policy own_delete on public.alert_rules for delete to app_user, app_lead using (user_id = (select app.user_id()));
 
 alter table public.notifications enable row level security;
 grant select, delete on public.notifications to app_user, app_lead;
 grant update (read_at) on public.notifications to app_user, app_lead;
-create policy own on public.notifications for select to app_user, app_lead using (user_id = app.user_id());
-create policy own_change on public.notifications for update to app_user, app_lead using (user_id = app.user_id());
-create policy own_delete on public.notifications for delete to app_user, app_lead using (user_id = app.user_id());
+create policy own on public.notifications for select to app_user, app_lead using (user_id = (select app.user_id()));
+create policy own_change on public.notifications for update to app_user, app_lead using (user_id = (select app.user_id()));
+create policy own_delete on public.notifications for delete to app_user, app_lead using (user_id = (select app.user_id()));
 
 -- Rules that everybody starts with. What they do not want, they switch off.
 create function app.plant_rules() returns trigger

@@ -24,6 +24,8 @@ create table public.kpis (
   constraint kpis_way check ((query is null) = (refresh is null))
 );
 
+-- So that a load that tells of its end is told from a definition that changes.
+alter table public.kpis replica identity full;
 alter table public.kpis enable row level security;
 -- Not what is asked of the database for them.
 grant select (name, title, description, unit, dimension, audience, enabled, retention_days, computed_at) on public.kpis to app_user, app_lead;
@@ -132,12 +134,12 @@ grant select on public.kpi_values to app_user, app_lead;
 create policy members on public.kpi_values for select to app_user
 using (
   audience = 'members'
-  and board_id in (select m.board_id from public.board_members as m where m.user_id = app.user_id())
+  and board_id in (select m.board_id from public.board_members as m where m.user_id = (select app.user_id()))
 );
 create policy admins on public.kpi_values for select to app_user
 using (
   board_id in (
-    select m.board_id from public.board_members as m where m.user_id = app.user_id() and m.role = 'admin'
+    select m.board_id from public.board_members as m where m.user_id = (select app.user_id()) and m.role = 'admin'
   )
 );
 create policy everything on public.kpi_values for select to app_lead using (true);
@@ -297,11 +299,13 @@ grant select on app.kpi_counters to app_user, app_lead;
 -- What each person did is for admins, as the measure is.
 create policy members on app.kpi_counters for select to app_user
 using (
+  measure <> 'actor'
+  and board_id in (select m.board_id from public.board_members as m where m.user_id = (select app.user_id()))
+);
+create policy admins on app.kpi_counters for select to app_user
+using (
   board_id in (
-    select m.board_id
-    from public.board_members as m
-    where m.user_id = app.user_id()
-      and (measure <> 'actor' or m.role = 'admin')
+    select m.board_id from public.board_members as m where m.user_id = (select app.user_id()) and m.role = 'admin'
   )
 );
 create policy everything on app.kpi_counters for select to app_lead using (true);
@@ -315,7 +319,7 @@ create table public.kpi_boards (
 alter table public.kpi_boards enable row level security;
 grant select on public.kpi_boards to app_user, app_lead;
 create policy members on public.kpi_boards for select to app_user
-using (board_id in (select m.board_id from public.board_members as m where m.user_id = app.user_id()));
+using (board_id in (select m.board_id from public.board_members as m where m.user_id = (select app.user_id())));
 create policy everything on public.kpi_boards for select to app_lead using (true);
 
 -- Up to where in the journal they were counted, in the same transaction; null for nowhere: they are counted anew.

@@ -49,5 +49,5 @@ create index idempotency_keys_created on app.idempotency_keys (created_at);
 alter table app.idempotency_keys enable row level security;
 grant select, insert, update on app.idempotency_keys to app_user, app_lead;
 create policy own on app.idempotency_keys to app_user, app_lead
-using (user_id = app.user_id())
-with check (user_id = app.user_id());
+using (user_id = (select app.user_id()))
+with check (user_id = (select app.user_id()));

@@ -28,16 +28,15 @@ mod notification;
 mod operation;
 mod record;
 mod run;
-mod turns;
 pub mod upkeep;
 mod workflow;
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::limit::Turns;
 use crate::postgres::Pool;
 use crate::workspace::Vault;
-use turns::Turns;
 
 pub(crate) use contact::shown;
 pub use contact::{RotateError, rotate};
@@ -45,6 +44,9 @@ pub use operation::{Catalogue, Input, Operation, Outcome, Route};
 pub(crate) use operation::{anonymous, decoded};
 pub(crate) use record::statement;
 pub use run::{Key, Reply, Request};
+
+/// Commands at the same time that may take long, as the deletion of a board may: one of each person's.
+const LONG: usize = 2;
 
 /// How commands are carried out.
 #[derive(Clone, Debug)]
@@ -86,14 +88,18 @@ struct Shared {
     pool: Pool,
     vault: Vault,
     catalogue: Catalogue,
+    /// Not on all connections: those who wait for each other's rows are not to hold reads up.
     turns: Turns,
+    /// Of commands that may take long.
+    long: Turns,
 }
 
 impl Commands {
     /// On sessions of `pool`.
     pub fn new(config: Config, pool: Pool, vault: Vault) -> Self {
         let turns = Turns::new(config.concurrent);
-        Self(Arc::new(Shared { config, pool, vault, catalogue: Catalogue::new(), turns }))
+        let long = Turns::new(LONG);
+        Self(Arc::new(Shared { config, pool, vault, catalogue: Catalogue::new(), turns, long }))
     }
 
     /// What PostgreSQL is asked for a movement within a state, between the statements that begin and end its transaction:

@@ -18,6 +18,7 @@ mod meter;
 mod seats;
 mod shared;
 mod store;
+mod turns;
 
 use std::net::IpAddr;
 use std::num::NonZeroU32;
@@ -36,6 +37,7 @@ pub use key::{Key, Network};
 pub use meter::Meter;
 pub use seats::{Seat, Seats};
 pub use store::Bounded;
+pub use turns::{Turn, Turns};
 
 /// How often buckets that are full again are forgotten.
 const UPKEEP: Duration = Duration::from_secs(5);

@@ -28,6 +28,7 @@ mod plan;
 mod refusal;
 mod rows;
 mod scene;
+mod seen;
 mod set;
 mod subselect;
 mod verdict;
@@ -37,6 +38,7 @@ use std::time::Duration;
 
 pub use keeper::{Digests, Policies};
 pub use refusal::Refusal;
+pub use seen::Granted;
 pub use verdict::check;
 pub use visibility::{Grants, Guard, Visibility};
 

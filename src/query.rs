@@ -35,6 +35,7 @@ use std::time::Duration;
 use crate::cache::{Cache, Marks};
 use crate::event::TableName;
 use crate::hub;
+use crate::limit::Turns;
 use crate::policy::Policies;
 use crate::postgres::Pool;
 use crate::shutdown::Scope;
@@ -47,6 +48,9 @@ pub use operation::{Answer, Asked, Catalogue, Kind, Read, Shown};
 pub use read::{Answered, Request};
 use replica::Replicas;
 use store::Store;
+
+/// Large answers that are in memory at the same time, until they are sent: half of them one person's.
+const LARGE: usize = 4;
 
 /// How reads are made and kept.
 #[derive(Clone, Debug)]
@@ -61,6 +65,8 @@ pub struct Config {
     pub memory_bytes: usize,
     /// How long a replica is waited for that has not come so far yet.
     pub replica_wait: Duration,
+    /// Reads of the primary at the same time.
+    pub concurrent: usize,
     /// What people looked at waits in a queue of so many.
     pub queue: usize,
 }
@@ -114,6 +120,10 @@ struct Shared {
     vault: Vault,
     warehouse: Option<Pool>,
     store: Store,
+    /// On the primary, whose connections commands have too.
+    turns: Turns,
+    /// Of answers that are large.
+    large: Turns,
     actions: Actions,
     catalogue: Catalogue,
     /// What answers are made from, and what of it tells them apart.
@@ -126,6 +136,8 @@ impl Queries {
         let store = Store::new(config.memory_bytes, parts.cache);
         let actions = Actions::start(parts.primary.clone(), config.queue, scope);
         Self(Arc::new(Shared {
+            turns: Turns::new(config.concurrent),
+            large: Turns::new(LARGE),
             replicas: Replicas::new(parts.replicas, config.replica_wait),
             config,
             primary: parts.primary,

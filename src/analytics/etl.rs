@@ -49,6 +49,9 @@ const STEP_TIMEOUT: Duration = Duration::from_mins(30);
 const PATH: &str = "pg_catalog";
 /// One step at a time, whichever job it is of: held to the end of its transaction.
 const TURN: &str = "select pg_advisory_xact_lock(7126113472001)::text";
+/// What writes values by the minute, and what rolls them up or lets them go: behind the other one. Values are taken while a
+/// load goes on.
+const VALUES_TURN: &str = "select pg_advisory_xact_lock(7126113472002)::text";
 /// Up to when all is loaded of a source that goes by time, less a while.
 const WATERMARK: &str = "
 insert into analytics.watermarks as kept (source) values ($1)
@@ -120,6 +123,21 @@ impl Etl {
         let Begun { work, .. } =
             Work::begin(&self.warehouse, None, PATH, Access::Write, STEP_TIMEOUT).await?;
         work.first(TURN, &[]).await?;
+        Ok(work)
+    }
+
+    /// The same, where nobody is at the values by the minute either.
+    async fn values_step(&self) -> Result<Work, postgres::Error> {
+        let work = self.step().await?;
+        work.first(VALUES_TURN, &[]).await?;
+        Ok(work)
+    }
+
+    /// A step that has to do with values by the minute alone.
+    async fn sample_step(&self) -> Result<Work, postgres::Error> {
+        let Begun { work, .. } =
+            Work::begin(&self.warehouse, None, PATH, Access::Write, STEP_TIMEOUT).await?;
+        work.first(VALUES_TURN, &[]).await?;
         Ok(work)
     }
 

@@ -39,6 +39,8 @@ pub struct Config {
     pub retry_pause: Duration,
     /// How long one may take.
     pub timeout: Duration,
+    /// How long one measure's query may take.
+    pub measure_timeout: Duration,
     /// How long is kept what became of runs.
     pub kept: Duration,
 }
@@ -153,7 +155,11 @@ impl Failure {
     const fn is_worth_another(&self) -> bool {
         !matches!(
             self,
-            Self::Drift(DriftError::Drift { .. }) | Self::NoRange | Self::NoExport | Self::NotCounted(_)
+            Self::Drift(DriftError::Drift { .. })
+                | Self::NoRange
+                | Self::NoExport
+                | Self::NotCounted(_)
+                | Self::Export(export::Error::Empty { .. })
         )
     }
 }

@@ -136,6 +136,9 @@ impl Commands {
             None if !body.is_null() => return Err(Fault::field("body", "is more than this command takes")),
             None => {}
         }
+        if part.if_match.is_some() && !operation.versioned {
+            return Err(Fault::field("if_match", "does not go with this: what it writes has no version"));
+        }
         Ok((operation, Input { path, body, version: part.if_match }))
     }
 }

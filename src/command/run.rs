@@ -1,11 +1,12 @@
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep_until, timeout_at};
+use tokio::time::{Instant, sleep_until, timeout};
 
 use super::operation::{Act, Trouble};
 use super::{Commands, Input, Operation, Outcome, idempotency};
 use crate::auth::Identity;
 use crate::event::Lsn;
+use crate::limit::Turn;
 use crate::postgres::{self, Access, Begun, Work};
 use crate::telemetry::metric;
 use crate::workspace::{Code, Fault};
@@ -58,7 +59,7 @@ impl Commands {
         let config = &self.0.config;
         let deadline = Instant::now() + config.timeout * request.operation.patience();
         let user = request.identity.subject();
-        let turn = timeout_at(Instant::now() + config.timeout, self.0.turns.take(user.as_deref())).await;
+        let turn = timeout(config.timeout, self.turn(request.operation, user.as_deref())).await;
         let Ok(_turn) = turn else {
             return Err(Fault::new(Code::Unavailable, "all connections for commands are in use"));
         };
@@ -88,6 +89,15 @@ impl Commands {
         }
         let detail = "others changed the same rows all the while: nothing was done, ask again";
         Err(Fault::new(Code::Contention, detail))
+    }
+
+    /// What takes long waits for others of its kind first: it holds nobody up meanwhile.
+    async fn turn(&self, operation: &Operation, user: Option<&str>) -> (Option<Turn>, Turn) {
+        let long = match operation.patience() {
+            1 => None,
+            _ => Some(self.0.long.take(user).await),
+        };
+        (long, self.0.turns.take(user).await)
     }
 
     /// Gives the entries of a state new places, in a transaction that holds nothing else.

@@ -19,7 +19,7 @@ use crate::command::{self, Input, Key, Operation, Route};
 use crate::event::Lsn;
 use crate::limit::Subject;
 use crate::protocol::{ErrorCode, ErrorFrame};
-use crate::query::{self, Asked, Read, Shown};
+use crate::query::{self, Asked, Kind, Read, Shown};
 use crate::workspace::{Code, Fault, hex};
 
 const JSON: &str = "application/json";
@@ -135,6 +135,9 @@ async fn command(
     (operation, path): (&Operation, Vec<String>),
 ) -> Result<Response<Body>, Fault> {
     let (head, body) = request.into_parts();
+    if let Some((name, _)) = form_urlencoded::parse(head.uri.query().unwrap_or_default().as_bytes()).next() {
+        return Err(Fault::field(&name, "is not known here: a command says what it wants in its body"));
+    }
     let version = if_match(&head.headers)?;
     if version.is_some() && !operation.versioned {
         let detail = "`If-Match` does not go with this: what it writes has no version. Leave it out";
@@ -233,7 +236,9 @@ async fn read(
     let tag = HeaderValue::try_from(answered.tag()).expect("quotes, digits and letters");
     headers.insert(ETAG, tag);
     // A browser keeps it, for whoever it asked for, and asks whether it still holds.
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
+    let kept = !matches!(read.kind, Kind::Large | Kind::Secret);
+    let control = if kept { "private, no-cache" } else { "private, no-store" };
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static(control));
     headers.insert(VARY, HeaderValue::from_static("authorization, cookie"));
     Ok(response)
 }

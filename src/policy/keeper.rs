@@ -11,8 +11,9 @@ use super::compile::{Answers, check_types, definer_question, fitting, narrow, pa
 use super::library::Library;
 use super::plan::{Guard, Plan, Planner, Source};
 use super::scene::{Rights, Scene};
+use super::seen::{Current, Granted, Seen, Summary};
 use super::{Config, Error, Grants, Visibility};
-use crate::event::{Class, Table, TableName};
+use crate::event::{Class, Lsn, Table, TableName};
 use crate::filter::Filter;
 use crate::postgres::catalog::{Catalog, Found};
 use crate::postgres::policy::{Access, Accesses, Proof, Question, Types, accesses, ask, ask_server, types};
@@ -40,18 +41,6 @@ struct Shared {
     /// What reads ask with every request.
     summary: Mutex<Summary>,
 }
-
-/// What catalog and grants come to, as long as they are these.
-#[derive(Debug, Default)]
-struct Summary {
-    catalog: Option<Arc<Catalog>>,
-    current: Arc<Current>,
-    digests: HashMap<Arc<str>, u64>,
-    follows: Option<bool>,
-}
-
-/// What was last seen of each role; `None` of one that cannot be taken on.
-type Current = HashMap<Arc<str>, Option<Arc<Rights>>>;
 
 /// For each role and table, a number that changes whenever what the role may see of it does.
 pub type Digests = HashMap<(Arc<str>, u32), u64>;
@@ -130,7 +119,7 @@ impl Policies {
                     tracing::debug!(error = %Chain(&error), "grants and policies cannot be read now");
                     // Nothing changes while it is away; what was seen still holds.
                     match self.0.current.borrow().get(&role) {
-                        Some(rights) => rights.clone(),
+                        Some(seen) => seen.rights.clone(),
                         None => continue,
                     }
                 }
@@ -139,14 +128,31 @@ impl Policies {
                     None
                 }
             };
-            current.insert(role, rights);
+            let seen = Seen::new(rights, self.0.current.borrow().get(&role));
+            current.insert(role, seen);
         }
-        let digests = current.iter().flat_map(|(role, rights)| {
-            let digests = rights.iter().flat_map(|rights| rights.digests());
+        if current.values().any(|seen| seen.since.is_none()) {
+            // Behind all that was seen: it is asked for afterwards.
+            let here = self.here(session).await;
+            for seen in current.values_mut() {
+                seen.since = seen.since.or(here);
+            }
+        }
+        let digests = current.iter().flat_map(|(role, seen)| {
+            let digests = seen.rights.iter().flat_map(|rights| rights.digests());
             digests.map(|(oid, digest)| ((role.clone(), oid), digest))
         });
         publish(digests.collect()).await;
         self.0.current.send_replace(Arc::new(current));
+    }
+
+    /// Where the log is; `None` while PostgreSQL cannot be asked.
+    async fn here(&self, session: &mut Option<Connection>) -> Option<Lsn> {
+        const HERE: &str = "select pg_current_wal_insert_lsn()::text";
+        let connection = session.take()?;
+        let row = connection.query_one(HERE, &[]).await.ok()?;
+        *session = Some(connection);
+        row.try_get::<_, &str>(0).ok()?.parse().ok()
     }
 
     async fn accesses(
@@ -209,26 +215,21 @@ impl Policies {
         })
     }
 
-    /// A number that changes whenever what a role may see of any table does.
+    /// What a role may see of all tables together.
     ///
     /// # Errors
     /// That PostgreSQL is away.
-    pub async fn digest(&self, role: &str) -> Result<u64, Error> {
-        if let Some(digest) = self.summary().digests.get(role) {
-            return Ok(*digest);
+    pub async fn granted(&self, role: &str) -> Result<Granted, Error> {
+        if let Some(granted) = self.summary().granted.get(role) {
+            return Ok(*granted);
         }
-        let rights = self.rights(role, None).await?;
-        let digest = rights.map_or(0, |rights| rights.digest());
+        let granted = self.seen(role, None).await?.granted();
         // Of what is current by now: what has changed meanwhile is asked for again.
         let summary = &mut self.summary();
-        if summary
-            .current
-            .get(role)
-            .is_some_and(|rights| rights.as_ref().map_or(0, |it| it.digest()) == digest)
-        {
-            summary.digests.insert(role.into(), digest);
+        if summary.current.get(role).is_some_and(|now| now.granted() == granted) {
+            summary.granted.insert(role.into(), granted);
         }
-        Ok(digest)
+        Ok(granted)
     }
 
     /// The summary of what there is now.
@@ -316,14 +317,18 @@ impl Policies {
     /// The rights of a role, once they have been seen with this table among them, and with all that there are: its policies
     /// may read any.
     async fn rights(&self, role: &str, table: Option<u32>) -> Result<Option<Arc<Rights>>, Error> {
+        Ok(self.seen(role, table).await?.rights)
+    }
+
+    async fn seen(&self, role: &str, table: Option<u32>) -> Result<Seen, Error> {
         let known = |current: &Arc<Current>| match current.get(role) {
-            Some(Some(rights)) => {
+            Some(Seen { rights: Some(rights), .. }) => {
                 // As it is now: a table that is gone by then is not waited for.
                 let catalog = self.0.catalogs.borrow().clone().unwrap_or_default();
                 let mut all = catalog.tables().into_iter().map(|table| table.oid).chain(table);
                 all.all(|oid| rights.access(oid).is_some())
             }
-            Some(None) => true,
+            Some(Seen { rights: None, .. }) => true,
             None => false,
         };
         let mut current = self.0.current.subscribe();

@@ -101,6 +101,8 @@ pub struct Settings {
     connect_timeout: Option<Duration>,
     /// All that is neither place nor TLS, as tokio-postgres reads it.
     config: tokio_postgres::Config,
+    /// Whether the text says which of several hosts is meant.
+    says_which: bool,
 }
 
 impl Settings {
@@ -136,7 +138,8 @@ impl Settings {
             })?;
             config.tcp_user_timeout(Duration::from_millis(millis));
         }
-        if endpoints.len() > 1 && config.get_target_session_attrs() == TargetSessionAttrs::Any {
+        let says_which = config.get_target_session_attrs() != TargetSessionAttrs::Any;
+        if endpoints.len() > 1 && !says_which {
             // Only a primary has the slot; a standby among the hosts is one to pass over.
             config.target_session_attrs(TargetSessionAttrs::ReadWrite);
         }
@@ -160,7 +163,7 @@ impl Settings {
         let database = config.get_dbname().unwrap_or(&user).to_owned();
         let connect_timeout = config.get_connect_timeout().copied();
         config.user(&user).dbname(&database);
-        Ok(Self { endpoints, user, database, tls, connect_timeout, config }
+        Ok(Self { endpoints, user, database, tls, connect_timeout, config, says_which }
             .with_default_connect_timeout(CONNECT_TIMEOUT))
     }
 
@@ -212,6 +215,16 @@ impl Settings {
     #[must_use]
     pub fn with_default_connect_timeout(mut self, timeout: Duration) -> Self {
         self.config.connect_timeout(self.connect_timeout.unwrap_or(timeout));
+        self
+    }
+
+    /// The same settings for a server that follows another: of several the first that takes no writes, unless the text says
+    /// which.
+    #[must_use]
+    pub fn of_a_standby(mut self) -> Self {
+        if self.endpoints.len() > 1 && !self.says_which {
+            self.config.target_session_attrs(TargetSessionAttrs::ReadOnly);
+        }
         self
     }
 

@@ -8,8 +8,9 @@ use super::operation::{Reading, asked_for};
 use super::page::{Page, ROWS, behind, limit, page, part};
 use super::{Answer, Asked, Kind, Read, Shown};
 use crate::command::statement;
+use crate::postgres::Fields;
 use crate::workspace::tables::{COMMENT, ENTRY};
-use crate::workspace::{Fault, Id, Label, Person, Shape};
+use crate::workspace::{Fault, Id, Label, Person, Resource, Shape};
 
 /// Which entries of a board.
 #[derive(Deserialize, ToSchema)]
@@ -118,12 +119,23 @@ statement!(
 statement!(GET = "select {} from public.entries as e where e.id = $1", ENTRY.select("e"));
 statement!(
     COMMENTS = "
-    select {}
-    from public.comments as c
-    where c.entry_id = $1
-      and ($2::timestamptz is null or (c.created_at, c.id) > ($2::timestamptz, $3::bigint))
-    order by c.created_at, c.id
-    limit $4",
+    select {}, c.found::text
+    from (
+      select
+        f.*,
+        sum(octet_length(f.body)) over (order by f.created_at, f.id) as bytes,
+        count(*) over () as found
+      from (
+        select *
+        from public.comments as c
+        where c.entry_id = $1
+          and ($2::timestamptz is null or (c.created_at, c.id) > ($2::timestamptz, $3::bigint))
+        order by c.created_at, c.id
+        limit $4
+      ) as f
+    ) as c
+    where c.bytes - octet_length(c.body) < 4194304
+    order by c.created_at, c.id",
     COMMENT.select("c")
 );
 
@@ -144,10 +156,7 @@ async fn list(reading: Reading<'_>, asked: &Asked) -> Result<Answer, Fault> {
         Some(&*limit(most)),
     ];
     let rows = reading.work.rows(&LIST, &values).await.map_err(asked_for("after"))?;
-    let found = rows.first().and_then(|row| row.text(ENTRY.columns.len())?.parse().ok());
-    let cut = found.is_some_and(|found: usize| found > rows.len());
-    let order = ["state_id", "position"];
-    Ok(if cut { part(&ENTRY, &rows, true, &order) } else { page(&ENTRY, rows, most, &order) })
+    Ok(page_of_bodies(&ENTRY, rows, most, &["state_id", "position"]))
 }
 
 async fn get(reading: Reading<'_>, asked: &Asked) -> Result<Answer, Fault> {
@@ -167,7 +176,14 @@ async fn comments(reading: Reading<'_>, asked: &Asked) -> Result<Answer, Fault> 
     let (at, number) = (behind.first().map(String::as_str), behind.get(1).map(String::as_str));
     let values = [Some(id.as_str()), at, number, Some(&*limit(most))];
     let rows = reading.work.rows(&COMMENTS, &values).await.map_err(asked_for("after"))?;
-    Ok(page(&COMMENT, rows, most, &["created_at", "id"]))
+    Ok(page_of_bodies(&COMMENT, rows, most, &["created_at", "id"]))
+}
+
+/// A page of rows behind each of which stands how many were found; fewer if their bodies were too large together.
+fn page_of_bodies(resource: &Resource, rows: Vec<Fields>, most: u16, order: &[&str]) -> Answer {
+    let found = rows.first().and_then(|row| row.text(resource.columns.len())?.parse().ok());
+    let cut = found.is_some_and(|found: usize| found > rows.len());
+    if cut { part(resource, &rows, true, order) } else { page(resource, rows, most, order) }
 }
 
 /// A pattern of LIKE for texts that contain these words as they are.

@@ -1,7 +1,7 @@
 use serde_json::json;
 
 use super::action::Action;
-use super::board::board;
+use super::board::{board, of_board};
 use super::operation::Reading;
 use super::{Answer, Asked, Kind, Read, Shown};
 use crate::command::statement;
@@ -16,9 +16,9 @@ pub(super) fn reads() -> Vec<Read> {
         path: "/v1/boards/{board}/export",
         summary: "All entries of a board, as comma-separated values (RFC 4180)",
         query: None,
-        kind: Kind::Never,
+        kind: Kind::Large,
         shown: Shown::Csv,
-        tags: |_, _| Vec::new(),
+        tags: |marks, asked| of_board(marks, asked, &["entries"]),
         run: |reading, asked| Box::pin(export(reading, asked)),
         noted: Some(|asked| Action {
             verb: "exported",

@@ -140,10 +140,11 @@ where ($1::bigint is null or s.board_id = $1::bigint)
   and $2::integer > 0
 group by s.name
 order by min(s.ordinal), s.name";
+/// Board by board, by the index: those that one sees, or one of them.
 const ASSIGNEES: &str = "
 select nullif(k.item, ''), sum(k.count)::text
 from app.kpi_counters as k
-where ($1::bigint is null or k.board_id = $1::bigint)
+where k.board_id = any (array(select b.id from public.boards as b where $1::bigint is null or b.id = $1::bigint))
   and k.measure = 'assignee'
   and k.at = '-infinity'
   and $2::integer > 0
@@ -154,7 +155,7 @@ const CATEGORIES: &str = "
 select c.name, sum(k.count)::text
 from app.kpi_counters as k
 left join public.categories as c on c.board_id = k.board_id and c.id::text = k.item
-where ($1::bigint is null or k.board_id = $1::bigint)
+where k.board_id = any (array(select b.id from public.boards as b where $1::bigint is null or b.id = $1::bigint))
   and k.measure = 'category'
   and k.at = '-infinity'
   and $2::integer > 0
@@ -172,8 +173,8 @@ select to_char(d.day, 'YYYY-MM-DD'), coalesce(c.count, 0)::text
 from generate_series(current_date - ($2::integer - 1), current_date, '1 day') as d (day)
 left join (
   select date_trunc('day', at) as day, sum(count) as count
-  from app.kpi_counters
-  where ($1::bigint is null or board_id = $1::bigint)
+  from app.kpi_counters as k
+  where k.board_id = any (array(select b.id from public.boards as b where $1::bigint is null or b.id = $1::bigint))
     and measure = '",
             $measure,
             "'

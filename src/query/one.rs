@@ -96,9 +96,7 @@ pub(super) fn reads() -> Vec<Read> {
             kind: Kind::Rows,
             shown: Shown::Row(&NOTIFICATION),
             tags: |marks, asked| vec![asked.own(marks, "notifications")],
-            run: |reading, asked| {
-                Box::pin(row(reading, asked, "notification", &NOTIFICATION, &NOTIFICATION_OF))
-            },
+            run: |reading, asked| Box::pin(notification(reading, asked)),
             noted: None,
         },
     ]
@@ -144,8 +142,14 @@ async fn member(reading: Reading<'_>, asked: &Asked) -> Result<Answer, Fault> {
 }
 
 async fn rule(reading: Reading<'_>, asked: &Asked) -> Result<Answer, Fault> {
+    asked.user()?;
     let rule = Uuid::parse(asked.part(0)).ok_or_else(|| Fault::not_found("alert rule", asked.part(0)))?;
     found(reading, "alert rule", &RULE, &RULE_OF, &[rule.as_str()]).await
+}
+
+async fn notification(reading: Reading<'_>, asked: &Asked) -> Result<Answer, Fault> {
+    asked.user()?;
+    row(reading, asked, "notification", &NOTIFICATION, &NOTIFICATION_OF).await
 }
 
 async fn row(

@@ -50,8 +50,10 @@ pub enum Kind {
     Kpis,
     /// [`Lifetimes::charts`](super::Lifetimes::charts)
     Charts,
-    /// Not at all: it holds what is nobody else's business, or is too large.
-    Never,
+    /// Not at all, since it is large: few are made at the same time, and each counts until its last byte is taken.
+    Large,
+    /// Not at all, and of the primary alone: the stream tells of no change of it.
+    Secret,
 }
 
 /// What is in an answer.

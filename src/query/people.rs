@@ -23,7 +23,7 @@ pub(super) fn reads() -> Vec<Read> {
             path: "/v1/users/{user}/contact",
             summary: "How somebody can be reached: oneself, and those of the boards that one is an admin of",
             query: None,
-            kind: Kind::Never,
+            kind: Kind::Secret,
             shown: Shown::Row(&CONTACT),
             tags: |_, _| Vec::new(),
             run: |reading, asked| Box::pin(contact(reading, asked)),

@@ -1,5 +1,7 @@
 use std::sync::Arc;
 
+use bytes::Bytes;
+use futures_util::future::OptionFuture;
 use ring::digest::{Context, SHA256};
 use tokio::time::timeout;
 
@@ -9,6 +11,8 @@ use super::{Answer, Asked, Kind, Queries, Read, Shared};
 use crate::auth::Identity;
 use crate::cache::{Point, Tag};
 use crate::event::Lsn;
+use crate::limit::Turn;
+use crate::policy::Granted;
 use crate::postgres::{Access, Work};
 use crate::telemetry::metric;
 use crate::workspace::{Code, Fault};
@@ -62,7 +66,8 @@ impl Queries {
         // passes meanwhile is marked before.
         let passed = least.is_none_or(|least| shared.hub.here().position.commit_lsn >= least);
         let since = shared.marks.since(&tags);
-        let name = self.name(&request).await?;
+        let granted = self.granted(&request).await?;
+        let name = name(&request, granted.digest);
         let answered = match (self.lives(read.kind), passed) {
             (Some(lives), true) => {
                 let will_do =
@@ -70,7 +75,7 @@ impl Queries {
                 if let Some(kept) = shared.store.known(&name, will_do).await {
                     Answered { kept, cached: true }
                 } else {
-                    let make = self.make(&request, &tags, None);
+                    let make = self.make(&request, &tags, None, granted.since);
                     // Boxed: what makes one is large, and what is known needs none of it.
                     let answer = Box::pin(shared.store.get_or_make(name, lives, will_do, make));
                     // Those who ask for the same wait for each other, and no longer than for PostgreSQL.
@@ -80,8 +85,17 @@ impl Queries {
                 }
             }
             (lives, _) => {
-                let (as_of, answer) = self.make(&request, &tags, *least).await?;
-                let kept = Kept::new(as_of, answer, &name, lives.unwrap_or_default());
+                let held = match read.kind {
+                    Kind::Large => Some(shared.large.take(asked.user.as_deref())),
+                    _ => None,
+                };
+                let held = timeout(shared.config.timeout, OptionFuture::from(held)).await;
+                let held = held.map_err(|_| busy())?;
+                let (as_of, mut answer) = self.make(&request, &tags, *least, granted.since).await?;
+                if let Some(turn) = held {
+                    answer.body = Bytes::from_owner(Held { bytes: answer.body, _turn: turn });
+                }
+                let kept = Kept::new(as_of, answer, lives.unwrap_or_default());
                 Answered { kept: Arc::new(kept), cached: false }
             }
         };
@@ -100,6 +114,7 @@ impl Queries {
         request: &Request<'_>,
         tags: &[Tag],
         least: Option<Lsn>,
+        granted: Lsn,
     ) -> Result<(Point, Answer), Fault> {
         let shared = &*self.0;
         let config = &shared.config;
@@ -107,11 +122,14 @@ impl Queries {
         // Before anything is read: what comes later may be in it or not.
         let here = shared.hub.here();
         let since = shared.marks.since(tags);
-        // A commit that begins where the server ends is not there yet.
-        let behind = Lsn::new(since.lsn.get() + 1).max(least.unwrap_or(Lsn::ZERO));
+        // A commit that begins where the server ends is not there yet. What the role was granted is not told of by marks.
+        let behind = Lsn::new(since.lsn.get() + 1).max(least.unwrap_or(Lsn::ZERO)).max(granted);
         let as_of =
             |lsn: Lsn| Point { incarnation: here.incarnation, lsn: lsn.min(here.position.commit_lsn) };
-        let followed = shared.replicas.begin(who, &config.search_path, behind, config.timeout).await;
+        let followed = match request.read.kind {
+            Kind::Secret => None,
+            _ => shared.replicas.begin(who, &config.search_path, behind, config.timeout).await,
+        };
         if let Some((work, reached)) = followed {
             match self.run(request, work).await {
                 // One that goes away, or has to take back what is being read, is no reason to answer nothing.
@@ -122,6 +140,8 @@ impl Queries {
                 }
             }
         }
+        let turn = timeout(config.timeout, shared.turns.take(request.asked.user.as_deref())).await;
+        let _turn = turn.map_err(|_| busy())?;
         let begun =
             Work::begin(&shared.primary, who, &config.search_path, Access::Read, config.timeout).await?;
         Ok((as_of(here.position.commit_lsn), self.run(request, begun.work).await?))
@@ -136,33 +156,13 @@ impl Queries {
         Ok(answer)
     }
 
-    /// What the read is known by: all that is asked, who asks, and what their role may see.
-    async fn name(&self, request: &Request<'_>) -> Result<Name, Fault> {
-        let mut hash = Context::new(&SHA256);
-        hash.update(&FORM.to_be_bytes());
-        let mut part = |bytes: &[u8]| {
-            hash.update(&(bytes.len() as u64).to_be_bytes());
-            hash.update(bytes);
-        };
-        part(request.read.id.as_bytes());
-        request.asked.path.iter().for_each(|text| part(text.as_bytes()));
-        part(request.asked.query.to_string().as_bytes());
-        match request.identity.impersonation() {
-            None => part(b"server"),
-            Some(who) => {
-                let digest = self.0.policies.digest(&who.role).await.map_err(|error| {
-                    tracing::warn!(error = %crate::telemetry::Chain(&error), "grants cannot be read now");
-                    unavailable()
-                })?;
-                part(b"role");
-                part(who.role.as_bytes());
-                part(&digest.to_be_bytes());
-                // As they are: policies may go by any of them.
-                part(who.claims.as_bytes());
-            }
-        }
-        let name = hash.finish();
-        Ok(name.as_ref().try_into().expect("SHA-256 has 32 bytes"))
+    /// What the caller's role may see.
+    async fn granted(&self, request: &Request<'_>) -> Result<Granted, Fault> {
+        let Some(who) = request.identity.impersonation() else { return Ok(Granted::default()) };
+        self.0.policies.granted(&who.role).await.map_err(|error| {
+            tracing::warn!(error = %crate::telemetry::Chain(&error), "grants cannot be read now");
+            unavailable()
+        })
     }
 
     /// For how long an answer may be kept: not at all where the stream does not carry what it is made from.
@@ -173,10 +173,50 @@ impl Queries {
             Kind::Categories => lifetimes.categories,
             Kind::Kpis => lifetimes.kpis,
             Kind::Charts => lifetimes.charts,
-            Kind::Never => return None,
+            Kind::Large | Kind::Secret => return None,
         };
         (!lives.is_zero() && self.0.policies.follows(&self.0.tables)).then_some(lives)
     }
+}
+
+/// What the read is known by: all that is asked, who asks, and what their role may see.
+fn name(request: &Request<'_>, digest: u64) -> Name {
+    let mut hash = Context::new(&SHA256);
+    hash.update(&FORM.to_be_bytes());
+    let mut part = |bytes: &[u8]| {
+        hash.update(&(bytes.len() as u64).to_be_bytes());
+        hash.update(bytes);
+    };
+    part(request.read.id.as_bytes());
+    request.asked.path.iter().for_each(|text| part(text.as_bytes()));
+    part(request.asked.query.to_string().as_bytes());
+    match request.identity.impersonation() {
+        None => part(b"server"),
+        Some(who) => {
+            part(b"role");
+            part(who.role.as_bytes());
+            part(&digest.to_be_bytes());
+            // As they are: policies may go by any of them.
+            part(who.claims.as_bytes());
+        }
+    }
+    hash.finish().as_ref().try_into().expect("SHA-256 has 32 bytes")
+}
+
+/// What is counted as long as somebody has it.
+struct Held {
+    bytes: Bytes,
+    _turn: Turn,
+}
+
+impl AsRef<[u8]> for Held {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+fn busy() -> Fault {
+    Fault::new(Code::Unavailable, "all connections for reads are in use")
 }
 
 fn unavailable() -> Fault {

@@ -5,7 +5,7 @@ use parking_lot::Mutex;
 use tokio::time::{Instant, sleep};
 
 use crate::event::Lsn;
-use crate::postgres::{Access, Begun, Impersonation, Pool, Work};
+use crate::postgres::{Access, Begun, Error, Impersonation, Pool, Work};
 use crate::telemetry::Chain;
 
 /// Servers that follow the primary, asked in turn.
@@ -50,9 +50,13 @@ impl Replicas {
         let count = self.servers.len();
         let server =
             (0..count).map(|more| &self.servers[(first + more) % count]).find(|server| server.is_up())?;
-        let deadline = Instant::now() + self.wait;
+        // It may have gone without a word: then there is time left to ask the primary.
+        let patience = timeout / 4;
+        let deadline = Instant::now() + self.wait.min(patience);
         loop {
-            let begun = Work::begin(&server.pool, who, search_path, Access::Follow, timeout).await;
+            let begin = Work::begin(&server.pool, who, search_path, Access::Follow, timeout);
+            let late = Error::Timeout { operation: "begin a read on a replica", timeout: patience };
+            let begun = tokio::time::timeout(patience, begin).await.unwrap_or(Err(late));
             let Begun { work, mark } = match begun {
                 Ok(begun) => begun,
                 Err(error) => {

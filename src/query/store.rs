@@ -92,7 +92,7 @@ impl Store {
                 }
                 is_new = true;
                 let (as_of, answer) = make.await?;
-                let kept = Arc::new(Kept::new(as_of, answer, &name, lives));
+                let kept = Arc::new(Kept::new(as_of, answer, lives));
                 self.share(&name, &kept, lives).await;
                 Ok(Op::Put(kept))
             })
@@ -171,8 +171,8 @@ impl Store {
 }
 
 impl Kept {
-    pub(super) fn new(as_of: Point, answer: Answer, name: &Name, lives: Duration) -> Self {
-        let tag = tag(&answer, name);
+    pub(super) fn new(as_of: Point, answer: Answer, lives: Duration) -> Self {
+        let tag = tag(&answer);
         // By chance a little sooner: what was kept at the same time does not end at the same time.
         let lives = lives.mul_f64(1.0 - fastrand::f64() / 10.0);
         Self { as_of, answer, tag, until: Instant::now() + lives }
@@ -183,13 +183,14 @@ impl Kept {
     }
 }
 
-/// What tells an answer from others: a row's version, and whose answer to what it is; else a hash of the whole.
-fn tag(answer: &Answer, name: &Name) -> String {
-    if let Some(version) = answer.version {
-        format!("\"{version}-{}\"", hex(&name[..4]))
-    } else {
-        let hash = ring::digest::digest(&ring::digest::SHA256, &answer.body);
-        format!("\"{}\"", hex(&hash.as_ref()[..12]))
+/// What tells an answer from others: a hash of it, behind the row's version if it has one. Not all that a row shows is in its
+/// version: a rule is past its threshold or not, and a row may be gone and made anew.
+fn tag(answer: &Answer) -> String {
+    let hash = ring::digest::digest(&ring::digest::SHA256, &answer.body);
+    let hash = hex(&hash.as_ref()[..12]);
+    match answer.version {
+        Some(version) => format!("\"{version}-{hash}\""),
+        None => format!("\"{hash}\""),
     }
 }
 

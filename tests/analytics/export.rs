@@ -14,6 +14,7 @@ use tokio_postgres::Client;
 use super::history::{BY_HAND, job};
 use super::work::{BEGINNING, TOLD, told, work};
 use crate::app::house::App;
+use crate::commands::{on, outcome};
 use crate::fixture::{Database, eventually, scenario};
 
 /// A folder for the exports of a test, removed with it.
@@ -221,6 +222,44 @@ fn duckdb_reads_back_what_was_exported_and_only_days_that_changed_are_written_ag
             .sum();
         let rows = app.database.number("select count(*) from analytics.fact_activities").await;
         assert_eq!(i64::try_from(written).expect("few"), rows, "the manifest says what is there");
+    });
+}
+
+#[test]
+fn what_retention_lets_go_stays_exported_and_another_history_takes_nothing_away() {
+    const OLD: &str = "
+        insert into public.activities (board_id, subject, action, at)
+        select id, 'board', 'changed', now() - days * interval '1 day'
+        from public.boards
+        cross join (values (0), (200)) as told (days)";
+    scenario(async |test| {
+        test.expect_in_log("a job has failed");
+        let database = test.database().await;
+        let folder = Folder::new(&database);
+        let url = format!("file://{}", folder.path().display());
+        let own = [("export.url", &*url), ("jobs.export", ""), ("analytics.fact_days", "32")];
+        let app = App::start_with(database, &[&BY_HAND[..], &own].concat()).await;
+        app.database.execute(BEGINNING).await;
+        app.database.execute(TOLD).await;
+        told(&app.sql, 20).await.expect("valid SQL");
+        app.database.execute(OLD).await;
+        job(&app.database, &["daily"]).await;
+        job(&app.database, &["export"]).await;
+        let count = async || {
+            duckdb(folder.path(), "select count(*) as n from read_parquet('fact_activities/**/*.parquet')")
+                .await
+        };
+        let (all, facts) = (count().await, "select count(*) from analytics.fact_activities");
+        let before = app.database.number(facts).await;
+        job(&app.database, &["upkeep"]).await;
+        assert!(app.database.number(facts).await < before, "old parts have gone");
+        job(&app.database, &["export"]).await;
+        assert_eq!(count().await, all);
+        let there = files(folder.path());
+        app.database.execute("truncate analytics.fact_activities").await;
+        let (status, _, error) = outcome(on(&app.database, &["jobs", "run", "export"])).await;
+        assert!(status == 1 && error.contains("`fact_activities` is empty"), "{error}");
+        assert_eq!(files(folder.path()), there);
     });
 }
 

@@ -70,10 +70,13 @@ fn a_measure_of_ones_own_is_read_when_it_is_due_and_a_wrong_one_is_named() {
     const OWN: &str = "
         insert into kpis (name, title, unit, refresh, query) values
           ('mine', 'Mine', 'number', '0 0 1 1 *', 'select id as board_id, '''' as item, 42.0 as value from public.boards'),
+          ('a_slow_one', 'Slow', 'number', '* * * * *',
+            'select id as board_id, ''x'' as item, 1.0 as value from public.boards cross join pg_sleep(60)'),
           ('wrong', 'Wrong', 'number', '* * * * *', 'select nothing')";
     scenario(async |test| {
         test.expect_in_log("a job has failed");
-        let app = App::start_with(test.database().await, &BY_HAND).await;
+        let settings = [&BY_HAND[..], &[("jobs.measure_timeout_ms", "1000")]].concat();
+        let app = App::start_with(test.database().await, &settings).await;
         let ada = app.person("ada").await;
         let board = ada.board("Ferry").await;
         for due in ["2026-01-01T00:00:00Z", "2999-01-01T00:00:00Z"] {
@@ -91,6 +94,7 @@ fn a_measure_of_ones_own_is_read_when_it_is_due_and_a_wrong_one_is_named() {
         let (status, _, error) = run(&app.database, "measures").await;
         assert_eq!(status, 1);
         assert!(error.contains("`wrong`") && error.contains("nothing"), "{error}");
+        assert!(error.contains("`a_slow_one`"), "{error}");
         assert_eq!(value("mine").await, 42, "the others are measured all the same");
         let failed = async || {
             let runs = history(&app.database, "measures").await;

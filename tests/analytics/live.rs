@@ -153,6 +153,40 @@ fn who_may_see_a_measure_is_what_its_definition_says() {
 }
 
 #[test]
+fn the_end_of_a_load_makes_no_measure_anew() {
+    const COUNTED: &str = "select counted_at::text as at from public.kpi_boards order by board_id";
+    scenario(async |test| {
+        let app = start(test.database().await).await;
+        comes_right(&app).await;
+        let ada = app.person("ada").await;
+        let (ferry, port) = (ada.board("Ferry").await, ada.board("Port").await);
+        for board in [&ferry, &port] {
+            ada.entry(board, json!({"title": "One"})).await;
+        }
+        let of = async |board: &str| {
+            let sql =
+                format!("select counted_at::text as at from public.kpi_boards where board_id = {board}");
+            app.select(&sql).await.first().map(|row| row["at"].clone())
+        };
+        let written = async |board: &str, before: Option<Value>| {
+            eventually("it is written", async || of(board).await.filter(|at| Some(at) != before.as_ref()))
+                .await
+        };
+        written(&port, None).await;
+        comes_right(&app).await;
+        let before = app.select(COUNTED).await;
+        let of_port = of(&port).await;
+        app.database.execute("update public.kpis set computed_at = now()").await;
+        // The keeper has come by it once it has written what comes later.
+        ada.entry(&port, json!({"title": "Two"})).await;
+        written(&port, of_port).await;
+        let after = app.select(COUNTED).await;
+        let changed = before.iter().zip(&after).filter(|(one, other)| one != other).count();
+        assert_eq!((changed, before.len()), (1, after.len()));
+    });
+}
+
+#[test]
 fn a_board_nobody_has_anything_on_is_charted_with_nothing() {
     scenario(async |test| {
         let app = App::start_with(test.database().await, &KEPT).await;

@@ -193,7 +193,7 @@ fn what_is_gone_from_a_day_of_many_pages_is_found_wherever_it_was() {
 }
 
 #[test]
-fn a_row_of_another_moment_or_person_is_loaded_once_as_it_is_now() {
+fn a_row_of_another_moment_person_or_action_is_loaded_once_as_it_is_now() {
     const ROWS: &str = "
         insert into public.activities (board_id, subject, action, actor_id, at)
         select min(id), 'board', 'changed', 'person 2', now() - n * interval '7 hours'
@@ -204,13 +204,19 @@ fn a_row_of_another_moment_or_person_is_loaded_once_as_it_is_now() {
         update public.activities set at = at + interval '3 minutes' where id % 5 = 0;
         update public.activities set at = at + interval '30 hours' where id % 5 = 1;
         update public.activities set at = at - interval '40 days' where id % 5 = 2;
+        update public.activities set action = 'renamed' where id % 5 = 3;
         update app.user_actions set at = at + interval '3 minutes' where id % 5 = 0;
         update app.user_actions set at = at - interval '30 hours' where id % 5 = 1;
         update app.user_actions set user_id = 'person 3' where id % 5 = 2;
         delete from app.user_actions where id % 5 = 3 and at > now() - interval '4 days'";
-    const WRONG_PERSON: &str = "
-        select count(*) from app.user_actions as a
-        join analytics.fact_user_actions as f on f.action_id = a.id where f.user_id <> a.user_id";
+    const WRONG: &str = "
+        select (
+          select count(*) from app.user_actions as a
+          join analytics.fact_user_actions as f on f.action_id = a.id where f.user_id <> a.user_id
+        ) + (
+          select count(*) from public.activities as a
+          join analytics.fact_activities as f on f.activity_id = a.id where f.action <> a.action
+        )";
     scenario(async |test| {
         let app = begin(test.database().await).await;
         app.database.execute(ROWS).await;
@@ -219,13 +225,56 @@ fn a_row_of_another_moment_or_person_is_loaded_once_as_it_is_now() {
         app.database.execute(CORRECTED).await;
         job(&app.database, &["daily"]).await;
         assert_eq!(app.database.number(UNLOADED).await, 0);
-        assert_eq!(app.database.number(WRONG_PERSON).await, 0);
+        assert_eq!(app.database.number(WRONG).await, 0);
         // What the application lets go in time stays.
         app.database.execute("delete from app.user_actions where at < now() - interval '3 days'").await;
         let unloaded = app.database.number(UNLOADED).await;
         job(&app.database, &["daily"]).await;
         job(&app.database, &["backfill", "--from", "2020-01-01", "--to", "2100-01-01"]).await;
         assert_eq!((unloaded > 3, app.database.number(UNLOADED).await), (true, unloaded));
+    });
+}
+
+#[test]
+fn what_lay_in_the_future_is_loaded_once_it_has_come() {
+    const REJECTED: &str = "
+        with gone as (delete from analytics.fact_activities returning *)
+        insert into analytics.rejects (source, source_id, reason, content)
+        select 'activities', activity_id, 'it lies in the future', to_jsonb(gone) from gone;
+        with gone as (delete from analytics.fact_user_actions returning *)
+        insert into analytics.rejects (source, source_id, reason, content)
+        select 'user_actions', action_id, 'it lies in the future', to_jsonb(gone) from gone";
+    scenario(async |test| {
+        let app = begin(test.database().await).await;
+        app.database.execute(ACT).await;
+        let ahead = ACT.replace(
+            "(board_id, subject, action) select min(id), 'board', 'changed'",
+            "(board_id, subject, action, at) select min(id), 'board', 'changed', now() + interval '2 days'",
+        );
+        app.database.execute(&ahead.replace("(now()", "(now() + interval '2 days'")).await;
+        job(&app.database, &["daily"]).await;
+        let rejects = "select count(*) from analytics.rejects";
+        assert_eq!((app.database.number(UNLOADED).await, app.database.number(rejects).await), (2, 2));
+        // As if what is loaded had been rejected a while ago.
+        app.database.execute(REJECTED).await;
+        job(&app.database, &["daily"]).await;
+        assert_eq!((app.database.number(UNLOADED).await, app.database.number(rejects).await), (2, 2));
+    });
+}
+
+#[test]
+fn values_by_the_minute_are_taken_while_a_load_goes_on() {
+    scenario(async |test| {
+        let app = begin(test.database().await).await;
+        eventually("there are values", async || {
+            (app.database.number("select count(*) from public.kpi_values").await > 0).then_some(())
+        })
+        .await;
+        let load = app.database.client().await;
+        load.batch_execute("begin; select pg_advisory_xact_lock(7126113472001)").await.expect("valid SQL");
+        job(&app.database, &["sample"]).await;
+        assert!(app.database.number("select count(*) from analytics.kpi_values_raw").await > 0);
+        load.batch_execute("commit").await.expect("valid SQL");
     });
 }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::charts::{Drawn, SOURCE, expected_of_states, must_agree, shown, shown_of_states};
 use super::history::{BY_HAND, job, start_with};
+use super::work::BEGINNING;
 use crate::app::house::App;
 use crate::fixture::scenario;
 
@@ -58,32 +59,87 @@ fn values_are_rolled_up_and_those_by_the_minute_go_when_they_are_too_old() {
 #[test]
 fn a_measure_whose_definition_says_so_is_kept_for_less_long_than_others() {
     const ROWS: &str = "
-        select analytics.prepare('kpi_values_raw', now() - interval '20 days', now()),
-          analytics.prepare('kpi_values_hour', now() - interval '20 days', now()),
-          analytics.prepare('kpi_values_day', now() - interval '20 days', now())";
+        select analytics.prepare('kpi_values_raw', now() - interval '70 days', now());
+        insert into analytics.kpi_values_raw
+        select 1, kpi, '', date_trunc('minute', now() - n * interval '5 hours 7 minutes'), n, n, n, 1
+        from generate_series(0, 320) as n cross join (values ('open'), ('overdue')) as k (kpi)";
+    // What is kept of one is what is kept of the other since then, and what it is rolled up to is whole.
+    const WRONG: &str = "
+        with step (resolution, unit) as (values ('raw', 'hour'), ('hour', 'day'), ('day', 'month'), ('month', 'month')),
+        expected as (
+          select v.*
+          from analytics.kpi_values as v
+          join step as s using (resolution)
+          where v.kpi = 'overdue'
+            and date_trunc(s.unit, v.at) + ('1 ' || s.unit)::interval > now() - interval '10 days'
+        ),
+        kept as (select * from analytics.kpi_values where kpi = 'open')
+        select count(*)
+        from expected as e
+        full join kept as k using (resolution, at)
+        where (e.value, e.least, e.most, e.samples) is distinct from (k.value, k.least, k.most, k.samples)";
     const LEFT: &str = "
-        select kpi, resolution, count(*), min(extract(epoch from now() - at) / 86400)::integer < 10 as young
-        from analytics.kpi_values
-        group by kpi, resolution
-        order by kpi, resolution";
+        select count(distinct resolution) * 1000 + count(*) filter (where resolution = 'raw')
+        from analytics.kpi_values where kpi = 'open'";
     scenario(async |test| {
         let app = App::start_with(test.database().await, &BY_HAND).await;
         app.database.execute(ROWS).await;
-        for table in ["raw", "hour", "day", "month"] {
-            let rows = format!(
-                "insert into analytics.kpi_values_{table}
-                select 1, kpi, '', now() - n * interval '1 day', n, n, n, 1
-                from generate_series(0, 19) as n cross join (values ('open'), ('overdue')) as k (kpi)"
-            );
-            app.database.execute(&rows).await;
-        }
+        job(&app.database, &["hourly"]).await;
         app.database.execute("update kpis set retention_days = 10 where name = 'open'").await;
-        job(&app.database, &["upkeep"]).await;
-        for row in app.select(LEFT).await {
-            let expected = if row["kpi"] == "open" { 10 } else { 20 };
-            assert_eq!((&row["count"], &row["young"]), (&expected.into(), &true.into()), "{row}");
+        for again in ["upkeep", "hourly", "upkeep"] {
+            job(&app.database, &[again]).await;
+            assert_eq!(app.database.number(WRONG).await, 0, "{again}");
         }
-        assert_eq!(app.select(LEFT).await.len(), 8);
+        let left = app.database.number(LEFT).await;
+        assert!((4045..4050).contains(&left), "{left}");
+    });
+}
+
+#[test]
+fn values_that_were_never_rolled_up_are_before_they_go() {
+    const RAW: &str = "
+        select analytics.prepare('kpi_values_raw', now() - interval '70 days', now());
+        insert into analytics.kpi_values_raw
+        select 1, 'open', '', date_trunc('minute', now() - n * interval '1 day'), n, n, n, 1
+        from generate_series(0, 69) as n";
+    scenario(async |test| {
+        let app = App::start_with(test.database().await, &BY_HAND).await;
+        app.database.execute(RAW).await;
+        job(&app.database, &["upkeep"]).await;
+        assert!(app.database.number("select count(*) from analytics.kpi_values_raw").await < 50);
+        assert_eq!(app.database.number("select count(*) from analytics.kpi_values_day").await, 70);
+    });
+}
+
+#[test]
+fn what_the_application_lets_go_stays_in_the_history_whatever_else_it_keeps() {
+    // An import, long ago: a row of 2015 with a high number.
+    const ROWS: &str = "
+        insert into public.activities (board_id, subject, action, at)
+        select min(id), 'board', 'changed', now() - n * interval '1 day' from public.boards, generate_series(1, 60) as n group by n;
+        insert into public.activities (board_id, subject, action, at)
+        select min(id), 'board', 'changed', '2015-06-01' from public.boards;
+        insert into app.user_actions (at, user_id, action, subject)
+        select now() - n * interval '1 day', 'ada', 'viewed', 'board' from generate_series(1, 60) as n;
+        insert into app.user_actions (at, user_id, action, subject) values ('2015-06-01', 'ada', 'viewed', 'board')";
+    const LET_GO: &str = "
+        delete from public.activities where at between '2020-01-01' and now() - interval '30 days';
+        delete from app.user_actions where at between '2020-01-01' and now() - interval '30 days'";
+    const FACTS: &str = "
+        select (select count(*) from analytics.fact_activities) + (select count(*) from analytics.fact_user_actions)";
+    scenario(async |test| {
+        let days = [("app.activities_days", "30"), ("app.user_actions_days", "30")];
+        let app = App::start_with(test.database().await, &BY_HAND).await;
+        app.database.execute(BEGINNING).await;
+        app.database.execute(ROWS).await;
+        job(&app.database, &["hourly"]).await;
+        let facts = app.database.number(FACTS).await;
+        assert!(facts >= 122, "{facts}");
+        app.database.execute(LET_GO).await;
+        let app = app.restart_with(&[&BY_HAND[..], &days].concat()).await;
+        job(&app.database, &["backfill", "--from", "2010-01-01", "--to", "2100-01-01"]).await;
+        job(&app.database, &["daily"]).await;
+        assert_eq!(app.database.number(FACTS).await, facts);
     });
 }
 

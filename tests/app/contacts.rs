@@ -19,7 +19,9 @@ async fn give(ada: &Api) -> Value {
 }
 
 async fn contact(api: &Api, user: &str) -> Value {
-    api.get(&format!("/v1/users/{user}/contact")).await.must(200)
+    let answer = api.get(&format!("/v1/users/{user}/contact")).await;
+    assert_eq!(answer.header("cache-control"), "private, no-store");
+    answer.must(200)
 }
 
 /// Whether any row of any table has this text in it.

@@ -81,6 +81,7 @@ fn what_says_nothing_changes_nothing_and_what_has_no_version_takes_none() {
             (format!("/v1/workflow-transitions/{}", id(&workflow["transitions"][0])), "transition"),
             (format!("/v1/entries/{entry}"), "entry"),
             ("/v1/me".to_owned(), "person"),
+            ("/v1/me/contact".to_owned(), "contact"),
         ] {
             ada.patch(&path, json!({})).await.must(200);
             assert_eq!(app.everything().await, before, "{row}");
@@ -95,7 +96,13 @@ fn what_says_nothing_changes_nothing_and_what_has_no_version_takes_none() {
         let path = format!("/v1/boards/{board}/members/ben");
         let answer = ada.ask(Method::PUT, &path, role.clone(), &[("if-match", "\"1\"")]).await;
         assert_eq!(answer.refused(400), "bad_request");
+        let part = json!({"method": "PUT", "path": path, "body": role, "if_match": 1});
+        let batch = ada.post("/v1/batch", json!({"commands": [part]})).await;
+        assert!(batch.must(422)["errors"].to_string().contains("if_match"), "{batch:?}");
         ada.ask(Method::PUT, &path, role, &[("if-match", "*")]).await.must(201);
+
+        let answer = ada.patch(&format!("/v1/entries/{entry}?title=Two"), json!({})).await;
+        assert_eq!(answer.must(422)["errors"][0]["field"], "title");
     });
 }
 

@@ -40,6 +40,10 @@ fn who_has_written_reads_it_however_far_the_replica_lags() {
         let board = ada.board("Ferry").await;
         let entry = ada.entry(&board, json!({"title": "0"})).await;
         let path = format!("/v1/entries/{entry}");
+        let ben = app.person("ben").await;
+        ada.admit(&board, "ben", "member").await;
+        ben.patch("/v1/me/contact", json!({"phone": "+49 40 1234"})).await.must(200);
+        ben.put(&format!("/v1/boards/{board}/contact"), json!({"shared": true})).await.must(200);
         let on_replica = async || app.server.metric("tidegate_read_replica_total").await;
         follows().await;
         eventually("reads go to the replica", async || {
@@ -71,7 +75,71 @@ fn who_has_written_reads_it_however_far_the_replica_lags() {
         let behind = "select (pg_last_wal_replay_lsn() < pg_last_wal_receive_lsn())::int::bigint";
         let behind: i64 = replica.query_one(behind, &[]).await.expect("it is up").get(0);
         assert_eq!(behind, 1, "it lags");
+
+        // Hours behind: what is withdrawn, gone or taken away is not to be had there.
+        follows().await;
+        let lags = "alter system set recovery_min_apply_delay = '2h'";
+        replica.batch_execute(lags).await.expect("the superuser may");
+        replica.batch_execute("select pg_reload_conf()").await.expect("the superuser may");
+        assert_eq!(ada.get("/v1/users/ben/contact").await.must(200)["phone"], "+49 40 1234");
+        ben.put(&format!("/v1/boards/{board}/contact"), json!({"shared": false})).await.must(200);
+        assert_eq!(ada.get("/v1/users/ben/contact").await.refused(404), "not_found");
+        ada.patch(&path, json!({"title": "A last one"})).await.must(200);
+        client.expect("changes").await;
+        let export = ada.get(&format!("/v1/boards/{board}/export")).await;
+        assert!(String::from_utf8_lossy(&export.body).contains("A last one"), "{export:?}");
+        let categories = format!("/v1/boards/{board}/categories");
+        ada.get(&categories).await.must(200);
+        app.sql.batch_execute("revoke select on public.categories from app_user").await.expect("it may");
+        eventually("the server has seen it", async || {
+            (ada.get(&categories).await.status == 403).then_some(())
+        })
+        .await;
+        assert_eq!(ada.get(&categories).await.status, 403);
         drop(app);
+    });
+}
+
+#[test]
+fn of_several_hosts_the_one_that_follows_is_read() {
+    scenario(async |_| {
+        let primary = tokio::task::spawn_blocking(|| private(&[])).await.expect("no panic");
+        let standby = private_standby(&primary);
+        let database = Database::create_on(primary.address()).await;
+        // The primary first.
+        let host = |url: String| url.rsplit_once('@').map(|(_, host)| host.to_owned()).expect("a URL");
+        let (first, second) = (host(primary.url("")), host(standby.url(database.name())));
+        let both = format!("postgres://postgres@{},{second}", first.trim_end_matches('/'));
+        let replicas = json!([both]).to_string();
+        let more = [("postgres.replica_urls", &*replicas), ("cache.rows_ms", "0")];
+        let app = App::start_with(database, &more).await;
+        let ada = app.person("ada").await;
+        let board = ada.board("Ferry").await;
+        eventually("reads go to the replica", async || {
+            ada.get(&format!("/v1/boards/{board}")).await.must(200);
+            (app.server.metric("tidegate_read_replica_total").await > 0.0).then_some(())
+        })
+        .await;
+        drop(app);
+    });
+}
+
+#[test]
+fn a_replica_that_says_nothing_leaves_time_to_ask_the_primary() {
+    scenario(async |test| {
+        // It takes connections, and not a word comes from it.
+        let silent = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let port = silent.local_addr().expect("it is bound").port();
+        let replicas = json!([format!("postgres://postgres@127.0.0.1:{port}/nowhere")]).to_string();
+        let more =
+            [("postgres.replica_urls", &*replicas), ("cache.rows_ms", "0"), ("app.timeout_ms", "2000")];
+        let app = App::start_with(test.database().await, &more).await;
+        test.expect_in_log("a replica cannot be asked");
+        let ada = app.person("ada").await;
+        let board = ada.board("Ferry").await;
+        for _ in 0..20 {
+            ada.get(&format!("/v1/boards/{board}")).await.must(200);
+        }
     });
 }
 

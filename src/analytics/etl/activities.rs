@@ -50,8 +50,8 @@ from (select pg_current_snapshot()) as now (s)",
     behind: activities!(
         "a.id > $1::bigint
     and a.id <= $2::bigint
-    -- As numbers of transactions are compared: in a circle of 2^32.
-    and (a.id > $3::bigint or ((a.xmin::text::bigint - $4::bigint) & 4294967295) < 2147483648)
+    -- In a circle of 2^32, as numbers of transactions are compared.
+    and (a.id > $3::bigint or age(a.xmin) <= (select age(($4::bigint & 4294967295)::text::xid)))
   order by a.id
   limit 20000"
     ),
@@ -60,19 +60,28 @@ from (select pg_current_snapshot()) as now (s)",
     ),
     days: "
 select a.at::date::text,
-  sum(('x' || left(md5(concat_ws('/', a.id, extract(epoch from a.at), a.actor_id)), 12))::bit(48)::bigint)::text
+  sum(('x' || left(md5(concat_ws(
+    '/', a.id, extract(epoch from a.at), a.actor_id, a.subject, a.action, m.from_state, m.to_state
+  )), 12))::bit(48)::bigint)::text
 from public.activities as a
+left join lateral (
+  select left(a.detail ->> 'from', 100) as from_state, left(a.detail ->> 'to', 100) as to_state
+  where a.action in ('moved', 'closed', 'reopened')
+) as m on true
 where a.at >= coalesce($1::timestamptz, current_date - 8)
   and a.at < coalesce($2::timestamptz, current_date + 1)
 group by a.at::date",
     loaded_days: LOADED_DAYS,
     loaded: LOADED,
+    days_kept: |retention| retention.activities_days,
     gone: GONE,
-    elsewhere: activities!("(a.id, a.at) in (
+    elsewhere: activities!(
+        "(a.id, a.at) in (
       select o.id, o.at
       from json_to_recordset($1) as d (id bigint, at timestamptz)
       join public.activities as o on o.id = d.id and o.at <> d.at
-    )"),
+    )"
+    ),
     forget: FORGET,
     moved: MOVED,
     load: LOAD,
@@ -80,17 +89,22 @@ group by a.at::date",
 
 const LOADED_DAYS: &str = "
 select at::date::text,
-  sum(('x' || left(md5(concat_ws('/', id, extract(epoch from at), actor_id)), 12))::bit(48)::bigint)::text
+  sum(('x' || left(md5(concat_ws(
+    '/', id, extract(epoch from at), actor_id, subject, action, from_state, to_state
+  )), 12))::bit(48)::bigint)::text
 from (
-  select f.activity_id as id, f.at, f.actor_id
+  select f.activity_id as id, f.at, f.actor_id, f.subject, f.action, f.from_state, f.to_state
   from analytics.fact_activities as f
   join analytics.dim_boards as b on b.board_id = f.board_id and not b.gone
   where f.at >= coalesce($1::timestamptz, current_date - 8)
     and f.at < coalesce($2::timestamptz, current_date + 1)
   union all
-  select source_id, (content ->> 'at')::timestamptz, content ->> 'actor_id'
+  select source_id, (content ->> 'at')::timestamptz, content ->> 'actor_id', content ->> 'subject',
+    content ->> 'action', content ->> 'from_state', content ->> 'to_state'
   from analytics.rejects
   where source = 'activities'
+    -- What lay in the future is looked at again once it has come.
+    and not (reason = 'it lies in the future' and (content ->> 'at')::timestamptz <= now() + interval '1 day')
     and (content ->> 'board_id')::bigint in (select board_id from analytics.dim_boards where not gone)
     and (content ->> 'at')::timestamptz >= coalesce($1::timestamptz, current_date - 8)
     and (content ->> 'at')::timestamptz < coalesce($2::timestamptz, current_date + 1)
@@ -126,6 +140,7 @@ from json_to_recordset($1) as d (id bigint, at timestamptz, board_id bigint)
 join public.boards as b on b.id = d.board_id
 where not exists (select from public.activities as a where a.id = d.id)
   -- So does what the application lets go when it is old.
+  and ($2::integer is null or d.at >= now() - $2::integer * interval '1 day')
   and d.at >= (select min(at) from public.activities where at > '-infinity')";
 
 const FORGET: &str = "
@@ -253,8 +268,25 @@ loaded as (
     id, at, board_id, entry_id, actor_id, subject, action, from_state, to_state, from_state_id, to_state_id
   from judged
   where reason is null
-  on conflict (activity_id, at) do update set actor_id = excluded.actor_id
-  where kept.actor_id is distinct from excluded.actor_id
+  -- States that are told by names alone were those that were called so when it was loaded first.
+  on conflict (activity_id, at) do update set
+    actor_id = excluded.actor_id,
+    subject = excluded.subject,
+    action = excluded.action,
+    from_state = excluded.from_state,
+    to_state = excluded.to_state,
+    from_state_id = case
+      when kept.from_state is not distinct from excluded.from_state
+        then coalesce(kept.from_state_id, excluded.from_state_id)
+      else excluded.from_state_id
+    end,
+    to_state_id = case
+      when kept.to_state is not distinct from excluded.to_state
+        then coalesce(kept.to_state_id, excluded.to_state_id)
+      else excluded.to_state_id
+    end
+  where (kept.actor_id, kept.subject, kept.action, kept.from_state, kept.to_state)
+    is distinct from (excluded.actor_id, excluded.subject, excluded.action, excluded.from_state, excluded.to_state)
   returning board_id, entry_id, subject, at
 ),
 touched as (

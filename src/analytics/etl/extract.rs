@@ -1,6 +1,9 @@
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
-use super::{Etl, Range, count};
+use tokio::time::sleep;
+
+use super::{Etl, Range, Retention, count};
 use crate::postgres::{Error, Fields};
 
 /// What happened, in rows with numbers: how they are read and loaded.
@@ -22,7 +25,9 @@ pub(super) struct Source {
     pub(super) loaded_days: &'static str,
     /// What is loaded of a day behind a number: as `behind`.
     pub(super) loaded: &'static str,
-    /// Of rows that are loaded, the numbers of those that are there no more, as JSON.
+    /// How many days of it the application keeps.
+    pub(super) days_kept: fn(&Retention) -> Option<u32>,
+    /// Of rows that are loaded, the numbers of those that are there no more, as JSON; none that is older than so many days.
     pub(super) gone: &'static str,
     /// Of the same, the rows that are of another moment now: as `behind`.
     pub(super) elsewhere: &'static str,
@@ -40,15 +45,23 @@ const WATERMARK: &str = "
 insert into analytics.watermarks as kept (source) values ($1)
 on conflict (source) do update set seen_at = now()
 returning settled_id::text, seen_id::text, seen_xmax::text, read_id::text, read_xmin::text";
+/// More than so many rows are looked through once more at once, if everybody ends who was at it.
+const MUCH: u64 = 100_000;
+const LOOK: Duration = Duration::from_millis(100);
+const LOOKS: usize = 50;
 const BEGUN: &str = "select pg_snapshot_xmax(pg_current_snapshot())::text";
 /// What was seen before this load began is settled with it if all had ended that ran then, and what is seen now waits; if they
 /// had not, what was seen waits on. Transactions that are counted anew, as in a database that was restored, are others.
 const MARK: &str = "
 update analytics.watermarks as kept
 set
-  settled_id = case when ended then greatest(settled_id, seen_id) else settled_id end,
-  seen_id = case when ended then $6::bigint else seen_id end,
-  seen_xmax = case when ended then $7::bigint else seen_xmax end,
+  settled_id = case
+    when $10::boolean then greatest(settled_id, $6::bigint)
+    when ended then greatest(settled_id, seen_id)
+    else settled_id
+  end,
+  seen_id = case when ended or $10::boolean then $6::bigint else seen_id end,
+  seen_xmax = case when ended or $10::boolean then $7::bigint else seen_xmax end,
   seen_at = now(),
   read_id = $6::bigint,
   read_xmin = $8::bigint
@@ -91,22 +104,17 @@ impl Etl {
         read.end().await?;
         let [settled, seen, seen_xmax, read_id, read_xmin] = marked;
         let known = if comparable(&read_xmin, &xmax) { &read_id } else { &settled };
-        let mut after = settled.clone();
-        let mut loaded = 0;
-        loop {
-            let read = self.read().await?;
-            let values = [Some(&*after), Some(&*last), Some(&**known), Some(&*read_xmin)];
-            let rows = read.first(source.behind, &values).await?;
-            read.end().await?;
-            let Some(next) = rows.as_ref().and_then(|rows| rows.text(1)) else { break };
-            loaded += self.take(source, rows.as_ref()).await?;
-            next.clone_into(&mut after);
-        }
+        let mut loaded = self.behind(source, &settled, &last, known, &read_xmin).await?;
         // Only now: whoever took a number before the last one was looked at, and nothing else yet, has begun by now.
         let read = self.read().await?;
         let begun = read.first(BEGUN, &[]).await?;
         read.end().await?;
-        let begun = begun.as_ref().and_then(|row| row.text(0));
+        let begun = begun.as_ref().and_then(|row| row.text(0)).unwrap_or("0");
+        // What much was read is not left to be looked through by the next load.
+        let ended = loaded >= MUCH && self.have_ended(source, begun).await?;
+        if ended {
+            loaded += self.behind(source, &settled, &last, &last, &xmin).await?;
+        }
         let work = self.step().await?;
         let marks = [
             Some(source.name),
@@ -115,13 +123,52 @@ impl Etl {
             Some(&*read_id),
             Some(&*read_xmin),
             Some(&*last),
-            begun,
+            Some(begun),
             Some(&*xmin),
             Some(&*xmax),
+            Some(if ended { "t" } else { "f" }),
         ];
         work.rows(MARK, &marks).await?;
         work.commit().await?;
         Ok(loaded)
+    }
+
+    /// Loads what there is behind a number up to another; of what is known already what transactions wrote that are no older
+    /// than one.
+    async fn behind(
+        &self,
+        source: &Source,
+        behind: &str,
+        last: &str,
+        known: &str,
+        oldest: &str,
+    ) -> Result<u64, Error> {
+        let mut after = behind.to_owned();
+        let mut loaded = 0;
+        loop {
+            let read = self.read().await?;
+            let values = [Some(&*after), Some(last), Some(known), Some(oldest)];
+            let rows = read.first(source.behind, &values).await?;
+            read.end().await?;
+            let Some(next) = rows.as_ref().and_then(|rows| rows.text(1)) else { return Ok(loaded) };
+            loaded += self.take(source, rows.as_ref()).await?;
+            next.clone_into(&mut after);
+        }
+    }
+
+    /// Whether all transactions before one have ended, in a moment.
+    async fn have_ended(&self, source: &Source, before: &str) -> Result<bool, Error> {
+        let before: u64 = before.parse().unwrap_or(u64::MAX);
+        for _ in 0..LOOKS {
+            let read = self.read().await?;
+            let [_, xmin, _]: [String; 3] = texts(read.first(source.moment, &[]).await?.as_ref());
+            read.end().await?;
+            if xmin.parse().is_ok_and(|xmin: u64| xmin >= before) {
+                return Ok(true);
+            }
+            sleep(LOOK).await;
+        }
+        Ok(false)
     }
 
     /// Loads rows that were read, in the parts made for them.
@@ -183,6 +230,7 @@ impl Etl {
 
     /// Lets go what is no longer there of a day, and loads what is of another moment now.
     async fn forget(&self, source: &Source, day: &str) -> Result<u64, Error> {
+        let days_kept = (source.days_kept)(&self.retention).map(|days| days.to_string());
         let mut after = "0".to_owned();
         let mut loaded = 0;
         loop {
@@ -192,7 +240,7 @@ impl Etl {
             let Some(rows) = rows.filter(|rows| rows.text(1).is_some()) else { return Ok(loaded) };
             // In one moment: whether a row is there, and what it would have gone with.
             let read = self.read().await?;
-            let gone = read.first(source.gone, &[rows.text(0)]).await?;
+            let gone = read.first(source.gone, &[rows.text(0), days_kept.as_deref()]).await?;
             let elsewhere = read.first(source.elsewhere, &[rows.text(0)]).await?;
             read.end().await?;
             let work = self.step().await?;

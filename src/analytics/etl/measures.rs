@@ -146,7 +146,7 @@ impl Etl {
     /// # Errors
     /// Those of the conversations with both databases.
     pub async fn sample(&self) -> Result<u64, Error> {
-        let work = self.step().await?;
+        let work = self.sample_step().await?;
         let since = work.first(WATERMARK, &[Some("kpi_values"), Some("15 minutes")]).await?;
         work.commit().await?;
         let since = since.as_ref().and_then(|row| row.text(0)).unwrap_or("-infinity").to_owned();
@@ -157,7 +157,7 @@ impl Etl {
             let rows = read.first(READ, &after.each_ref().map(|text| Some(&**text))).await?;
             read.end().await?;
             let Some(rows) = rows.filter(|rows| rows.text(0).is_some()) else { return Ok(loaded) };
-            let work = self.step().await?;
+            let work = self.sample_step().await?;
             work.rows(PREPARE, &[rows.text(0)]).await?;
             loaded += count(&work, LOAD, &[rows.text(0), rows.text(1)]).await?;
             work.commit().await?;
@@ -167,7 +167,7 @@ impl Etl {
 
     /// Rolls values up by hour, day and month: those of a range, or what may have changed since the last time.
     pub(super) async fn roll_up(&self, range: Option<&Range>) -> Result<u64, Error> {
-        let work = self.step().await?;
+        let work = self.values_step().await?;
         work.rows(WATERMARK, &[Some("roll_up"), Some("1 hour")]).await?;
         let since = work.first(SINCE, &[range.map(|range| &*range.from)]).await?;
         let Some(since) = since.as_ref().and_then(|row| row.text(0)) else {

@@ -12,6 +12,10 @@ pub struct Retention {
     pub day_days: Option<u32>,
     /// What happened, one row each: a month at least, as the last days are compared with what is there.
     pub fact_days: Option<u32>,
+    /// How many days of activities the application keeps: what is older than that is gone there and stays here.
+    pub activities_days: Option<u32>,
+    /// The same of user actions.
+    pub user_actions_days: Option<u32>,
 }
 
 /// For the time that comes.
@@ -39,17 +43,23 @@ select name, retention_days::text
 from public.kpis
 where retention_days is not null
 order by name";
+/// By what they are rolled up to: an hour, a day or a month that is made anew has all of its rows.
 macro_rules! forget {
-    ($table:literal) => {
+    ($table:literal, $unit:literal) => {
         concat!(
             "with gone as (delete from analytics.kpi_values_",
             $table,
-            " where kpi = $1 and at < now() - $2::integer * interval '1 day' returning 1)
+            " where kpi = $1 and date_trunc('",
+            $unit,
+            "', at) + interval '1 ",
+            $unit,
+            "' <= now() - $2::integer * interval '1 day' returning 1)
             select count(*)::text from gone"
         )
     };
 }
-const FORGET: [&str; 4] = [forget!("raw"), forget!("hour"), forget!("day"), forget!("month")];
+const FORGET: [&str; 4] =
+    [forget!("raw", "hour"), forget!("hour", "day"), forget!("day", "month"), forget!("month", "month")];
 
 impl Etl {
     /// Makes room for what comes, and lets go what is too old; how many parts went.
@@ -57,9 +67,11 @@ impl Etl {
     /// # Errors
     /// Those of the conversation with the analytics database.
     pub async fn retain(&self) -> Result<u64, Error> {
-        let Retention { raw_days, hour_days, day_days, fact_days } = self.retention;
+        let Retention { raw_days, hour_days, day_days, fact_days, .. } = self.retention;
+        // Nothing goes of which nothing was made yet.
         self.derive().await?;
-        let work = self.step().await?;
+        self.roll_up(None).await?;
+        let work = self.values_step().await?;
         work.rows(AHEAD, &[]).await?;
         let mut dropped = 0;
         for (table, days) in [
@@ -86,7 +98,7 @@ impl Etl {
         let defined = read.rows(DEFINED, &[]).await?;
         read.end().await?;
         for row in &defined {
-            let work = self.step().await?;
+            let work = self.values_step().await?;
             for forget in FORGET {
                 work.rows(forget, &[row.text(0), row.text(1)]).await?;
             }

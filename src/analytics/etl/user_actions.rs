@@ -31,8 +31,8 @@ from (select pg_current_snapshot()) as now (s)",
     behind: user_actions!(
         "id > $1::bigint
     and id <= $2::bigint
-    -- As numbers of transactions are compared: in a circle of 2^32.
-    and (id > $3::bigint or ((xmin::text::bigint - $4::bigint) & 4294967295) < 2147483648)
+    -- In a circle of 2^32, as numbers of transactions are compared.
+    and (id > $3::bigint or age(xmin) <= (select age(($4::bigint & 4294967295)::text::xid)))
   order by id
   limit 20000"
     ),
@@ -41,13 +41,16 @@ from (select pg_current_snapshot()) as now (s)",
     ),
     days: "
 select at::date::text,
-  sum(('x' || left(md5(concat_ws('/', id, extract(epoch from at), user_id)), 12))::bit(48)::bigint)::text
+  sum(('x' || left(md5(concat_ws(
+    '/', id, extract(epoch from at), user_id, action, subject, board_id, entry_id
+  )), 12))::bit(48)::bigint)::text
 from app.user_actions
 where at >= coalesce($1::timestamptz, current_date - 8)
   and at < coalesce($2::timestamptz, current_date + 1)
 group by at::date",
     loaded_days: LOADED_DAYS,
     loaded: LOADED,
+    days_kept: |retention| retention.user_actions_days,
     gone: GONE,
     elsewhere: user_actions!(
         "(id, at) in (
@@ -63,16 +66,21 @@ group by at::date",
 
 const LOADED_DAYS: &str = "
 select at::date::text,
-  sum(('x' || left(md5(concat_ws('/', id, extract(epoch from at), user_id)), 12))::bit(48)::bigint)::text
+  sum(('x' || left(md5(concat_ws(
+    '/', id, extract(epoch from at), user_id, action, subject, board_id, entry_id
+  )), 12))::bit(48)::bigint)::text
 from (
-  select action_id as id, at, user_id
+  select action_id as id, at, user_id, action, subject, board_id, entry_id
   from analytics.fact_user_actions
   where at >= coalesce($1::timestamptz, current_date - 8)
     and at < coalesce($2::timestamptz, current_date + 1)
   union all
-  select source_id, (content ->> 'at')::timestamptz, content ->> 'user_id'
+  select source_id, (content ->> 'at')::timestamptz, content ->> 'user_id', content ->> 'action',
+    content ->> 'subject', (content ->> 'board_id')::bigint, (content ->> 'entry_id')::bigint
   from analytics.rejects
   where source = 'user_actions'
+    -- What lay in the future is looked at again once it has come.
+    and not (reason = 'it lies in the future' and (content ->> 'at')::timestamptz <= now() + interval '1 day')
     and (content ->> 'at')::timestamptz >= coalesce($1::timestamptz, current_date - 8)
     and (content ->> 'at')::timestamptz < coalesce($2::timestamptz, current_date + 1)
 ) as loaded
@@ -105,6 +113,7 @@ select coalesce(json_agg(d.id), '[]')::text
 from json_to_recordset($1) as d (id bigint, at timestamptz)
 where not exists (select from app.user_actions as a where a.id = d.id)
   -- What the application lets go when it is old stays here.
+  and ($2::integer is null or d.at >= now() - $2::integer * interval '1 day')
   and d.at >= (select min(at) from app.user_actions where at > '-infinity')";
 
 const FORGET: &str = "
@@ -172,8 +181,14 @@ loaded as (
   select id, at, user_id, action, subject, board_id, entry_id
   from incoming
   where reason is null
-  on conflict (action_id, at) do update set user_id = excluded.user_id
-  where kept.user_id <> excluded.user_id
+  on conflict (action_id, at) do update set
+    user_id = excluded.user_id,
+    action = excluded.action,
+    subject = excluded.subject,
+    board_id = excluded.board_id,
+    entry_id = excluded.entry_id
+  where (kept.user_id, kept.action, kept.subject, kept.board_id, kept.entry_id)
+    is distinct from (excluded.user_id, excluded.action, excluded.subject, excluded.board_id, excluded.entry_id)
   returning 1
 )
 select count(*)::text

@@ -30,6 +30,19 @@ pub(super) async fn digests(warehouse: &Pool, table: &'static Table) -> Result<V
     Ok(rows.iter().map(|row| (text(row.text(0)), text(row.text(1)))).collect())
 }
 
+/// The first day of a table that has not been let go; `None` where all are kept.
+pub(super) async fn retired_before(warehouse: &Pool, table: &'static Table) -> Result<Option<String>, Error> {
+    const RETIRED: &str = "
+        select retired_before::date::text
+        from analytics.partitioned
+        where parent = $1
+          and isfinite(retired_before)";
+    let work = begin(warehouse).await?;
+    let row = work.first(RETIRED, &[Some(table.name)]).await?;
+    work.end().await?;
+    Ok(row.and_then(|row| row.text(0).map(str::to_owned)))
+}
+
 impl Piece {
     /// Reads the rows of a day behind a key.
     pub(super) async fn read(

@@ -4,7 +4,7 @@ use std::time::Instant;
 use object_store::path::Path;
 
 use super::manifest::{Day, Manifest};
-use super::piece::{Piece, digests};
+use super::piece::{Piece, digests, retired_before};
 use super::table::{TABLES, Table};
 use super::{Error, Export};
 
@@ -62,8 +62,16 @@ impl<'a> Run<'a> {
                 rows += self.day(table, day).await?;
             }
         }
-        let days = days.iter().map(|(day, _)| &**day).collect();
-        for day in self.manifest.others(table.name, &days) {
+        let days: BTreeSet<_> = days.iter().map(|(day, _)| &**day).collect();
+        let mut gone = self.manifest.others(table.name, &days);
+        if let Some(retired_before) = retired_before(&self.export.warehouse, table).await? {
+            // What the history has let go is what it was exported for.
+            gone.retain(|day| **day >= *retired_before);
+        }
+        if days.is_empty() && !gone.is_empty() {
+            return Err(Error::Empty { table: table.name, days: gone.len() });
+        }
+        for day in gone {
             self.is_changed |= self.manifest.forget(table.name, &day);
         }
         Ok(rows)

@@ -99,13 +99,15 @@ where id = (
   limit 1
 )
 returning id::text, parameters::text, attempt::text, missed::text, due_at::text";
-/// What waits while another run of the job goes on, since before.
+/// What waits while another run of the job goes on, since before; but for what is about something of its own, as a backfill
+/// is about its range.
 const REFUSE: &str = "
 update app.job_runs as waiting
 set status = 'refused', finished_at = now(), error = 'another run of it had not ended: ' || running.id
 from app.job_runs as running
 where waiting.job = $1
   and waiting.status = 'waiting'
+  and waiting.parameters = '{}'
   and waiting.start_after <= now()
   and running.job = $1
   and running.status = 'running'

@@ -1,15 +1,11 @@
 //! Measures that a query gives, whenever its schedule says.
 
-use std::time::Duration;
-
 use jiff::Timestamp;
 
 use super::{Failure, Jobs, Schedule};
-use crate::postgres::{Access, Begun, Work};
+use crate::postgres::{Access, Begun, Error, Work};
 use crate::telemetry::Chain;
 
-/// For one of them.
-const TIMEOUT: Duration = Duration::from_mins(1);
 const PATH: &str = "pg_catalog";
 /// With when each was read last.
 const DEFINITIONS: &str = "
@@ -27,7 +23,8 @@ impl Jobs {
     /// Reads the measures that are due; how many values have changed.
     pub(super) async fn measure(&self) -> Result<u64, Failure> {
         let now = Timestamp::now();
-        let Begun { work, .. } = Work::begin(&self.pool, None, PATH, Access::Read, TIMEOUT).await?;
+        let Begun { work, .. } =
+            Work::begin(&self.pool, None, PATH, Access::Read, self.config.measure_timeout).await?;
         let definitions = work.rows(DEFINITIONS, &[]).await?;
         work.end().await?;
         let (mut changed, mut wrong) = (0, Vec::new());
@@ -52,7 +49,7 @@ impl Jobs {
             match self.measure_one(name).await {
                 Ok(count) => changed += count,
                 // The others are measured all the same.
-                Err(error) if error.sql_state().is_some() => {
+                Err(error) if error.sql_state().is_some() || matches!(error, Error::Timeout { .. }) => {
                     wrong.push(format!("`{name}`: {}", Chain(&error)));
                 }
                 Err(error) => return Err(error.into()),
@@ -61,8 +58,9 @@ impl Jobs {
         if wrong.is_empty() { Ok(changed) } else { Err(Failure::Measures(wrong.join("; "))) }
     }
 
-    async fn measure_one(&self, name: &str) -> Result<u64, crate::postgres::Error> {
-        let Begun { work, .. } = Work::begin(&self.pool, None, PATH, Access::Write, TIMEOUT).await?;
+    async fn measure_one(&self, name: &str) -> Result<u64, Error> {
+        let Begun { work, .. } =
+            Work::begin(&self.pool, None, PATH, Access::Write, self.config.measure_timeout).await?;
         let changed = work.first(MEASURE, &[Some(name)]).await?;
         work.commit().await?;
         Ok(changed.and_then(|row| row.text(0)?.parse().ok()).unwrap_or(0))

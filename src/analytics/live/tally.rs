@@ -62,8 +62,10 @@ pub(super) enum Counted {
     Board {
         place: usize,
     },
-    /// What is measured.
-    Definitions,
+    /// What is measured, but for when its history was computed.
+    Definitions {
+        computed_at: Option<usize>,
+    },
 }
 
 /// A row that is not as its table says: all is counted anew.
@@ -105,7 +107,9 @@ impl Counted {
                 .iter()
                 .position(|it| &*it.name == "board_id")
                 .map(|place| Self::Board { place }),
-            "kpis" => Some(Self::Definitions),
+            "kpis" => Some(Self::Definitions {
+                computed_at: relation.columns.iter().position(|it| &*it.name == "computed_at"),
+            }),
             _ => None,
         })
     }
@@ -145,8 +149,16 @@ impl Counted {
                 }
                 Ok(())
             }
-            Self::Definitions => {
-                tally.all = true;
+            Self::Definitions { computed_at } => {
+                tally.all |= match (old, new) {
+                    (Some(Some(Image::Full(old))), Some(new)) => {
+                        let mut columns = old.columns().zip(new.columns()).enumerate();
+                        columns.any(|(place, (old, new))| {
+                            Some(place) != *computed_at && new != Datum::Unchanged && old != new
+                        })
+                    }
+                    _ => true,
+                };
                 Ok(())
             }
         }

@@ -98,6 +98,9 @@ pub struct Jobs {
     /// How long one may take.
     #[serde(rename = "timeout_ms", deserialize_with = "milliseconds::<1_000, 604_800_000, _>")]
     pub timeout: Duration,
+    /// How long one measure's query may take.
+    #[serde(rename = "measure_timeout_ms", deserialize_with = "milliseconds::<100, 21_600_000, _>")]
+    pub measure_timeout: Duration,
     /// How long is kept what became of runs.
     #[serde(rename = "kept_ms", deserialize_with = "milliseconds::<60_000, 31_536_000_000, _>")]
     pub kept: Duration,
@@ -132,6 +135,7 @@ impl Jobs {
             retries,
             retry,
             timeout,
+            measure_timeout,
             kept,
             measures,
             sample,
@@ -158,6 +162,7 @@ impl Jobs {
             retries: u32::try_from(retries).unwrap_or(u32::MAX),
             retry_pause: retry,
             timeout,
+            measure_timeout,
             kept,
         }
     }
@@ -201,6 +206,8 @@ impl Config {
             hour_days: days(hour_days),
             day_days: days(day_days),
             fact_days: days(fact_days),
+            activities_days: days(self.app.activities_days),
+            user_actions_days: days(self.app.user_actions_days),
         }
     }
 }

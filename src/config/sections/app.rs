@@ -76,6 +76,8 @@ impl Config {
             lifetimes: self.cache.lifetimes(),
             memory_bytes: self.cache.memory_bytes,
             replica_wait: self.postgres.replica_wait,
+            // The same: two persons who ask for what takes long leave some to others.
+            concurrent: (self.app.pool_size * 3 / 4).max(1),
             queue: self.app.queue_actions,
         }
     }

@@ -49,7 +49,8 @@ impl Postgres {
     /// The same of each server that follows it.
     pub fn replicas(&self) -> impl Iterator<Item = Settings> {
         let settings = self.replica_urls.iter().filter_map(ConnectionString::settings);
-        settings.map(|settings| settings.clone().with_default_connect_timeout(self.connect_timeout))
+        let settings = settings.cloned().map(Settings::of_a_standby);
+        settings.map(|settings| settings.with_default_connect_timeout(self.connect_timeout))
     }
 
     /// The publication and its tables.

@@ -2,60 +2,66 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// Who may carry commands out at the same time: so many in all, since those who wait for each other's rows are not to hold
-/// all connections, and half of them for one person, so that nobody's commands keep everybody else from theirs.
+/// Who may be at something at the same time: so many in all, and half of them for one person, so that nobody keeps everybody
+/// else from it. Cloning shares it.
+#[derive(Clone, Debug)]
+pub struct Turns(Arc<Shared>);
+
 #[derive(Debug)]
-pub(super) struct Turns {
-    all: Semaphore,
+struct Shared {
+    all: Arc<Semaphore>,
     share: usize,
     /// Of those who are at it or wait for it.
     own: Mutex<HashMap<String, Arc<Semaphore>>>,
 }
 
 /// Somebody's turn, until it is dropped.
-pub(super) struct Turn<'a> {
-    _of_all: SemaphorePermit<'a>,
-    _own: Option<Own<'a>>,
+#[derive(Debug)]
+pub struct Turn {
+    _of_all: OwnedSemaphorePermit,
+    _own: Option<Own>,
 }
 
 /// A person's own part of it. The last one that goes takes the entry along.
-struct Own<'a> {
-    turns: &'a Turns,
+#[derive(Debug)]
+struct Own {
+    turns: Arc<Shared>,
     user: String,
     permit: Option<OwnedSemaphorePermit>,
     semaphore: Arc<Semaphore>,
 }
 
 impl Turns {
-    pub(super) fn new(concurrent: usize) -> Self {
+    /// So many at the same time.
+    pub fn new(concurrent: usize) -> Self {
         let share = concurrent.div_ceil(2);
-        Self { all: Semaphore::new(concurrent), share, own: Mutex::default() }
+        Self(Arc::new(Shared { all: Arc::new(Semaphore::new(concurrent)), share, own: Mutex::default() }))
     }
 
-    /// Waits for a turn. Dropped while it waits, it has taken none.
-    pub(super) async fn take(&self, user: Option<&str>) -> Turn<'_> {
+    /// Waits for a turn; whoever is nobody in particular has no share. Dropped while it waits, it has taken none.
+    pub async fn take(&self, user: Option<&str>) -> Turn {
         let own = match user {
             Some(user) => Some(self.own(user).await),
             None => None,
         };
-        let of_all = self.all.acquire().await.expect("it is never closed");
+        let of_all = self.0.all.clone().acquire_owned().await.expect("it is never closed");
         Turn { _of_all: of_all, _own: own }
     }
 
-    async fn own(&self, user: &str) -> Own<'_> {
-        let new = || Arc::new(Semaphore::new(self.share));
-        let semaphore = self.own.lock().entry(user.to_owned()).or_insert_with(new).clone();
+    async fn own(&self, user: &str) -> Own {
+        let new = || Arc::new(Semaphore::new(self.0.share));
+        let semaphore = self.0.own.lock().entry(user.to_owned()).or_insert_with(new).clone();
         // From here on whatever happens it is let go.
-        let mut own = Own { turns: self, user: user.to_owned(), permit: None, semaphore };
+        let mut own = Own { turns: self.0.clone(), user: user.to_owned(), permit: None, semaphore };
         let permit = own.semaphore.clone().acquire_owned().await;
         own.permit = Some(permit.expect("it is never closed"));
         own
     }
 }
 
-impl Drop for Own<'_> {
+impl Drop for Own {
     fn drop(&mut self) {
         let mut own = self.turns.own.lock();
         // The permit holds another.
@@ -85,6 +91,6 @@ mod tests {
         drop(of_ada.pop());
         assert!(turns.take(Some("ada")).now_or_never().is_some());
         drop((of_ada, of_ben, of_the_server));
-        assert!(turns.own.lock().is_empty());
+        assert!(turns.0.own.lock().is_empty());
     }
 }
