@@ -10,18 +10,11 @@ use crate::workspace::tables::{CATEGORY, COMMENT, MEMBER, NOTIFICATION, RULE, ST
 use crate::workspace::{Fault, Resource, Uuid};
 
 pub(super) fn reads() -> Vec<Read> {
+    of_boards().into_iter().chain(of_persons()).collect()
+}
+
+fn of_boards() -> Vec<Read> {
     vec![
-        Read {
-            id: "getUser",
-            path: "/v1/users/{user}",
-            summary: "Somebody who works here",
-            query: None,
-            kind: Kind::Rows,
-            shown: Shown::Row(&USER),
-            tags: |marks, asked| vec![marks.rows("users", "id", asked.part(0))],
-            run: |reading, asked| Box::pin(user(reading, asked)),
-            noted: None,
-        },
         Read {
             id: "getMember",
             path: "/v1/boards/{board}/members/{user}",
@@ -75,6 +68,22 @@ pub(super) fn reads() -> Vec<Read> {
             shown: Shown::Row(&COMMENT),
             tags: |marks, asked| numbered(marks, asked, "comments"),
             run: |reading, asked| Box::pin(row(reading, asked, "comment", &COMMENT, &COMMENT_OF)),
+            noted: None,
+        },
+    ]
+}
+
+fn of_persons() -> Vec<Read> {
+    vec![
+        Read {
+            id: "getUser",
+            path: "/v1/users/{user}",
+            summary: "Somebody who works here",
+            query: None,
+            kind: Kind::Rows,
+            shown: Shown::Row(&USER),
+            tags: |marks, asked| vec![marks.rows("users", "id", asked.part(0))],
+            run: |reading, asked| Box::pin(user(reading, asked)),
             noted: None,
         },
         Read {

@@ -132,8 +132,9 @@ impl Queries {
         };
         if let Some((work, reached)) = followed {
             match self.run(request, work).await {
-                // One that goes away, or has to take back what is being read, is no reason to answer nothing.
-                Err(fault) if fault.code == Code::Unavailable => {}
+                // One that goes away, or has to take back what is being read, is no reason to answer nothing; and what is not there
+                // may have come just now, as whoever asks for the first time has.
+                Err(fault) if matches!(fault.code, Code::Unavailable | Code::NotFound) => {}
                 done => {
                     metrics::counter!(metric::READ_REPLICA).increment(1);
                     return Ok((as_of(Lsn::new(reached.get().saturating_sub(1))), done?));

@@ -54,9 +54,9 @@ impl Replicas {
         let patience = timeout / 4;
         let deadline = Instant::now() + self.wait.min(patience);
         loop {
-            let begin = Work::begin(&server.pool, who, search_path, Access::Follow, timeout);
+            let asked = Work::begin(&server.pool, who, search_path, Access::Follow, timeout);
             let late = Error::Timeout { operation: "begin a read on a replica", timeout: patience };
-            let begun = tokio::time::timeout(patience, begin).await.unwrap_or(Err(late));
+            let begun = tokio::time::timeout(patience, asked).await.unwrap_or(Err(late));
             let Begun { work, mark } = match begun {
                 Ok(begun) => begun,
                 Err(error) => {

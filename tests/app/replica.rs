@@ -5,7 +5,8 @@ use serde_json::json;
 use tidegate::shutdown::Scope;
 use tokio_postgres::NoTls;
 
-use super::house::App;
+use super::house::{Api, App};
+use crate::client::Client;
 use crate::fixture::{Database, eventually, private, private_standby, scenario};
 
 #[test]
@@ -81,23 +82,31 @@ fn who_has_written_reads_it_however_far_the_replica_lags() {
         let lags = "alter system set recovery_min_apply_delay = '2h'";
         replica.batch_execute(lags).await.expect("the superuser may");
         replica.batch_execute("select pg_reload_conf()").await.expect("the superuser may");
-        assert_eq!(ada.get("/v1/users/ben/contact").await.must(200)["phone"], "+49 40 1234");
-        ben.put(&format!("/v1/boards/{board}/contact"), json!({"shared": false})).await.must(200);
-        assert_eq!(ada.get("/v1/users/ben/contact").await.refused(404), "not_found");
-        ada.patch(&path, json!({"title": "A last one"})).await.must(200);
-        client.expect("changes").await;
-        let export = ada.get(&format!("/v1/boards/{board}/export")).await;
-        assert!(String::from_utf8_lossy(&export.body).contains("A last one"), "{export:?}");
-        let categories = format!("/v1/boards/{board}/categories");
-        ada.get(&categories).await.must(200);
-        app.sql.batch_execute("revoke select on public.categories from app_user").await.expect("it may");
-        eventually("the server has seen it", async || {
-            (ada.get(&categories).await.status == 403).then_some(())
-        })
-        .await;
-        assert_eq!(ada.get(&categories).await.status, 403);
+        shows_nothing_old(&app, (&ada, &ben), (&board, &path), &mut client).await;
         drop(app);
     });
+}
+
+/// While the replica stands still: what is withdrawn, written or taken away is known at once.
+async fn shows_nothing_old(
+    app: &App,
+    (ada, ben): (&Api, &Api),
+    (board, path): (&str, &str),
+    client: &mut Client,
+) {
+    assert_eq!(ada.get("/v1/users/ben/contact").await.must(200)["phone"], "+49 40 1234");
+    ben.put(&format!("/v1/boards/{board}/contact"), json!({"shared": false})).await.must(200);
+    assert_eq!(ada.get("/v1/users/ben/contact").await.refused(404), "not_found");
+    ada.patch(path, json!({"title": "A last one"})).await.must(200);
+    client.expect("changes").await;
+    let export = ada.get(&format!("/v1/boards/{board}/export")).await;
+    assert!(String::from_utf8_lossy(&export.body).contains("A last one"), "{export:?}");
+    let categories = format!("/v1/boards/{board}/categories");
+    ada.get(&categories).await.must(200);
+    app.sql.batch_execute("revoke select on public.categories from app_user").await.expect("it may");
+    eventually("the server has seen it", async || (ada.get(&categories).await.status == 403).then_some(()))
+        .await;
+    assert_eq!(ada.get(&categories).await.status, 403);
 }
 
 #[test]
