@@ -21,7 +21,7 @@ pub(super) enum Action {
         opener: CancellationToken,
         from: From,
     },
-    /// Find out whose token this is, and have [`Conversation::identify`] told.
+    /// Find out whose token this is, and have [`Conversation::identify`](super::conversation::Conversation::identify) told.
     Authenticate(String),
     /// Take a reader out of the hub.
     Detach { key: ReaderKey, ticket: Ticket },
