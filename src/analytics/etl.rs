@@ -120,24 +120,25 @@ impl Etl {
 
     /// A step: nobody else is at one.
     async fn step(&self) -> Result<Work, postgres::Error> {
-        let Begun { work, .. } =
-            Work::begin(&self.warehouse, None, PATH, Access::Write, STEP_TIMEOUT).await?;
-        work.first(TURN, &[]).await?;
-        Ok(work)
+        self.holding(&[TURN]).await
     }
 
     /// The same, where nobody is at the values by the minute either.
     async fn values_step(&self) -> Result<Work, postgres::Error> {
-        let work = self.step().await?;
-        work.first(VALUES_TURN, &[]).await?;
-        Ok(work)
+        self.holding(&[TURN, VALUES_TURN]).await
     }
 
     /// A step that has to do with values by the minute alone.
     async fn sample_step(&self) -> Result<Work, postgres::Error> {
+        self.holding(&[VALUES_TURN]).await
+    }
+
+    async fn holding(&self, turns: &[&'static str]) -> Result<Work, postgres::Error> {
         let Begun { work, .. } =
             Work::begin(&self.warehouse, None, PATH, Access::Write, STEP_TIMEOUT).await?;
-        work.first(VALUES_TURN, &[]).await?;
+        for turn in turns {
+            work.first(turn, &[]).await?;
+        }
         Ok(work)
     }
 

@@ -72,7 +72,7 @@ pub enum Error {
     /// Somebody else's file is in the manifest's place.
     #[error("`manifest.json` at the export's place is not one of these exports")]
     Manifest(#[source] serde_json::Error),
-    /// The history has none of a table's days, and more than this is exported of it: it is not the one that was.
+    /// The history has nothing of a table that days are exported of: it is not the one that was.
     #[error(
         "`{table}` is empty, and {days} of its days are exported: is this the history that was? Nothing more was written. To \
          begin anew, name another place in export.url, or empty that one"
